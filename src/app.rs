@@ -1,0 +1,146 @@
+//! The server: its state, the route table on one page, the order of the middleware.
+
+use std::{collections::HashSet, net::TcpListener};
+
+use actix_web::{
+    App, HttpResponse, HttpServer,
+    dev::Server,
+    middleware::from_fn,
+    web::{self, Bytes, Data, PathConfig, ServiceConfig},
+};
+
+use crate::{
+    audit,
+    config::Config,
+    db::Db,
+    docs,
+    error::ApiError,
+    http::{self, InputSchemas, QueryNames, Routes},
+    keys, roles,
+    sessions::{self, Lifetimes},
+    tokens::{self, Tokens},
+    users::{self, Passwords},
+};
+
+/// Seconds that running requests have to finish when the server stops.
+const STOP_PATIENCE: u64 = 10;
+
+/// Everything that handlers share.
+pub struct AppState {
+    /// The effective configuration.
+    pub config: Config,
+    /// The door to Postgres.
+    pub db: Db,
+    /// Makes and verifies tokens.
+    pub tokens: Tokens,
+    /// Hashes passwords.
+    pub passwords: Passwords,
+    /// How long sessions live.
+    pub lifetimes: Lifetimes,
+    /// The schemas that bodies must fit.
+    pub inputs: InputSchemas,
+    /// The query parameters that operations have.
+    pub query_names: QueryNames,
+    /// The OpenAPI document, serialised.
+    pub openapi: Bytes,
+}
+
+impl AppState {
+    /// Puts the rooms together.
+    ///
+    /// # Errors
+    /// The OpenAPI document does not hold together.
+    pub fn new(config: Config, db: Db, tokens: Tokens) -> anyhow::Result<Self> {
+        let document = docs::openapi()?;
+        let parallel = match config.passwords.parallel_hashes {
+            0 => std::thread::available_parallelism()?.get(),
+            some => some,
+        };
+        Ok(Self {
+            passwords: Passwords::new(parallel, config.passwords.queue)?,
+            lifetimes: Lifetimes::from(&config.sessions),
+            inputs: InputSchemas::new(&document)?,
+            query_names: QueryNames::new(&document),
+            openapi: Bytes::from(serde_json::to_vec(&document)?),
+            config,
+            db,
+            tokens,
+        })
+    }
+}
+
+/// The route table.
+pub fn routes() -> Routes {
+    use sessions::account::routes::{replace_password, update_user};
+    use sessions::routes::{
+        create_session, create_tokens, delete_other_sessions, delete_session, list_sessions, read_session,
+    };
+    use users::routes::{create_user, delete_user, give_role, list_users, read_user, take_role};
+
+    let mut routes = Routes::default();
+    routes.at("/v1/users").get(list_users).post(create_user);
+    routes.at("/v1/users/{id}").get(read_user).patch(update_user).delete(delete_user);
+    routes.at("/v1/users/{id}/password").put(replace_password);
+    routes.at("/v1/users/{id}/roles/{role}").put(give_role).delete(take_role);
+    routes.at("/v1/sessions").get(list_sessions).post(create_session).delete(delete_other_sessions);
+    routes.at("/v1/sessions/{id}").get(read_session).delete(delete_session);
+    routes.at("/v1/tokens").post(create_tokens);
+    routes.at("/v1/tokens/current").get(tokens::routes::read_current_token);
+    routes.at("/v1/roles").get(roles::routes::list_roles).post(roles::routes::create_role);
+    routes
+        .at("/v1/roles/{name}")
+        .get(roles::routes::read_role)
+        .put(roles::routes::replace_role)
+        .delete(roles::routes::delete_role);
+    routes.at("/v1/audit-events").get(audit::routes::list_audit_events);
+    routes.at("/.well-known/jwks.json").get(keys::routes::read_jwks);
+    routes.at("/problems/{code}").get(docs::routes::read_problem);
+    routes.at("/openapi.json").get(docs::routes::read_openapi);
+    routes.at("/docs").get(docs::routes::redirect_to_docs);
+    routes.at("/docs/{file:.*}").get(docs::routes::read_docs);
+    routes
+}
+
+/// Everything below the middleware: routes, and what answers where there is none.
+pub fn configure(config: &mut ServiceConfig) {
+    config
+        .app_data(http::body_limit())
+        .app_data(PathConfig::default().error_handler(|_no_such_name, _request| ApiError::not_found().into()))
+        .default_service(web::to(nothing_here));
+    routes().register(config);
+}
+
+async fn nothing_here() -> Result<HttpResponse, ApiError> {
+    Err(ApiError::not_found())
+}
+
+/// Serves on the given listeners until a signal stops the server.
+///
+/// # Errors
+/// A listener can't be used.
+pub fn serve(listeners: Vec<TcpListener>, state: Data<AppState>) -> std::io::Result<Server> {
+    let workers = match state.config.server.workers {
+        0 => std::thread::available_parallelism()?.get(),
+        some => some,
+    };
+    let mut server = HttpServer::new(move || {
+        // The last wrapped is the outermost.
+        App::new()
+            .app_data(Data::clone(&state))
+            .wrap(from_fn(http::authenticate))
+            .wrap(from_fn(http::guard))
+            .wrap(from_fn(http::observe))
+            .configure(configure)
+    })
+    .workers(workers)
+    .shutdown_timeout(STOP_PATIENCE);
+    for listener in listeners {
+        server = server.listen(listener)?;
+    }
+    Ok(server.run())
+}
+
+/// The paths of the table, each once, for tests that hold it against the OpenAPI document.
+pub fn paths() -> HashSet<String> {
+    routes().offered().iter().map(|(_, path)| path.clone()).collect()
+}

@@ -1,0 +1,118 @@
+//! Who did what, when and from where: one row in the transaction of every change.
+
+pub mod routes;
+mod store;
+
+use diesel::{PgConnection, QueryResult};
+use serde_json::Value;
+use uuid::Uuid;
+
+pub use store::{erase_person, record};
+
+/// Who acts, and from where.
+#[derive(Clone, Debug, Default)]
+pub struct Actor {
+    /// The signed-in user.
+    pub user_id: Option<Uuid>,
+    /// Their session.
+    pub session_id: Option<Uuid>,
+    /// The app they use.
+    pub client_id: Option<String>,
+    /// The address that the request came from.
+    pub address: Option<String>,
+    /// What the app calls itself.
+    pub user_agent: Option<String>,
+    /// The request's id.
+    pub request_id: Option<String>,
+}
+
+impl Actor {
+    /// The operator at the command line.
+    pub fn operator() -> Self {
+        Self {
+            client_id: Some("command-line".to_owned()),
+            ..Self::default()
+        }
+    }
+}
+
+/// What was done; the name is stored and filtered by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// An account was made.
+    UserCreated,
+    /// An account was changed.
+    UserUpdated,
+    /// An account was disabled.
+    UserDisabled,
+    /// An account was enabled again.
+    UserEnabled,
+    /// An account was erased.
+    UserDeleted,
+    /// A password was changed.
+    PasswordChanged,
+    /// A role was given.
+    RoleGiven,
+    /// A role was taken away.
+    RoleTaken,
+    /// A role was made.
+    RoleCreated,
+    /// A role was changed.
+    RoleUpdated,
+    /// A role was deleted.
+    RoleDeleted,
+    /// Somebody signed in.
+    SessionCreated,
+    /// Somebody failed to sign in.
+    SessionRefused,
+    /// A session ended.
+    SessionEnded,
+    /// A signing key was made.
+    KeyCreated,
+}
+
+impl Action {
+    /// The stored name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::UserCreated => "user.created",
+            Self::UserUpdated => "user.updated",
+            Self::UserDisabled => "user.disabled",
+            Self::UserEnabled => "user.enabled",
+            Self::UserDeleted => "user.deleted",
+            Self::PasswordChanged => "user.password_changed",
+            Self::RoleGiven => "user.role_given",
+            Self::RoleTaken => "user.role_taken",
+            Self::RoleCreated => "role.created",
+            Self::RoleUpdated => "role.updated",
+            Self::RoleDeleted => "role.deleted",
+            Self::SessionCreated => "session.created",
+            Self::SessionRefused => "session.refused",
+            Self::SessionEnded => "session.ended",
+            Self::KeyCreated => "key.created",
+        }
+    }
+}
+
+/// One thing that was done.
+#[derive(Debug)]
+pub struct Event<'a> {
+    /// Who did it.
+    pub actor: &'a Actor,
+    /// What was done.
+    pub action: Action,
+    /// Whose account it was done to.
+    pub subject_id: Option<Uuid>,
+    /// More, as a JSON object; never a secret, never an address for mail.
+    pub details: Value,
+}
+
+impl Event<'_> {
+    /// Writes the row; the caller's transaction decides whether it stays.
+    ///
+    /// # Errors
+    /// Postgres.
+    pub fn record(self, conn: &mut PgConnection) -> QueryResult<()> {
+        record(conn, &self)
+    }
+}

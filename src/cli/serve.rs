@@ -1,0 +1,124 @@
+//! The server as a command: start in order, say where it is, stop in order.
+
+use std::{
+    net::{SocketAddr, TcpListener, ToSocketAddrs},
+    path::{Path, PathBuf},
+};
+
+use actix_web::web::Data;
+use secrecy::ExposeSecret;
+
+use crate::{
+    app::{self, AppState},
+    config::{Config, Mode},
+    db::Db,
+    jobs,
+    start::{self, Database, FIRST_ADMINISTRATOR, Prepared},
+    telemetry,
+};
+
+/// Runs the server until SIGINT or SIGTERM.
+pub(super) fn run(config: Config) -> anyhow::Result<()> {
+    telemetry::start(&config)?;
+    let listeners = listen(&config.server.listen)?;
+    let issuer = issuer(&config, &listeners)?;
+    let database = Database::open(&config)?;
+    let prepared = start::prepare(&config, &issuer, &database)?;
+    let pool_size = match config.database.pool_size {
+        0 => 2 * std::thread::available_parallelism()?.get(),
+        some => some,
+    };
+    let db = Db::new(database.url.expose_secret(), u32::try_from(pool_size)?)?;
+    let banner = banner(&config, &issuer, &database, &prepared);
+    let state = Data::new(AppState::new(config, db.clone(), prepared.tokens)?);
+    actix_web::rt::System::new().block_on(async move {
+        let purge = actix_web::rt::spawn(jobs::run(db));
+        let server = app::serve(listeners, state)?;
+        super::print(&banner)?;
+        server.await?;
+        purge.abort();
+        anyhow::Ok(())
+    })?;
+    // The pool is gone with the runtime; only now may the private Postgres go.
+    if let Some(private) = database.private {
+        private.stop();
+    }
+    Ok(())
+}
+
+/// Applies migrations and stops.
+pub(super) fn migrate(config: Config) -> anyhow::Result<()> {
+    Database::open(&config)?.connect()?;
+    super::print("the database is up to date")
+}
+
+/// Listens on every address of the name, all on one port.
+fn listen(address: &str) -> anyhow::Result<Vec<TcpListener>> {
+    let fault = |error: std::io::Error| anyhow::anyhow!("server.listen: {address}: {error}");
+    let mut addresses: Vec<SocketAddr> = address.to_socket_addrs().map_err(fault)?.collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    let mut listeners: Vec<TcpListener> = Vec::new();
+    let mut refused = None;
+    for mut address in addresses {
+        if let (0, Some(first)) = (address.port(), listeners.first()) {
+            address.set_port(first.local_addr()?.port());
+        }
+        match TcpListener::bind(address) {
+            Ok(listener) => listeners.push(listener),
+            // A machine without IPv6 resolves `localhost` to ::1 all the same.
+            Err(error) if error.kind() == std::io::ErrorKind::AddrNotAvailable => refused = Some(error),
+            Err(error) => return Err(fault(error)),
+        }
+    }
+    match (listeners.is_empty(), refused) {
+        (true, Some(error)) => Err(fault(error)),
+        (true, None) => Err(anyhow::anyhow!("server.listen: {address}: no such address")),
+        (false, _) => Ok(listeners),
+    }
+}
+
+/// The configured issuer, or in development the address that is listened on.
+fn issuer(config: &Config, listeners: &[TcpListener]) -> anyhow::Result<String> {
+    if let Some(issuer) = &config.server.issuer {
+        return Ok(issuer.clone());
+    }
+    let first = listeners.first().ok_or_else(|| anyhow::anyhow!("no listener"))?.local_addr()?;
+    let host = match config.server.listen.rsplit_once(':') {
+        Some((host, _)) if !matches!(host, "0.0.0.0" | "[::]") => host,
+        _ => "localhost",
+    };
+    Ok(format!("http://{host}:{}", first.port()))
+}
+
+/// A path as somebody in the current directory would write it.
+fn from_here(path: &Path) -> PathBuf {
+    let here = std::env::current_dir().unwrap_or_default();
+    path.strip_prefix(here).unwrap_or(path).to_owned()
+}
+
+fn banner(config: &Config, issuer: &str, database: &Database, prepared: &Prepared) -> String {
+    let mode = match config.mode() {
+        Mode::Development => "development",
+        Mode::Production => "production",
+    };
+    let place = match &database.private {
+        Some(private) => format!(
+            "private Postgres {} in {} (set DATABASE_URL for your own)",
+            private.version(),
+            from_here(private.directory()).display()
+        ),
+        None => "as configured".to_owned(),
+    };
+    let mut lines = vec![
+        format!("tollgate {}, {mode} mode", env!("CARGO_PKG_VERSION")),
+        format!("  api        {issuer}"),
+        format!("  docs       {issuer}/docs"),
+        format!("  database   {place}"),
+    ];
+    if let Some(password) = &prepared.administrator {
+        lines.push(format!("  admin      {FIRST_ADMINISTRATOR}, password {password}  (shown once; stored nowhere)"));
+    }
+    lines.push("  stop       Ctrl-C".to_owned());
+    lines.join("\n")
+}

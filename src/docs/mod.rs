@@ -1,0 +1,123 @@
+//! The API's documentation: the OpenAPI document and the pages made of it.
+
+pub mod problems;
+pub mod routes;
+
+use serde_json::Value;
+use utoipa::{
+    Modify, OpenApi,
+    openapi::{
+        self,
+        security::{Http, HttpAuthScheme, SecurityScheme},
+    },
+};
+
+use crate::{audit, error, http, keys, roles, scope, sessions, tokens, users};
+
+/// The fixed part of the API, which no configuration changes.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Tollgate",
+        description = "Users, sessions and tokens for front ends. Sign up at `POST /v1/users`, sign in at `POST /v1/sessions`, send `Authorization: Bearer <access_token>`. Errors are `application/problem+json` (RFC 9457) and explain themselves at their `type`.",
+        license(name = "Apache-2.0 OR MIT", identifier = "Apache-2.0 OR MIT"),
+    ),
+    servers((url = "/", description = "This server")),
+    paths(
+        users::routes::create_user,
+        users::routes::list_users,
+        users::routes::read_user,
+        sessions::account::routes::update_user,
+        users::routes::delete_user,
+        sessions::account::routes::replace_password,
+        users::routes::give_role,
+        users::routes::take_role,
+        sessions::routes::create_session,
+        sessions::routes::list_sessions,
+        sessions::routes::delete_other_sessions,
+        sessions::routes::read_session,
+        sessions::routes::delete_session,
+        sessions::routes::create_tokens,
+        tokens::routes::read_current_token,
+        roles::routes::list_roles,
+        roles::routes::create_role,
+        roles::routes::read_role,
+        roles::routes::replace_role,
+        roles::routes::delete_role,
+        audit::routes::list_audit_events,
+        keys::routes::read_jwks,
+        routes::read_problem,
+        routes::read_openapi,
+    ),
+    components(schemas(
+        error::Problem,
+        error::FieldError,
+        users::NewUser,
+        users::Profile,
+        users::routes::User,
+        sessions::account::routes::PasswordChange,
+        sessions::routes::NewSession,
+        sessions::routes::Refresh,
+        sessions::routes::TokenPair,
+        sessions::routes::Session,
+        tokens::AccessClaims,
+        roles::RoleContent,
+        roles::routes::NewRole,
+        roles::routes::Role,
+        audit::routes::AuditEvent,
+        keys::Jwks,
+        keys::Jwk,
+        http::Page<users::routes::User>,
+        http::Page<sessions::routes::Session>,
+        http::Page<roles::routes::Role>,
+        http::Page<audit::routes::AuditEvent>,
+    )),
+    tags(
+        (name = "users", description = "Accounts"),
+        (name = "sessions", description = "Signed-in devices"),
+        (name = "tokens", description = "Access and refresh tokens"),
+        (name = "roles", description = "Named sets of scopes"),
+        (name = "audit", description = "Who did what, when and from where"),
+        (name = "keys", description = "What verifies our tokens"),
+        (name = "documentation", description = "This document and what it mentions"),
+    ),
+    modifiers(&Security),
+)]
+struct Document;
+
+struct Security;
+
+impl Modify for Security {
+    fn modify(&self, document: &mut openapi::OpenApi) {
+        let scopes: Vec<_> = scope::BUILT_IN
+            .iter()
+            .map(|(name, meaning)| format!("- `{name}`: {meaning}"))
+            .collect();
+        let mut bearer = Http::new(HttpAuthScheme::Bearer);
+        bearer.bearer_format = Some("JWT (RFC 9068)".to_owned());
+        bearer.description = Some(format!(
+            "An access token from `POST /v1/sessions` or `POST /v1/tokens`. Of the scopes that an operation lists, one is enough:\n\n{}",
+            scopes.join("\n")
+        ));
+        document
+            .components
+            .get_or_insert_default()
+            .add_security_scheme("bearer", SecurityScheme::Http(bearer));
+    }
+}
+
+/// The OpenAPI document as JSON.
+///
+/// # Errors
+/// None that can happen after the tests have passed.
+pub fn openapi() -> serde_json::Result<Value> {
+    serde_json::to_value(Document::openapi())
+}
+
+/// The OpenAPI document as it is committed and printed.
+///
+/// # Errors
+/// None that can happen after the tests have passed.
+pub fn openapi_text() -> serde_json::Result<String> {
+    serde_json::to_string_pretty(&openapi()?).map(|text| text + "\n")
+}

@@ -1,0 +1,77 @@
+//! Documentation over HTTP.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header::{self, ContentType},
+    web,
+};
+
+use super::problems::{Explanation, explain};
+use crate::{
+    app::AppState,
+    error::{ApiError, Problem},
+};
+
+/// Nothing but what this server serves may run or load in the documentation; Swagger UI sets styles inline.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
+     img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// Reads the OpenAPI document
+///
+/// This document, OpenAPI 3.1.
+#[utoipa::path(
+    get,
+    path = "/openapi.json",
+    tag = "documentation",
+    responses((status = 200, description = "The document", body = serde_json::Value)),
+)]
+pub async fn read_openapi(app: web::Data<AppState>) -> HttpResponse {
+    HttpResponse::Ok().content_type(ContentType::json()).body(app.openapi.clone())
+}
+
+/// Explains a problem
+///
+/// What an error's `type` means and how to mend it.
+#[utoipa::path(
+    get,
+    path = "/problems/{code}",
+    tag = "documentation",
+    params(("code" = String, Path, description = "The last segment of the problem's `type`", example = "email-taken")),
+    responses(
+        (status = 200, description = "The explanation", body = Explanation),
+        (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn read_problem(code: web::Path<String>) -> Result<web::Json<Explanation>, ApiError> {
+    explain(&code).map(web::Json).ok_or_else(ApiError::not_found)
+}
+
+/// Sends browsers from `/docs` to the interactive documentation.
+pub async fn redirect_to_docs() -> HttpResponse {
+    HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "/docs/")).finish()
+}
+
+/// Serves the interactive documentation, every file of it from this binary.
+///
+/// # Errors
+/// 404.
+pub async fn read_docs(request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let config = utoipa_swagger_ui::Config::from("/openapi.json")
+        .try_it_out_enabled(true)
+        .persist_authorization(true)
+        .display_request_duration(true)
+        .use_base_layout();
+    let path = request.match_info().query("file");
+    let file = utoipa_swagger_ui::serve(path, config.into())
+        .map_err(|error| ApiError::internal(error.to_string()))?
+        .ok_or_else(ApiError::not_found)?;
+    let mut response = HttpResponse::Ok();
+    if file.gzpipped {
+        response.insert_header(header::ContentEncoding::Gzip);
+    }
+    Ok(response
+        .content_type(file.content_type)
+        .insert_header((header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY))
+        .insert_header((header::CACHE_CONTROL, "no-cache"))
+        .body(file.bytes.into_owned()))
+}

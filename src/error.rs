@@ -1,0 +1,519 @@
+//! Errors: the only table from an error to its status and body (RFC 9457).
+
+use std::borrow::Cow;
+
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// What can go wrong, as the caller sees it; `Code::entry` is the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// The body is no JSON.
+    MalformedJson,
+    /// The body is JSON that is ambiguous or too deep.
+    RefusedJson,
+    /// The query is not understood.
+    InvalidQuery,
+    /// The request is not understood at all.
+    BadRequest,
+    /// A token is needed and none came.
+    AuthenticationRequired,
+    /// The access token is refused.
+    InvalidToken,
+    /// Email and password don't fit.
+    InvalidCredentials,
+    /// The refresh token is refused.
+    InvalidGrant,
+    /// The token lacks a scope.
+    InsufficientScope,
+    /// The change reaches above the caller's own scopes.
+    AboveOwnScopes,
+    /// The account may not change this member itself.
+    MemberForbidden,
+    /// Signing up is closed.
+    SignUpClosed,
+    /// There is no such thing, or the caller may not see it.
+    NotFound,
+    /// The method is not offered here.
+    MethodNotAllowed,
+    /// Nothing that the caller accepts is offered.
+    NotAcceptable,
+    /// The address has an account.
+    EmailTaken,
+    /// The role exists.
+    RoleExists,
+    /// The role is still given to somebody.
+    RoleInUse,
+    /// The role is built in.
+    RoleBuiltIn,
+    /// The last administrator would be gone.
+    LastAdministrator,
+    /// The body is too large.
+    PayloadTooLarge,
+    /// The URI is too long.
+    UriTooLong,
+    /// The body has a type that is not understood.
+    UnsupportedMediaType,
+    /// The body breaks its schema.
+    ValidationFailed,
+    /// The token would become too large.
+    TokenTooLarge,
+    /// Too many tries.
+    TooManyAttempts,
+    /// Something is wrong on our side.
+    Internal,
+    /// More work than we can do.
+    Overloaded,
+    /// The database does not answer.
+    DatabaseUnavailable,
+}
+
+/// One row of the table: how an error looks, what it means, how to mend it.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// The last segment of `type`, stable for ever.
+    pub slug: &'static str,
+    /// The HTTP status.
+    pub status: u16,
+    /// One short phrase.
+    pub title: &'static str,
+    /// What it means and how to mend it.
+    pub cure: &'static str,
+}
+
+const fn entry(
+    slug: &'static str,
+    status: u16,
+    title: &'static str,
+    cure: &'static str,
+) -> Entry {
+    Entry {
+        slug,
+        status,
+        title,
+        cure,
+    }
+}
+
+impl Code {
+    /// Every code, in the order of the table.
+    pub const ALL: &'static [Self] = &[
+        Self::MalformedJson,
+        Self::RefusedJson,
+        Self::InvalidQuery,
+        Self::BadRequest,
+        Self::AuthenticationRequired,
+        Self::InvalidToken,
+        Self::InvalidCredentials,
+        Self::InvalidGrant,
+        Self::InsufficientScope,
+        Self::AboveOwnScopes,
+        Self::MemberForbidden,
+        Self::SignUpClosed,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::NotAcceptable,
+        Self::EmailTaken,
+        Self::RoleExists,
+        Self::RoleInUse,
+        Self::RoleBuiltIn,
+        Self::LastAdministrator,
+        Self::PayloadTooLarge,
+        Self::UriTooLong,
+        Self::UnsupportedMediaType,
+        Self::ValidationFailed,
+        Self::TokenTooLarge,
+        Self::TooManyAttempts,
+        Self::Internal,
+        Self::Overloaded,
+        Self::DatabaseUnavailable,
+    ];
+
+    /// The row of the table for this code.
+    #[expect(clippy::too_many_lines, reason = "the one table of all errors")]
+    pub const fn entry(self) -> Entry {
+        match self {
+            Self::MalformedJson => entry(
+                "malformed-json",
+                400,
+                "The body is not JSON",
+                "Send one JSON value in UTF-8 and nothing after it; `detail` names line and column.",
+            ),
+            Self::RefusedJson => entry(
+                "refused-json",
+                400,
+                "The JSON is ambiguous or out of bounds",
+                "Send each member once, no NUL, no lone surrogates, at most 64 levels, numbers of at most 40 digits and an exponent of at most 40. `errors` points at each place.",
+            ),
+            Self::InvalidQuery => entry(
+                "invalid-query",
+                400,
+                "The query is not understood",
+                "Use the query parameters that the API's documentation names, each once; `errors` names what was refused.",
+            ),
+            Self::BadRequest => entry(
+                "bad-request",
+                400,
+                "The request is not understood",
+                "Compare the request with the API's documentation at /docs.",
+            ),
+            Self::AuthenticationRequired => entry(
+                "authentication-required",
+                401,
+                "An access token is needed",
+                "Sign in at POST /v1/sessions and send `Authorization: Bearer <access_token>`.",
+            ),
+            Self::InvalidToken => entry(
+                "invalid-token",
+                401,
+                "The access token is refused",
+                "`detail` says which check failed. An expired token: get the next one at POST /v1/tokens. Anything else: sign in again.",
+            ),
+            Self::InvalidCredentials => entry(
+                "invalid-credentials",
+                401,
+                "Email or password is wrong",
+                "Check both. The answer is the same for an unknown address, a wrong password and a disabled account.",
+            ),
+            Self::InvalidGrant => entry(
+                "invalid-grant",
+                401,
+                "The refresh token is refused",
+                "It is expired, was used before, or its session has ended. Sign in again at POST /v1/sessions.",
+            ),
+            Self::InsufficientScope => entry(
+                "insufficient-scope",
+                403,
+                "The token may not do this",
+                "`WWW-Authenticate` names the scope that is missing. Sign in without narrowing `scope`, or ask an administrator for a role that has it.",
+            ),
+            Self::AboveOwnScopes => entry(
+                "above-own-scopes",
+                403,
+                "The change reaches above your own scopes",
+                "Nobody gives, edits or acts on a role or account that may do more than they may. Ask somebody who may do as much.",
+            ),
+            Self::MemberForbidden => entry(
+                "member-forbidden",
+                403,
+                "A member is not yours to change",
+                "`errors` points at members that only holders of `users:write` may change. Leave them out.",
+            ),
+            Self::SignUpClosed => entry(
+                "sign-up-closed",
+                403,
+                "Signing up is closed",
+                "Ask an administrator for an account. Operators: `users.sign_up = \"open\"` opens it.",
+            ),
+            Self::NotFound => entry(
+                "not-found",
+                404,
+                "There is nothing here",
+                "It does not exist, or your token may not see it. Check the URI and who you are signed in as.",
+            ),
+            Self::MethodNotAllowed => entry(
+                "method-not-allowed",
+                405,
+                "The method is not offered here",
+                "`Allow` lists the methods of this URI.",
+            ),
+            Self::NotAcceptable => entry(
+                "not-acceptable",
+                406,
+                "Nothing you accept is offered",
+                "The API answers in `application/json`, errors in `application/problem+json`. Widen `Accept` or leave it out.",
+            ),
+            Self::EmailTaken => entry(
+                "email-taken",
+                409,
+                "The address has an account already",
+                "Sign in, or use another address.",
+            ),
+            Self::RoleExists => entry(
+                "role-exists",
+                409,
+                "The role exists already",
+                "Change it with PUT /v1/roles/{name}, or choose another name.",
+            ),
+            Self::RoleInUse => entry(
+                "role-in-use",
+                409,
+                "The role is still given to somebody",
+                "Take it from everyone who has it (DELETE /v1/users/{id}/roles/{role}), then delete it.",
+            ),
+            Self::RoleBuiltIn => entry(
+                "role-built-in",
+                409,
+                "The role is built in",
+                "`user` and `admin` can't be deleted, and `admin` always means everything. Make a role of your own.",
+            ),
+            Self::LastAdministrator => entry(
+                "last-administrator",
+                409,
+                "The last administrator can't go",
+                "Give the role `admin` to another enabled account first.",
+            ),
+            Self::PayloadTooLarge => entry(
+                "payload-too-large",
+                413,
+                "The body is too large",
+                "Send at most 1 MiB; metadata of an account at most 16 KiB.",
+            ),
+            Self::UriTooLong => entry(
+                "uri-too-long",
+                414,
+                "The URI is too long",
+                "Send at most 8 KiB of path and query.",
+            ),
+            Self::UnsupportedMediaType => entry(
+                "unsupported-media-type",
+                415,
+                "The body has a type that is not understood here",
+                "Send `Content-Type: application/json` (PATCH also takes `application/merge-patch+json`).",
+            ),
+            Self::ValidationFailed => entry(
+                "validation-failed",
+                422,
+                "The body breaks its schema",
+                "`errors` lists every fault with a JSON Pointer to its place. The schema is in /openapi.json.",
+            ),
+            Self::TokenTooLarge => entry(
+                "token-too-large",
+                422,
+                "The access token would become too large",
+                "A token holds at most 4 KiB. Map fewer private claims, shorten the mapped metadata, or ask for fewer scopes.",
+            ),
+            Self::TooManyAttempts => entry(
+                "too-many-attempts",
+                429,
+                "Too many tries",
+                "Wait as long as `Retry-After` says. The wait doubles with each failure and ends by itself.",
+            ),
+            Self::Internal => entry(
+                "internal",
+                500,
+                "Something went wrong on our side",
+                "Nothing you can mend. Tell the operator the `instance`; the cause is in the log under it.",
+            ),
+            Self::Overloaded => entry(
+                "overloaded",
+                503,
+                "More requests than can be served just now",
+                "Try again after `Retry-After` seconds, with some jitter.",
+            ),
+            Self::DatabaseUnavailable => entry(
+                "database-unavailable",
+                503,
+                "The database does not answer",
+                "Try again after `Retry-After` seconds. Operators: see the log and the state of Postgres.",
+            ),
+        }
+    }
+}
+
+/// One fault of the input: where (a JSON Pointer, RFC 6901; a query parameter as `/name`), which rule, and in words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct FieldError {
+    /// JSON Pointer to the faulty member; for a query parameter its name after a slash.
+    #[schema(example = "/password")]
+    pub pointer: String,
+    /// The rule that was broken, stable.
+    #[schema(example = "minLength")]
+    pub code: String,
+    /// The same in words.
+    pub detail: String,
+}
+
+impl FieldError {
+    /// Makes a fault at `pointer`.
+    pub fn new(pointer: impl Into<String>, code: &str, detail: impl Into<String>) -> Self {
+        Self {
+            pointer: pointer.into(),
+            code: code.to_owned(),
+            detail: detail.into(),
+        }
+    }
+}
+
+/// An error body, RFC 9457 `application/problem+json`.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "type": "http://localhost:8080/problems/not-found",
+    "title": "There is nothing here",
+    "status": 404,
+    "detail": "There is nothing here",
+    "instance": "019ab0c8-5a7e-7c3e-9b5e-2f2f6b0e7a11",
+}))]
+pub struct Problem {
+    /// A stable URI that documents itself.
+    #[serde(rename = "type")]
+    #[schema(format = "uri")]
+    pub kind: String,
+    /// One short phrase, the same for every problem of this type.
+    pub title: String,
+    /// The HTTP status again.
+    #[schema(minimum = 400, maximum = 599)]
+    pub status: u16,
+    /// What went wrong this time.
+    pub detail: String,
+    /// The request's id, as in `X-Request-Id` and the log.
+    pub instance: String,
+    /// Every fault of the input, for input errors.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub errors: Vec<FieldError>,
+}
+
+/// An error on its way to the caller: its row of the table and what only this case knows.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {detail}", code.entry().slug)]
+pub struct ApiError {
+    /// The row of the table.
+    pub code: Code,
+    /// What went wrong this time, for the caller.
+    pub detail: Cow<'static, str>,
+    /// Every fault of the input.
+    pub errors: Vec<FieldError>,
+    /// The value of `WWW-Authenticate` (RFC 6750 section 3).
+    pub challenge: Option<String>,
+    /// Seconds for `Retry-After`.
+    pub retry_after: Option<u64>,
+    /// The methods for `Allow`.
+    pub allow: Option<String>,
+    /// The cause, for the log only.
+    #[source]
+    pub cause: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl ApiError {
+    /// Makes an error with a detail of its own.
+    pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            code,
+            detail: detail.into(),
+            errors: Vec::new(),
+            challenge: None,
+            retry_after: matches!(code.entry().status, 503).then_some(1),
+            allow: None,
+            cause: None,
+        }
+    }
+
+    /// What does not exist, or is not the caller's to see.
+    pub fn not_found() -> Self {
+        Code::NotFound.into()
+    }
+
+    /// Faults of the input, all at once.
+    pub fn invalid(errors: Vec<FieldError>) -> Self {
+        Self::with_errors(Code::ValidationFailed, errors)
+    }
+
+    /// An error that points at places of the input.
+    pub fn with_errors(code: Code, errors: Vec<FieldError>) -> Self {
+        let detail = match errors.as_slice() {
+            [only] => format!("{}: {}", only.pointer, only.detail),
+            several => format!("{} faults, see errors", several.len()),
+        };
+        Self {
+            errors,
+            ..Self::new(code, detail)
+        }
+    }
+
+    /// A refused try that may be repeated after `seconds`.
+    pub fn too_many_attempts(seconds: u64) -> Self {
+        Self {
+            retry_after: Some(seconds),
+            ..Self::new(
+                Code::TooManyAttempts,
+                format!("Too many failed tries; try again in {seconds} s"),
+            )
+        }
+    }
+
+    /// A fault of ours; `cause` goes to the log only.
+    pub fn internal(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self {
+            cause: Some(cause.into()),
+            ..Code::Internal.into()
+        }
+    }
+
+    /// A database that does not answer; `cause` goes to the log only.
+    pub fn database(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self {
+            cause: Some(cause.into()),
+            ..Code::DatabaseUnavailable.into()
+        }
+    }
+
+    /// The same error with the value of `WWW-Authenticate`.
+    #[must_use]
+    pub fn challenge(mut self, challenge: impl Into<String>) -> Self {
+        self.challenge = Some(challenge.into());
+        self
+    }
+}
+
+impl From<Code> for ApiError {
+    fn from(code: Code) -> Self {
+        Self::new(code, code.entry().title)
+    }
+}
+
+impl From<DieselError> for ApiError {
+    /// The named constraint decides; whatever means that Postgres can't serve is a 503, never a 404 or a 500.
+    fn from(error: DieselError) -> Self {
+        let DieselError::DatabaseError(kind, information) = &error else {
+            return match error {
+                DieselError::BrokenTransactionManager | DieselError::RollbackErrorOnCommit { .. } => {
+                    Self::database(error)
+                }
+                other => Self::internal(other),
+            };
+        };
+        let constraint = information.constraint_name().unwrap_or_default();
+        match (kind, constraint) {
+            (DatabaseErrorKind::UniqueViolation, "users_email_key") => Code::EmailTaken.into(),
+            (DatabaseErrorKind::UniqueViolation, "roles_pkey") => Code::RoleExists.into(),
+            (DatabaseErrorKind::ForeignKeyViolation, "user_roles_role_fkey") => {
+                Code::RoleInUse.into()
+            }
+            (
+                DatabaseErrorKind::UniqueViolation
+                | DatabaseErrorKind::ForeignKeyViolation
+                | DatabaseErrorKind::NotNullViolation
+                | DatabaseErrorKind::CheckViolation
+                | DatabaseErrorKind::ExclusionViolation
+                | DatabaseErrorKind::RestrictViolation,
+                _,
+            ) => Self::internal(error),
+            _ => Self::database(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_its_own_slug_and_a_client_or_server_status() {
+        let mut slugs: Vec<_> = Code::ALL.iter().map(|code| code.entry().slug).collect();
+        slugs.sort_unstable();
+        slugs.dedup();
+        assert_eq!(slugs.len(), Code::ALL.len());
+        assert!(Code::ALL.iter().all(|code| (400..600).contains(&code.entry().status)));
+    }
+
+    #[test]
+    fn a_dead_database_is_unavailable_and_never_not_found() {
+        let closed = DieselError::DatabaseError(
+            DatabaseErrorKind::ClosedConnection,
+            Box::new("server closed the connection unexpectedly".to_owned()),
+        );
+        assert_eq!(ApiError::from(closed).code, Code::DatabaseUnavailable);
+    }
+}

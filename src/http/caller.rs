@@ -1,0 +1,118 @@
+//! Who is calling, as handlers see it: the demanded scope is part of the type, so none can be forgotten.
+
+use std::{
+    future::{Ready, ready},
+    marker::PhantomData,
+};
+
+use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload};
+use uuid::Uuid;
+
+use super::{authenticate::Presented, origin};
+use crate::{
+    audit::Actor,
+    error::{ApiError, Code},
+    scope::{Authority, Demand},
+    tokens::AccessClaims,
+};
+
+/// Whoever holds a good token with one of the scopes that `S` demands; else 401 or 403.
+pub struct Caller<S> {
+    /// Who acts, for the audit log.
+    pub actor: Actor,
+    /// How far they reach.
+    pub authority: Authority,
+    claims: Box<AccessClaims>,
+    demand: PhantomData<S>,
+}
+
+impl<S> Caller<S> {
+    /// The user's id.
+    pub fn user_id(&self) -> Uuid {
+        self.claims.sub
+    }
+
+    /// The session's id.
+    pub fn session_id(&self) -> Uuid {
+        self.claims.sid
+    }
+
+    /// The claims of the token.
+    pub fn into_claims(self) -> AccessClaims {
+        *self.claims
+    }
+}
+
+/// Like `Caller`, but without any token the rules of the place decide; a bad token is still refused.
+pub struct Visitor<S>(Option<Caller<S>>, Actor);
+
+impl<S> Visitor<S> {
+    /// Whether a token was presented.
+    pub fn is_caller(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Who acts, for the audit log.
+    pub fn actor(&self) -> &Actor {
+        self.0.as_ref().map_or(&self.1, |caller| &caller.actor)
+    }
+}
+
+impl<S: Demand> FromRequest for Caller<S> {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
+        ready(demand(request).and_then(|caller| caller.ok_or_else(unauthenticated)))
+    }
+}
+
+impl<S: Demand> FromRequest for Visitor<S> {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
+        ready(demand(request).map(|caller| Self(caller, origin::actor(request))))
+    }
+}
+
+/// Turns what was presented into a caller, into nobody, or into the error that RFC 6750 section 3.1 names.
+fn demand<S: Demand>(request: &HttpRequest) -> Result<Option<Caller<S>>, ApiError> {
+    let presented = request.extensions_mut().remove::<Presented>();
+    let claims = match presented.unwrap_or(Presented::Absent) {
+        Presented::Absent => return Ok(None),
+        Presented::Bad(refusal) => {
+            return Err(ApiError::new(Code::InvalidToken, refusal.to_string())
+                .challenge(format!("Bearer realm=\"tollgate\", error=\"invalid_token\", error_description=\"{refusal}\"")));
+        }
+        Presented::Ok(claims) => claims,
+    };
+    let authority = Authority::new(
+        claims.scope.parse().map_err(ApiError::internal)?,
+        &claims.roles,
+    );
+    if !S::NAMES.is_empty() && !S::NAMES.iter().any(|name| authority.may(name)) {
+        let names = S::NAMES.join(" ");
+        return Err(
+            ApiError::new(Code::InsufficientScope, format!("The token lacks the scope {}", S::NAMES.join(" or ")))
+                .challenge(format!("Bearer realm=\"tollgate\", error=\"insufficient_scope\", scope=\"{names}\"")),
+        );
+    }
+    let actor = Actor {
+        user_id: Some(claims.sub),
+        session_id: Some(claims.sid),
+        client_id: Some(claims.client_id.clone()),
+        ..origin::actor(request)
+    };
+    Ok(Some(Caller {
+        actor,
+        authority,
+        claims,
+        demand: PhantomData,
+    }))
+}
+
+/// No credentials came: the challenge has no error attribute (RFC 6750 section 3.1).
+pub fn unauthenticated() -> ApiError {
+    ApiError::from(Code::AuthenticationRequired).challenge("Bearer realm=\"tollgate\"")
+}

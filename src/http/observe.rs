@@ -1,0 +1,161 @@
+//! The outermost layer: a request id, one log line, headers that every answer has, and the body of every error.
+
+use std::time::Instant;
+
+use actix_web::{
+    Error, HttpMessage, HttpResponse, ResponseError,
+    body::{EitherBody, MessageBody},
+    dev::{ServiceRequest, ServiceResponse},
+    http::{
+        StatusCode,
+        header::{self, HeaderMap, HeaderName, HeaderValue},
+    },
+    middleware::Next,
+    web,
+};
+use uuid::Uuid;
+
+use super::{authenticate::Who, origin};
+use crate::{
+    app::AppState,
+    error::{ApiError, Code, Problem},
+};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The request's id: the caller's own when it is sane, else a new one.
+#[derive(Clone, Debug)]
+pub(super) struct RequestId(pub String);
+
+impl RequestId {
+    fn of(headers: &HeaderMap) -> Self {
+        let sane = |id: &&str| {
+            (1..=128).contains(&id.len())
+                && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':'))
+        };
+        let given = headers.get(&REQUEST_ID).and_then(|value| value.to_str().ok()).filter(sane);
+        Self(given.map_or_else(|| Uuid::now_v7().to_string(), str::to_owned))
+    }
+}
+
+/// Gives the request its id, and its answer everything that all answers have.
+///
+/// # Errors
+/// None of its own.
+pub async fn observe<B: MessageBody + 'static>(
+    app: web::Data<AppState>,
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+    let begun = Instant::now();
+    let id = RequestId::of(request.headers());
+    request.extensions_mut().insert(id.clone());
+    let response = next.call(request).await?;
+    let failed = response.status().is_client_error() || response.status().is_server_error();
+    let mut response = if failed {
+        let error = error_of(&response);
+        log_cause(&error, &id);
+        let body = render(&error, &id, app.tokens.issuer());
+        response.into_response(body).map_into_right_body()
+    } else {
+        response.map_into_left_body()
+    };
+    let private = response.request().path().starts_with("/v1/") || failed;
+    let headers = response.headers_mut();
+    if let Ok(value) = HeaderValue::from_str(&id.0) {
+        headers.insert(REQUEST_ID, value);
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if private {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    log(&response, &id, begun);
+    Ok(response)
+}
+
+/// The error behind a failed answer; what actix says by itself becomes the same kind of error.
+fn error_of<B>(response: &ServiceResponse<B>) -> ApiError {
+    match response.response().error().and_then(|error| error.as_error::<ApiError>()) {
+        Some(error) => ApiError {
+            code: error.code,
+            detail: error.detail.clone(),
+            errors: error.errors.clone(),
+            challenge: error.challenge.clone(),
+            retry_after: error.retry_after,
+            allow: error.allow.clone(),
+            cause: error.cause.as_ref().map(|cause| format!("{cause:?}").into()),
+        },
+        None => match response.status() {
+            StatusCode::NOT_FOUND => Code::NotFound,
+            StatusCode::METHOD_NOT_ALLOWED => Code::MethodNotAllowed,
+            StatusCode::PAYLOAD_TOO_LARGE => Code::PayloadTooLarge,
+            StatusCode::URI_TOO_LONG => Code::UriTooLong,
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => Code::UnsupportedMediaType,
+            status if status.is_client_error() => Code::BadRequest,
+            _ => Code::Internal,
+        }
+        .into(),
+    }
+}
+
+fn log_cause(error: &ApiError, id: &RequestId) {
+    if let Some(cause) = &error.cause {
+        tracing::error!(request_id = id.0, code = error.code.entry().slug, %cause, "request failed");
+    }
+}
+
+/// Writes the error as RFC 9457 says, with the headers that its status asks for.
+fn render(error: &ApiError, id: &RequestId, issuer: &str) -> HttpResponse {
+    let entry = error.code.entry();
+    let problem = Problem {
+        kind: format!("{issuer}/problems/{}", entry.slug),
+        title: entry.title.to_owned(),
+        status: entry.status,
+        detail: error.detail.clone().into_owned(),
+        instance: id.0.clone(),
+        errors: error.errors.clone(),
+    };
+    let mut response = HttpResponse::build(error.status_code());
+    response.content_type("application/problem+json");
+    if let Some(challenge) = &error.challenge {
+        response.insert_header((header::WWW_AUTHENTICATE, challenge.as_str()));
+    }
+    if let Some(seconds) = error.retry_after {
+        response.insert_header((header::RETRY_AFTER, seconds.to_string()));
+    }
+    if let Some(allow) = &error.allow {
+        response.insert_header((header::ALLOW, allow.as_str()));
+    }
+    response.body(serde_json::to_string(&problem).unwrap_or_default())
+}
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        StatusCode::from_u16(self.code.entry().status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    /// Only the status: `observe` writes the body, because it knows the request.
+    fn error_response(&self) -> HttpResponse {
+        HttpResponse::new(self.status_code())
+    }
+}
+
+/// One line a request, without query and headers, which may hold secrets.
+fn log<B>(response: &ServiceResponse<B>, id: &RequestId, begun: Instant) {
+    let request = response.request();
+    let status = response.status().as_u16();
+    let who = request.extensions().get::<Who>().cloned().unwrap_or_default();
+    let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+    match status {
+        401 | 403 => tracing::warn!(
+            method = %request.method(), path = ?request.path(), status, micros, request_id = id.0,
+            user = who.user, client = who.client, address = origin::actor(request).address, "denied"
+        ),
+        500.. => tracing::error!(
+            method = %request.method(), path = ?request.path(), status, micros, request_id = id.0, user = who.user, "failed"
+        ),
+        _ => tracing::info!(
+            method = %request.method(), path = ?request.path(), status, micros, request_id = id.0, user = who.user, "served"
+        ),
+    }
+}

@@ -1,0 +1,172 @@
+//! Lists: keyset paging with cursors that only we can make.
+
+use std::future::{Ready, ready};
+
+use actix_web::{FromRequest, HttpRequest, HttpResponse, dev::Payload, http::header};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use crate::{
+    db::Window,
+    error::{ApiError, Code, FieldError},
+    keys::{Key, Keyring, Purpose, Slot},
+};
+
+const DEFAULT_LIMIT: u32 = 50;
+const MAX_LIMIT: u32 = 200;
+
+/// The parameters that every list has.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct PageQuery {
+    /// Items of a page: 50 when left out, at most 200 (more is clamped).
+    #[param(minimum = 1, example = 50)]
+    pub limit: Option<u32>,
+    /// Where to go on: the `next_cursor` of the page before, with the same other parameters.
+    pub cursor: Option<String>,
+}
+
+/// One page of a list.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Page<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// Goes into `?cursor=` for the next page; null on the last one.
+    pub next_cursor: Option<String>,
+}
+
+/// Reads and makes the cursors of one list, as one caller with one set of filters sees it.
+pub struct Pager {
+    list: String,
+    limit: u32,
+    after: Option<Uuid>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Cursor {
+    list: String,
+    after: Uuid,
+}
+
+impl Pager {
+    /// Reads the cursor of a page of `list`: a name that tells apart URIs, callers and filters.
+    ///
+    /// # Errors
+    /// 400 for a cursor that was changed, or made for another list; for a limit of 0.
+    pub fn new(list: String, query: &PageQuery, keyring: &Keyring) -> Result<Self, ApiError> {
+        let refused = |parameter: &str, code: &str, detail: &str| {
+            ApiError::with_errors(Code::InvalidQuery, vec![FieldError::new(parameter, code, detail)])
+        };
+        let limit = query.limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT);
+        if limit == 0 {
+            return Err(refused("/limit", "minimum", "at least 1"));
+        }
+        let after = match &query.cursor {
+            None => None,
+            Some(text) => {
+                let cursor = open(text, cursor_key(keyring)?)
+                    .ok_or_else(|| refused("/cursor", "cursor", "not a cursor of ours, or it was changed"))?;
+                if cursor.list != list {
+                    return Err(refused("/cursor", "cursor", "the cursor belongs to another list, caller or filter"));
+                }
+                Some(cursor.after)
+            }
+        };
+        Ok(Self { list, limit, after })
+    }
+
+    /// The rows to read.
+    pub fn window(&self) -> Window {
+        Window {
+            after: self.after,
+            rows: i64::from(self.limit) + 1,
+        }
+    }
+
+    /// Makes the page of the rows that the window gave.
+    ///
+    /// # Errors
+    /// 500 when there is no cursor key.
+    pub fn page<Row, T>(
+        self,
+        mut rows: Vec<Row>,
+        id: impl Fn(&Row) -> Uuid,
+        keyring: &Keyring,
+    ) -> Result<Page<T>, ApiError>
+    where
+        T: From<Row>,
+    {
+        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let next_cursor = match rows.last() {
+            Some(last) if more => {
+                let cursor = Cursor { list: self.list, after: id(last) };
+                Some(seal(&cursor, cursor_key(keyring)?)?)
+            }
+            _ => None,
+        };
+        Ok(Page {
+            items: rows.into_iter().map(T::from).collect(),
+            next_cursor,
+        })
+    }
+}
+
+impl<T: Serialize> Page<T> {
+    /// Writes the page with its `Link` header (RFC 8288).
+    pub fn respond(&self, path: &str, filters: &[(&str, Option<String>)]) -> HttpResponse {
+        let mut response = HttpResponse::Ok();
+        if let Some(cursor) = &self.next_cursor {
+            let mut query = form_urlencoded::Serializer::new(String::new());
+            for (name, value) in filters {
+                if let Some(value) = value {
+                    query.append_pair(name, value);
+                }
+            }
+            query.append_pair("cursor", cursor);
+            response.insert_header((header::LINK, format!("<{path}?{}>; rel=\"next\"", query.finish())));
+        }
+        response.json(self)
+    }
+}
+
+fn cursor_key(keyring: &Keyring) -> Result<&Key, ApiError> {
+    keyring
+        .signing(&Slot::internal(Purpose::Cursor))
+        .ok_or_else(|| ApiError::internal("no key signs cursors"))
+}
+
+fn seal(cursor: &Cursor, key: &Key) -> Result<String, ApiError> {
+    let body = URL_SAFE_NO_PAD.encode(serde_json::to_vec(cursor).map_err(ApiError::internal)?);
+    let tag = key.sign(body.as_bytes()).map_err(ApiError::internal)?;
+    Ok(format!("{body}.{}", URL_SAFE_NO_PAD.encode(tag)))
+}
+
+fn open(text: &str, key: &Key) -> Option<Cursor> {
+    let (body, tag) = text.split_once('.')?;
+    if !key.verifies(tag, body.as_bytes()) {
+        return None;
+    }
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(body).ok()?).ok()
+}
+
+/// Query parameters of type `T`, each at most once.
+pub struct Query<T>(pub T);
+
+impl<T: DeserializeOwned + 'static> FromRequest for Query<T> {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
+        let pairs = form_urlencoded::parse(request.query_string().as_bytes());
+        let parsed = serde_path_to_error::deserialize(serde_urlencoded::Deserializer::new(pairs));
+        ready(parsed.map(Self).map_err(|error| {
+            let pointer = format!("/{}", error.path());
+            let detail = error.into_inner().to_string();
+            ApiError::with_errors(Code::InvalidQuery, vec![FieldError::new(pointer, "type", detail)])
+        }))
+    }
+}

@@ -1,0 +1,142 @@
+//! The route table's vocabulary: one resource per URI, HEAD beside GET, our own answers to other methods.
+
+use actix_web::{
+    FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder, Route, guard,
+    http::{Method, header},
+    web::{self, ServiceConfig},
+};
+
+use crate::error::{ApiError, Code};
+
+/// Collects the resources of the server.
+#[derive(Default)]
+pub struct Routes {
+    resources: Vec<Resource>,
+    offered: Vec<(Method, String)>,
+}
+
+/// One URI and the methods it offers.
+pub struct ResourceBuilder<'a> {
+    routes: &'a mut Routes,
+    path: &'static str,
+    resource: Option<Resource>,
+    methods: Vec<Method>,
+}
+
+impl Routes {
+    /// Begins a resource at `path`.
+    pub fn at(&mut self, path: &'static str) -> ResourceBuilder<'_> {
+        ResourceBuilder {
+            resource: Some(web::resource(path)),
+            routes: self,
+            path,
+            methods: Vec::new(),
+        }
+    }
+
+    /// Every method and path that is offered, HEAD and OPTIONS left out.
+    pub fn offered(&self) -> &[(Method, String)] {
+        &self.offered
+    }
+
+    /// Hands the resources to actix.
+    pub fn register(self, config: &mut ServiceConfig) {
+        for resource in self.resources {
+            config.service(resource);
+        }
+    }
+}
+
+impl ResourceBuilder<'_> {
+    fn method<F, Args>(mut self, method: Method, route: Route, handler: F) -> Self
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.resource = self.resource.take().map(|resource| resource.route(route.to(handler)));
+        self.methods.push(method);
+        self
+    }
+
+    /// Answers GET, and HEAD with the same headers.
+    pub fn get<F, Args>(self, handler: F) -> Self
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        let route = web::route().guard(guard::Any(guard::Get()).or(guard::Head()));
+        self.method(Method::GET, route, handler)
+    }
+
+    /// Answers POST.
+    pub fn post<F, Args>(self, handler: F) -> Self
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.method(Method::POST, web::post(), handler)
+    }
+
+    /// Answers PUT.
+    pub fn put<F, Args>(self, handler: F) -> Self
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.method(Method::PUT, web::put(), handler)
+    }
+
+    /// Answers PATCH.
+    pub fn patch<F, Args>(self, handler: F) -> Self
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.method(Method::PATCH, web::patch(), handler)
+    }
+
+    /// Answers DELETE.
+    pub fn delete<F, Args>(self, handler: F) -> Self
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.method(Method::DELETE, web::delete(), handler)
+    }
+}
+
+impl Drop for ResourceBuilder<'_> {
+    /// Ends the resource: OPTIONS tells what is offered, any other method is a 405 (RFC 9110 section 15.5.6).
+    fn drop(&mut self) {
+        let mut names: Vec<_> = self.methods.iter().map(|method| method.as_str().to_owned()).collect();
+        if self.methods.contains(&Method::GET) {
+            names.insert(1, "HEAD".to_owned());
+        }
+        names.push("OPTIONS".to_owned());
+        let allow = names.join(", ");
+        let Some(resource) = self.resource.take() else {
+            return;
+        };
+        let path = self.path;
+        self.routes.offered.extend(self.methods.drain(..).map(|method| (method, path.to_owned())));
+        self.routes
+            .resources
+            .push(resource.default_service(web::to(move |request: HttpRequest| other_method(request, allow.clone()))));
+    }
+}
+
+async fn other_method(request: HttpRequest, allow: String) -> Result<HttpResponse, ApiError> {
+    if request.method() == Method::OPTIONS {
+        return Ok(HttpResponse::NoContent().insert_header((header::ALLOW, allow)).finish());
+    }
+    Err(ApiError {
+        allow: Some(allow),
+        ..Code::MethodNotAllowed.into()
+    })
+}

@@ -1,0 +1,153 @@
+//! Roles: named sets of scopes that an administrator gives to users.
+
+pub mod routes;
+mod store;
+
+use std::str::FromStr;
+
+use diesel::PgConnection;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use utoipa::ToSchema;
+
+pub use store::{RoleRow, find, list};
+
+use crate::{
+    audit::{Action, Actor, Event},
+    db,
+    error::{ApiError, Code},
+    scope::{ADMINISTRATOR, Authority, Scope, Scopes},
+};
+
+/// The role that everyone gets at sign-up.
+pub const EVERYONE: &str = "user";
+
+/// A role's name: `[a-z][a-z0-9_-]{0,62}`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schema(value_type = String, pattern = "^[a-z][a-z0-9_-]{0,62}$", example = "editor")]
+pub struct RoleName(String);
+
+/// Says that a text is no role's name.
+#[derive(Debug, thiserror::Error)]
+#[error("a role's name begins with a lower-case letter and goes on with letters, digits, `_` and `-`, 63 at most")]
+pub struct InvalidRoleName;
+
+impl FromStr for RoleName {
+    type Err = InvalidRoleName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidRoleName> {
+        let valid = text.len() <= 63
+            && text.starts_with(|first: char| first.is_ascii_lowercase())
+            && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'));
+        if valid { Ok(Self(text.to_owned())) } else { Err(InvalidRoleName) }
+    }
+}
+
+impl TryFrom<String> for RoleName {
+    type Error = InvalidRoleName;
+
+    fn try_from(text: String) -> Result<Self, InvalidRoleName> {
+        text.parse()
+    }
+}
+
+impl From<RoleName> for String {
+    fn from(name: RoleName) -> Self {
+        name.0
+    }
+}
+
+impl AsRef<str> for RoleName {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What a role says.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RoleContent {
+    /// What it is for, in words.
+    #[serde(default)]
+    #[schema(max_length = 500, example = "Edits what others wrote")]
+    pub description: String,
+    /// What it allows; any `resource:action`, also those of your own services.
+    #[schema(value_type = Vec<String>, max_items = 200, example = json!(["articles:edit", "users:read"]))]
+    pub scopes: Vec<Scope>,
+}
+
+/// Everything that a role of this name may do; `admin` stands for all that Tollgate knows.
+pub fn effective_scopes<'a>(roles: impl IntoIterator<Item = (&'a str, &'a [String])>) -> Scopes {
+    let mut all = Scopes::default();
+    for (name, scopes) in roles {
+        if name == ADMINISTRATOR {
+            all.extend(Scopes::built_in());
+        }
+        all.extend(Scopes::from_stored(scopes));
+    }
+    all
+}
+
+/// Makes a role, or changes it when `replace` says so; tells whether it is new.
+///
+/// # Errors
+/// 403 above the caller's own scopes, 409 for `admin` or an existing name.
+pub fn save(
+    conn: &mut PgConnection,
+    authority: &Authority,
+    actor: &Actor,
+    name: &RoleName,
+    content: &RoleContent,
+    replace: bool,
+) -> Result<(RoleRow, bool), ApiError> {
+    if name.as_ref() == ADMINISTRATOR {
+        return Err(Code::RoleBuiltIn.into());
+    }
+    let scopes: Scopes = content.scopes.iter().cloned().collect();
+    db::tx(conn, |conn| {
+        let stored = if replace { store::lock(conn, name.as_ref())? } else { None };
+        let mut reach = scopes.clone();
+        if let Some(stored) = &stored {
+            reach.extend(Scopes::from_stored(&stored.scopes));
+        }
+        if !authority.covers(&reach, &[]) {
+            return Err(Code::AboveOwnScopes.into());
+        }
+        let created = stored.is_none();
+        let row = if created {
+            store::insert(conn, name.as_ref(), &content.description, &scopes.names())?
+        } else {
+            store::update(conn, name.as_ref(), &content.description, &scopes.names())?
+        };
+        let action = if created { Action::RoleCreated } else { Action::RoleUpdated };
+        let details = json!({"role": name, "scopes": row.scopes});
+        Event { actor, action, subject_id: None, details }.record(conn)?;
+        Ok((row, created))
+    })
+}
+
+/// Deletes a role that nobody has.
+///
+/// # Errors
+/// 404 unknown, 403 above the caller's own scopes, 409 built in or still given to somebody.
+pub fn delete(
+    conn: &mut PgConnection,
+    authority: &Authority,
+    actor: &Actor,
+    name: &RoleName,
+) -> Result<(), ApiError> {
+    db::tx(conn, |conn| {
+        let stored = store::lock(conn, name.as_ref())?.ok_or_else(ApiError::not_found)?;
+        if stored.built_in {
+            return Err(Code::RoleBuiltIn.into());
+        }
+        if !authority.covers(&Scopes::from_stored(&stored.scopes), &[]) {
+            return Err(Code::AboveOwnScopes.into());
+        }
+        store::delete(conn, name.as_ref())?;
+        let details = json!({"role": name});
+        Event { actor, action: Action::RoleDeleted, subject_id: None, details }.record(conn)?;
+        Ok(())
+    })
+}

@@ -1,0 +1,204 @@
+//! Roles over HTTP.
+
+use actix_web::{HttpResponse, http::header, web};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{RoleContent, RoleName, RoleRow};
+use crate::{
+    app::AppState,
+    error::{ApiError, Problem},
+    http::{Caller, Json, Page},
+    scope::{RolesRead, RolesWrite, Scope},
+    timestamp::Timestamp,
+};
+
+/// A named set of scopes.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "name": "editor",
+    "description": "Edits what others wrote",
+    "scopes": ["articles:edit", "users:read"],
+    "built_in": false,
+    "created_at": "2026-11-24T09:00:00.000Z",
+    "updated_at": "2026-11-24T09:00:00.000Z",
+}))]
+pub struct Role {
+    /// Its name, for ever.
+    pub name: String,
+    /// What it is for, in words.
+    pub description: String,
+    /// What it allows; `admin` allows everything, whatever stands here.
+    pub scopes: Vec<String>,
+    /// Whether Tollgate needs it: `user` and `admin` can't be deleted.
+    pub built_in: bool,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+}
+
+impl From<RoleRow> for Role {
+    fn from(row: RoleRow) -> Self {
+        Self {
+            name: row.name,
+            description: row.description,
+            scopes: row.scopes,
+            built_in: row.built_in,
+            created_at: row.created_at.into(),
+            updated_at: row.updated_at.into(),
+        }
+    }
+}
+
+/// A role to make.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewRole {
+    /// Its name, for ever.
+    #[schema(value_type = String, pattern = "^[a-z][a-z0-9_-]{0,62}$", example = "editor")]
+    name: RoleName,
+    /// What it is for, in words.
+    #[serde(default)]
+    #[schema(max_length = 500, example = "Edits what others wrote")]
+    description: String,
+    /// What it allows; any `resource:action`, also those of your own services.
+    #[schema(value_type = Vec<String>, max_items = 200, example = json!(["articles:edit", "users:read"]))]
+    scopes: Vec<Scope>,
+}
+
+/// Lists the roles
+///
+/// Every role with its scopes, by name, on one page.
+#[utoipa::path(
+    get,
+    path = "/v1/roles",
+    tag = "roles",
+    security(("bearer" = ["roles:read"])),
+    responses(
+        (status = 200, description = "Every role", body = Page<Role>),
+        (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn list_roles(app: web::Data<AppState>, _caller: Caller<RolesRead>) -> Result<web::Json<Page<Role>>, ApiError> {
+    let rows = app.db.run(|conn| Ok(super::list(conn)?)).await?;
+    Ok(web::Json(Page {
+        items: rows.into_iter().map(Role::from).collect(),
+        next_cursor: None,
+    }))
+}
+
+/// Makes a role
+///
+/// Its scopes must be within your own: nobody gives what they don't have.
+#[utoipa::path(
+    post,
+    path = "/v1/roles",
+    tag = "roles",
+    request_body = NewRole,
+    security(("bearer" = ["roles:write"])),
+    responses(
+        (status = 201, description = "Made", body = Role, headers(("Location" = String, description = "The role's URI"))),
+        (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn create_role(
+    app: web::Data<AppState>,
+    caller: Caller<RolesWrite>,
+    input: Json<NewRole>,
+) -> Result<HttpResponse, ApiError> {
+    let Json(NewRole { name, description, scopes }) = input;
+    let content = RoleContent { description, scopes };
+    save(&app, caller, name, content, false).await
+}
+
+/// Reads a role
+///
+/// One role with its scopes.
+#[utoipa::path(
+    get,
+    path = "/v1/roles/{name}",
+    tag = "roles",
+    params(("name" = String, Path, description = "The role's name", example = "user")),
+    security(("bearer" = ["roles:read"])),
+    responses(
+        (status = 200, description = "The role", body = Role),
+        (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn read_role(
+    app: web::Data<AppState>,
+    _caller: Caller<RolesRead>,
+    name: web::Path<RoleName>,
+) -> Result<web::Json<Role>, ApiError> {
+    let name = name.into_inner();
+    let row = app.db.run(move |conn| Ok(super::find(conn, name.as_ref())?)).await?;
+    row.map(|row| web::Json(row.into())).ok_or_else(ApiError::not_found)
+}
+
+/// Replaces or makes a role
+///
+/// Neither its old nor its new scopes may exceed your own. What users may do follows at their next token.
+#[utoipa::path(
+    put,
+    path = "/v1/roles/{name}",
+    tag = "roles",
+    params(("name" = String, Path, description = "The role's name", example = "editor")),
+    request_body = RoleContent,
+    security(("bearer" = ["roles:write"])),
+    responses(
+        (status = 200, description = "Replaced", body = Role),
+        (status = 201, description = "Made", body = Role, headers(("Location" = String, description = "The role's URI"))),
+        (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn replace_role(
+    app: web::Data<AppState>,
+    caller: Caller<RolesWrite>,
+    name: web::Path<RoleName>,
+    input: Json<RoleContent>,
+) -> Result<HttpResponse, ApiError> {
+    save(&app, caller, name.into_inner(), input.0, true).await
+}
+
+/// Deletes a role
+///
+/// Only a role that nobody has, and none that is built in.
+#[utoipa::path(
+    delete,
+    path = "/v1/roles/{name}",
+    tag = "roles",
+    params(("name" = String, Path, description = "The role's name", example = "editor")),
+    security(("bearer" = ["roles:write"])),
+    responses(
+        (status = 204, description = "Deleted"),
+        (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn delete_role(
+    app: web::Data<AppState>,
+    caller: Caller<RolesWrite>,
+    name: web::Path<RoleName>,
+) -> Result<HttpResponse, ApiError> {
+    let name = name.into_inner();
+    app.db.run(move |conn| super::delete(conn, &caller.authority, &caller.actor, &name)).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+async fn save(
+    app: &AppState,
+    caller: Caller<RolesWrite>,
+    name: RoleName,
+    content: RoleContent,
+    replace: bool,
+) -> Result<HttpResponse, ApiError> {
+    let save = move |conn: &mut _| super::save(conn, &caller.authority, &caller.actor, &name, &content, replace);
+    let (row, created) = app.db.run(save).await?;
+    let role = Role::from(row);
+    Ok(if created {
+        let location = format!("/v1/roles/{}", role.name);
+        HttpResponse::Created().insert_header((header::LOCATION, location)).json(role)
+    } else {
+        HttpResponse::Ok().json(role)
+    })
+}

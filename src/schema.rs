@@ -1,0 +1,113 @@
+//! The tables as diesel sees them; a test compares this file with the migrated database.
+#![expect(missing_docs, reason = "the columns are described by the migrations")]
+
+diesel::table! {
+    audit_events (id) {
+        id -> Uuid,
+        at -> Timestamptz,
+        action -> Text,
+        actor_id -> Nullable<Uuid>,
+        subject_id -> Nullable<Uuid>,
+        session_id -> Nullable<Uuid>,
+        client_id -> Nullable<Text>,
+        address -> Nullable<Text>,
+        user_agent -> Nullable<Text>,
+        request_id -> Nullable<Text>,
+        details -> Jsonb,
+    }
+}
+
+diesel::table! {
+    roles (name) {
+        name -> Text,
+        description -> Text,
+        scopes -> Array<Text>,
+        built_in -> Bool,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    sessions (id) {
+        id -> Uuid,
+        user_id -> Uuid,
+        client_id -> Text,
+        scopes -> Array<Text>,
+        #[sql_name = "gen"]
+        generation -> Int8,
+        rotated_at -> Timestamptz,
+        refresh_exp -> Timestamptz,
+        absolute_exp -> Timestamptz,
+        auth_time -> Timestamptz,
+        acr -> Text,
+        amr -> Array<Text>,
+        user_agent -> Nullable<Text>,
+        address -> Nullable<Text>,
+        created_at -> Timestamptz,
+        last_seen_at -> Timestamptz,
+        ended_at -> Nullable<Timestamptz>,
+        end_reason -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    sign_in_throttle (key) {
+        key -> Text,
+        failures -> Int4,
+        blocked_until -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    signing_keys (kid) {
+        kid -> Text,
+        purpose -> Text,
+        algorithm -> Text,
+        audience -> Text,
+        state -> Text,
+        sealed -> Bytea,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    user_roles (user_id, role) {
+        user_id -> Uuid,
+        role -> Text,
+        given_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    users (id) {
+        id -> Uuid,
+        email -> Text,
+        email_verified -> Bool,
+        name -> Nullable<Text>,
+        locale -> Nullable<Text>,
+        password_hash -> Text,
+        disabled -> Bool,
+        user_metadata -> Jsonb,
+        app_metadata -> Jsonb,
+        epoch -> Int8,
+        version -> Int8,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::joinable!(sessions -> users (user_id));
+diesel::joinable!(user_roles -> roles (role));
+diesel::joinable!(user_roles -> users (user_id));
+
+diesel::allow_tables_to_appear_in_same_query!(
+    audit_events,
+    roles,
+    sessions,
+    sign_in_throttle,
+    signing_keys,
+    user_roles,
+    users,
+);

@@ -1,0 +1,80 @@
+//! Changes of an account that end its sessions: another password, being disabled.
+
+pub mod routes;
+
+use diesel::PgConnection;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{EndReason, end_others, throttle::{self, Counters}};
+use crate::{
+    audit::{Action, Actor, Event},
+    config::LimitsConfig,
+    db,
+    error::ApiError,
+    users::{self, Account, Reach},
+};
+
+/// Changes a profile; disabling the account ends its sessions in the same transaction.
+///
+/// # Errors
+/// Those of `users::patch`.
+pub fn patch(
+    conn: &mut PgConnection,
+    owner: Uuid,
+    reach: &Reach,
+    administrative: bool,
+    patch: &Value,
+    actor: &Actor,
+) -> Result<Account, ApiError> {
+    db::tx(conn, |conn| {
+        let account = users::patch(conn, owner, reach, administrative, patch, actor)?;
+        if account.user.disabled {
+            end_others(conn, owner, None, EndReason::UserDisabled, actor)?;
+        }
+        Ok(account)
+    })
+}
+
+/// Finds the account whose password is to be changed; guesses of the current one are counted like sign-ins.
+///
+/// # Errors
+/// 404, 403 above the caller, 429.
+pub fn begin_password_change(
+    conn: &mut PgConnection,
+    owner: Uuid,
+    reach: &Reach,
+    limits: &LimitsConfig,
+) -> Result<Account, ApiError> {
+    let account = users::find(conn, owner)?.ok_or_else(ApiError::not_found)?;
+    match reach {
+        Reach::Own => throttle::take(conn, &counters(owner), limits)?,
+        Reach::Any(authority) => account.check_within(authority)?,
+    }
+    Ok(account)
+}
+
+/// Replaces the password hash `old` and ends every session but `kept`.
+///
+/// # Errors
+/// 401 when the password was changed meanwhile.
+pub fn finish_password_change(
+    conn: &mut PgConnection,
+    owner: Uuid,
+    old: &str,
+    new: &str,
+    kept: Option<Uuid>,
+    actor: &Actor,
+    limits: &LimitsConfig,
+) -> Result<(), ApiError> {
+    db::tx(conn, |conn| {
+        users::replace_password(conn, owner, old, new)?;
+        throttle::forgive(conn, &counters(owner), limits)?;
+        Event { actor, action: Action::PasswordChanged, subject_id: Some(owner), details: json!({}) }.record(conn)?;
+        end_others(conn, owner, kept, EndReason::PasswordChanged, actor)
+    })
+}
+
+fn counters(owner: Uuid) -> Counters {
+    Counters::new(&format!("password of {owner}"), None, false)
+}

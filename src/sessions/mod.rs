@@ -1,0 +1,247 @@
+//! Sessions: signed-in devices, from signing in over refreshing to signing out.
+
+pub mod account;
+pub mod refresh;
+pub mod routes;
+pub mod sign_in;
+mod store;
+pub mod throttle;
+
+use chrono::{DateTime, Utc};
+use diesel::{PgConnection, QueryResult};
+use serde_json::json;
+use uuid::Uuid;
+
+pub use store::SessionRow;
+
+use crate::{
+    audit::{Action, Actor, Event},
+    config::SessionsConfig,
+    db::{self, Window},
+    error::{ApiError, FieldError},
+    scope::Scopes,
+    tokens::{Grant, RefreshGrant, Tokens},
+    users::Account,
+};
+
+/// How long sessions live, in seconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Lifetimes {
+    /// Without a refresh.
+    pub idle: i64,
+    /// In any case.
+    pub absolute: i64,
+}
+
+impl From<&SessionsConfig> for Lifetimes {
+    fn from(config: &SessionsConfig) -> Self {
+        Self {
+            idle: config.idle_lifetime.seconds(),
+            absolute: config.absolute_lifetime.seconds(),
+        }
+    }
+}
+
+/// Why a session ended; the name is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndReason {
+    /// Its user signed out, or was signed out.
+    SignedOut,
+    /// The password was changed.
+    PasswordChanged,
+    /// The account was disabled.
+    UserDisabled,
+}
+
+impl EndReason {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::SignedOut => "signed_out",
+            Self::PasswordChanged => "password_changed",
+            Self::UserDisabled => "user_disabled",
+        }
+    }
+}
+
+/// An access token and the refresh token that brings the next one.
+#[derive(Debug)]
+pub struct Pair {
+    /// The session.
+    pub session_id: Uuid,
+    /// The access token.
+    pub access_token: String,
+    /// Seconds until it expires.
+    pub expires_in: i64,
+    /// The refresh token.
+    pub refresh_token: String,
+    /// Seconds until it expires.
+    pub refresh_expires_in: i64,
+    /// What the access token may do.
+    pub scopes: Scopes,
+}
+
+/// What the caller wants of a pair of tokens.
+#[derive(Clone, Debug, Default)]
+pub struct Wish {
+    /// Less than everything that is allowed.
+    pub scopes: Option<Scopes>,
+    /// Another API than this one.
+    pub audience: Option<String>,
+}
+
+impl Wish {
+    /// Reads `scope` (RFC 6749 section 3.3) and `resource` (RFC 8707) of a body.
+    ///
+    /// # Errors
+    /// 422 for what is no scope, or an API that no tokens are made for.
+    pub fn parse(scope: Option<&str>, resource: Option<String>, tokens: &Tokens) -> Result<Self, ApiError> {
+        let mut errors = Vec::new();
+        let scopes = scope.map(str::parse).transpose().unwrap_or_else(|error| {
+            errors.push(FieldError::new("/scope", "scope", format!("{error}")));
+            None
+        });
+        if resource.as_ref().is_some_and(|audience| !tokens.knows_audience(audience)) {
+            errors.push(FieldError::new("/resource", "resource", "no tokens are made for this API"));
+        }
+        if errors.is_empty() {
+            Ok(Self { scopes, audience: resource })
+        } else {
+            Err(ApiError::invalid(errors))
+        }
+    }
+
+    /// What of `allowed` is wished for.
+    ///
+    /// # Errors
+    /// 422 when more is wished for than allowed.
+    pub fn within(&self, allowed: &Scopes) -> Result<Scopes, ApiError> {
+        match &self.scopes {
+            None => Ok(allowed.clone()),
+            Some(wished) if wished.is_within(allowed) => Ok(wished.clone()),
+            Some(_) => {
+                let detail = format!("more than is allowed here, which is: {allowed}");
+                Err(ApiError::invalid(vec![FieldError::new("/scope", "scope", detail)]))
+            }
+        }
+    }
+}
+
+/// Makes the tokens of the session's current generation.
+///
+/// # Errors
+/// 422 when the access token would be too large.
+pub fn pair(
+    tokens: &Tokens,
+    account: &Account,
+    session: &SessionRow,
+    scopes: Scopes,
+    audience: Option<String>,
+    now: DateTime<Utc>,
+) -> Result<Pair, ApiError> {
+    let issued = tokens.issue_access(
+        Grant {
+            user_id: account.user.id,
+            user_epoch: account.user.epoch,
+            roles: account.roles.clone(),
+            session_id: session.id,
+            generation: session.generation,
+            scopes: scopes.clone(),
+            auth_time: session.auth_time,
+            acr: session.acr.clone(),
+            amr: session.amr.clone(),
+            audience,
+            private: tokens.private_claims(&account.mappable()),
+        },
+        now,
+    )?;
+    let refresh_token = tokens.issue_refresh(&RefreshGrant {
+        user_id: account.user.id,
+        session_id: session.id,
+        generation: session.generation,
+        issued_at: session.rotated_at,
+        expires_at: session.refresh_exp,
+    })?;
+    Ok(Pair {
+        session_id: session.id,
+        access_token: issued.token,
+        expires_in: issued.expires_in,
+        refresh_token,
+        refresh_expires_in: (session.refresh_exp - now).num_seconds().max(0),
+        scopes,
+    })
+}
+
+/// Lists the user's live sessions, newest first.
+///
+/// # Errors
+/// Postgres.
+pub fn list(conn: &mut PgConnection, owner: Uuid, window: Window) -> QueryResult<Vec<SessionRow>> {
+    store::list_live(conn, owner, window)
+}
+
+/// Finds a live session; `owner` is `None` for holders of `sessions:write`, who see everyone's.
+///
+/// # Errors
+/// Postgres.
+pub fn find(conn: &mut PgConnection, owner: Option<Uuid>, id: Uuid) -> QueryResult<Option<SessionRow>> {
+    match owner {
+        Some(owner) => store::find_live(conn, owner, id),
+        None => store::find_live_any_owner(conn, id),
+    }
+}
+
+/// Ends one live session: its refresh token is dead at once.
+///
+/// # Errors
+/// 404 when there is none, 403 when its owner is above the caller.
+pub fn end(
+    conn: &mut PgConnection,
+    owner: Option<Uuid>,
+    id: Uuid,
+    authority: &crate::scope::Authority,
+    actor: &Actor,
+) -> Result<(), ApiError> {
+    db::tx(conn, |conn| {
+        let session = find(conn, owner, id)?.ok_or_else(ApiError::not_found)?;
+        if actor.user_id != Some(session.user_id) {
+            let account = crate::users::find(conn, session.user_id)?.ok_or_else(ApiError::not_found)?;
+            account.check_within(authority)?;
+        }
+        let ended = store::end(conn, session.user_id, &store::Which::One(id), EndReason::SignedOut.name())?;
+        if ended.is_empty() {
+            return Err(ApiError::not_found());
+        }
+        record_ends(conn, session.user_id, &ended, EndReason::SignedOut, actor)
+    })
+}
+
+/// Ends every live session of `owner` but `kept`.
+///
+/// # Errors
+/// Postgres.
+pub fn end_others(
+    conn: &mut PgConnection,
+    owner: Uuid,
+    kept: Option<Uuid>,
+    reason: EndReason,
+    actor: &Actor,
+) -> Result<(), ApiError> {
+    db::tx(conn, |conn| {
+        let ended = store::end(conn, owner, &store::Which::AllBut(kept), reason.name())?;
+        record_ends(conn, owner, &ended, reason, actor)
+    })
+}
+
+fn record_ends(
+    conn: &mut PgConnection,
+    owner: Uuid,
+    ended: &[Uuid],
+    reason: EndReason,
+    actor: &Actor,
+) -> Result<(), ApiError> {
+    for session_id in ended {
+        let details = json!({"session_id": session_id, "reason": reason.name()});
+        Event { actor, action: Action::SessionEnded, subject_id: Some(owner), details }.record(conn)?;
+    }
+    Ok(())
+}

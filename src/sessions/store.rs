@@ -1,0 +1,187 @@
+//! The table of sessions.
+
+use chrono::{DateTime, Utc};
+use diesel::{
+    dsl::sql,
+    expression::SqlLiteral,
+    prelude::*,
+    sql_types::{BigInt, Timestamptz},
+};
+use uuid::Uuid;
+
+use super::Lifetimes;
+use crate::{
+    db::Window,
+    schema::{sessions, users},
+    tokens::RefreshClaims,
+};
+
+/// One stored session.
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = sessions)]
+pub struct SessionRow {
+    /// Its id, the `sid` of its tokens.
+    pub id: Uuid,
+    /// Whose it is.
+    pub user_id: Uuid,
+    /// The app that signed in.
+    pub client_id: String,
+    /// What its tokens may do at most.
+    pub scopes: Vec<String>,
+    /// How often its refresh token was rotated.
+    pub generation: i64,
+    /// When the generation began, in whole seconds.
+    pub rotated_at: DateTime<Utc>,
+    /// When the generation's refresh token expires, in whole seconds.
+    pub refresh_exp: DateTime<Utc>,
+    /// When the user proved who they are.
+    pub auth_time: DateTime<Utc>,
+    /// How strongly they did.
+    pub acr: String,
+    /// By which means they did.
+    pub amr: Vec<String>,
+    /// What the app called itself.
+    pub user_agent: Option<String>,
+    /// Where it signed in from.
+    pub address: Option<String>,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it was last refreshed.
+    pub last_seen_at: DateTime<Utc>,
+}
+
+pub(super) struct NewRow<'a> {
+    pub id: Uuid,
+    pub client_id: &'a str,
+    pub scopes: &'a [String],
+    pub acr: &'a str,
+    pub amr: &'a [String],
+    pub user_agent: Option<&'a str>,
+    pub address: Option<&'a str>,
+}
+
+/// The database's clock in whole seconds, as tokens count.
+fn this_second() -> SqlLiteral<Timestamptz> {
+    sql("date_trunc('second', clock_timestamp())")
+}
+
+pub(super) fn insert(
+    conn: &mut PgConnection,
+    owner: Uuid,
+    new: &NewRow<'_>,
+    lifetimes: Lifetimes,
+) -> QueryResult<SessionRow> {
+    let after = |seconds: i64| {
+        sql::<Timestamptz>("date_trunc('second', clock_timestamp()) + ")
+            .bind::<BigInt, _>(seconds)
+            .sql(" * interval '1 second'")
+    };
+    diesel::insert_into(sessions::table)
+        .values((
+            sessions::id.eq(new.id),
+            sessions::user_id.eq(owner),
+            sessions::client_id.eq(new.client_id),
+            sessions::scopes.eq(new.scopes),
+            sessions::rotated_at.eq(this_second()),
+            sessions::auth_time.eq(this_second()),
+            sessions::refresh_exp.eq(after(lifetimes.idle)),
+            sessions::absolute_exp.eq(after(lifetimes.absolute)),
+            sessions::acr.eq(new.acr),
+            sessions::amr.eq(new.amr),
+            sessions::user_agent.eq(new.user_agent),
+            sessions::address.eq(new.address),
+        ))
+        .returning(SessionRow::as_returning())
+        .get_result(conn)
+}
+
+/// Begins the next generation where the presented one is still current, in one statement: of parallel uses one wins.
+pub(super) fn rotate(
+    conn: &mut PgConnection,
+    presented: &RefreshClaims,
+    lifetimes: Lifetimes,
+) -> QueryResult<Option<SessionRow>> {
+    let enabled = users::table.filter(users::id.eq(sessions::user_id)).filter(users::disabled.eq(false));
+    let current = sessions::table
+        .find(presented.sid)
+        .filter(sessions::user_id.eq(presented.sub))
+        .filter(sessions::client_id.eq(&presented.client_id))
+        .filter(sessions::generation.eq(presented.generation))
+        .filter(sessions::ended_at.is_null())
+        .filter(sql::<diesel::sql_types::Bool>("sessions.refresh_exp > clock_timestamp()"))
+        .filter(diesel::dsl::exists(enabled));
+    let expires = sql::<Timestamptz>("least(date_trunc('second', clock_timestamp()) + ")
+        .bind::<BigInt, _>(lifetimes.idle)
+        .sql(" * interval '1 second', sessions.absolute_exp)");
+    diesel::update(current)
+        .set((
+            sessions::generation.eq(sessions::generation + 1),
+            sessions::rotated_at.eq(this_second()),
+            sessions::refresh_exp.eq(expires),
+            sessions::last_seen_at.eq(sql::<Timestamptz>("clock_timestamp()")),
+        ))
+        .returning(SessionRow::as_returning())
+        .get_result(conn)
+        .optional()
+}
+
+#[diesel::dsl::auto_type(no_type_alias)]
+fn live() -> _ {
+    let unexpired: SqlLiteral<diesel::sql_types::Bool> =
+        sql::<diesel::sql_types::Bool>("sessions.refresh_exp > clock_timestamp()");
+    sessions::ended_at.is_null().and(unexpired)
+}
+
+pub(super) fn list_live(conn: &mut PgConnection, owner: Uuid, window: Window) -> QueryResult<Vec<SessionRow>> {
+    let mut query = sessions::table
+        .filter(sessions::user_id.eq(owner))
+        .filter(live())
+        .select(SessionRow::as_select())
+        .order(sessions::id.desc())
+        .limit(window.rows)
+        .into_boxed();
+    if let Some(after) = window.after {
+        query = query.filter(sessions::id.lt(after));
+    }
+    query.load(conn)
+}
+
+pub(super) fn find_live(conn: &mut PgConnection, owner: Uuid, id: Uuid) -> QueryResult<Option<SessionRow>> {
+    Ok(find_live_any_owner(conn, id)?.filter(|session| session.user_id == owner))
+}
+
+pub(super) fn find_live_any_owner(conn: &mut PgConnection, id: Uuid) -> QueryResult<Option<SessionRow>> {
+    sessions::table.find(id).filter(live()).select(SessionRow::as_select()).first(conn).optional()
+}
+
+/// Which of a user's sessions are meant.
+pub(super) enum Which {
+    One(Uuid),
+    AllBut(Option<Uuid>),
+}
+
+pub(super) fn end(conn: &mut PgConnection, owner: Uuid, which: &Which, reason: &str) -> QueryResult<Vec<Uuid>> {
+    let mut target = diesel::update(sessions::table)
+        .set((
+            sessions::ended_at.eq(sql::<Timestamptz>("clock_timestamp()").nullable()),
+            sessions::end_reason.eq(reason),
+        ))
+        .filter(sessions::user_id.eq(owner))
+        .filter(sessions::ended_at.is_null())
+        .returning(sessions::id)
+        .into_boxed();
+    match which {
+        Which::One(id) => target = target.filter(sessions::id.eq(*id)),
+        Which::AllBut(Some(kept)) => target = target.filter(sessions::id.ne(*kept)),
+        Which::AllBut(None) => {}
+    }
+    target.get_results(conn)
+}
+
+/// Tells whether the user has signed in from this address before, so that a stranger's failures don't slow them down.
+pub(super) fn is_familiar(conn: &mut PgConnection, owner: Uuid, address: &str) -> QueryResult<bool> {
+    diesel::select(diesel::dsl::exists(
+        sessions::table.filter(sessions::user_id.eq(owner)).filter(sessions::address.eq(address)),
+    ))
+    .get_result(conn)
+}

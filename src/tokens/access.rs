@@ -1,0 +1,193 @@
+//! Access tokens: JWTs after RFC 9068 that anyone with the key can verify.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{FIRST_PARTY_CLIENT, Refusal, Tokens, check_times, jws};
+use crate::{
+    error::ApiError,
+    keys::{Purpose, Slot},
+    scope::Scopes,
+    strict_json,
+};
+
+const TYPE: &str = "at+jwt";
+
+/// The claims of an access token, RFC 9068 section 2.2.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct AccessClaims {
+    /// Who made it: Tollgate's address.
+    pub iss: String,
+    /// Whose it is: the user's id.
+    pub sub: Uuid,
+    /// The one API it is for.
+    pub aud: String,
+    /// When it expires, in seconds since 1970.
+    pub exp: i64,
+    /// When it was made, in seconds since 1970.
+    pub iat: i64,
+    /// Its own id.
+    pub jti: Uuid,
+    /// The app that asked for it.
+    pub client_id: String,
+    /// What it may do, separated by spaces.
+    pub scope: String,
+    /// The session it belongs to.
+    pub sid: Uuid,
+    /// The session's refresh generation that it was made in.
+    #[serde(rename = "gen")]
+    #[schema(rename = "gen")]
+    pub generation: i64,
+    /// The user's epoch: it grows when all of a user's tokens must die.
+    pub uep: i64,
+    /// When the user last proved who they are, in seconds since 1970.
+    pub auth_time: i64,
+    /// How strongly they did.
+    pub acr: String,
+    /// By which means they did (RFC 8176).
+    pub amr: Vec<String>,
+    /// The user's roles.
+    pub roles: Vec<String>,
+    /// Claims that the configuration maps from the user.
+    #[serde(flatten)]
+    pub private: Map<String, Value>,
+}
+
+/// What an access token is made of.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    /// The user's id.
+    pub user_id: Uuid,
+    /// The user's epoch.
+    pub user_epoch: i64,
+    /// The user's roles.
+    pub roles: Vec<String>,
+    /// The session.
+    pub session_id: Uuid,
+    /// The session's refresh generation.
+    pub generation: i64,
+    /// What the token may do.
+    pub scopes: Scopes,
+    /// When the user last proved who they are.
+    pub auth_time: DateTime<Utc>,
+    /// How strongly they did.
+    pub acr: String,
+    /// By which means they did.
+    pub amr: Vec<String>,
+    /// The API it is for; `None` means this one.
+    pub audience: Option<String>,
+    /// Claims that the configuration maps from the user.
+    pub private: Map<String, Value>,
+}
+
+/// A new access token.
+#[derive(Debug)]
+pub struct Issued {
+    /// The token.
+    pub token: String,
+    /// Seconds until it expires.
+    pub expires_in: i64,
+}
+
+impl Tokens {
+    /// Makes an access token.
+    ///
+    /// # Errors
+    /// 422 above 4 KiB; 500 for an audience without a key.
+    pub fn issue_access(&self, grant: Grant, now: DateTime<Utc>) -> Result<Issued, ApiError> {
+        let settings = &self.settings;
+        let audience = grant.audience.unwrap_or_else(|| settings.audience.clone());
+        let key = settings
+            .algorithms
+            .get(&audience)
+            .and_then(|algorithm| self.keyring.signing(&Slot::access(*algorithm, &audience)))
+            .ok_or_else(|| ApiError::internal(format!("no key signs for {audience}")))?;
+        let claims = AccessClaims {
+            iss: settings.issuer.clone(),
+            sub: grant.user_id,
+            aud: audience,
+            exp: now.timestamp() + settings.access_lifetime,
+            iat: now.timestamp(),
+            jti: Uuid::now_v7(),
+            client_id: FIRST_PARTY_CLIENT.to_owned(),
+            scope: grant.scopes.to_string(),
+            sid: grant.session_id,
+            generation: grant.generation,
+            uep: grant.user_epoch,
+            auth_time: grant.auth_time.timestamp(),
+            acr: grant.acr,
+            amr: grant.amr,
+            roles: grant.roles,
+            private: grant.private,
+        };
+        Ok(Issued {
+            token: jws::sign(key, TYPE, &claims)?,
+            expires_in: settings.access_lifetime,
+        })
+    }
+
+    /// Verifies an access token for this API: key, algorithm, type, signature, issuer, audience, times. No I/O.
+    ///
+    /// # Errors
+    /// The first check that failed.
+    pub fn verify_access(&self, token: &str, now: DateTime<Utc>) -> Result<AccessClaims, Refusal> {
+        let (key, payload) = self.verified_payload(token, Purpose::Access, TYPE)?;
+        let (claims, not_before) = AccessClaims::parse(&payload)?;
+        if claims.iss != self.settings.issuer {
+            return Err(Refusal::Issuer);
+        }
+        let bound_elsewhere = !key.slot.audience.is_empty() && key.slot.audience != claims.aud;
+        if claims.aud != self.settings.audience || bound_elsewhere {
+            return Err(Refusal::Audience);
+        }
+        check_times(claims.exp, claims.iat, not_before, now)?;
+        Ok(claims)
+    }
+
+    /// The configured claims that `user`, given as JSON, has values for.
+    pub fn private_claims(&self, user: &Value) -> Map<String, Value> {
+        self.settings.private_claims.of(user)
+    }
+}
+
+impl AccessClaims {
+    /// Reads claims, each once and of its exact type; the second value is `nbf`.
+    fn parse(payload: &[u8]) -> Result<(Self, Option<i64>), Refusal> {
+        let text = strict_json::check(payload).map_err(|_fault| Refusal::Malformed)?;
+        let mut object: Map<String, Value> = serde_json::from_str(text).map_err(|_no_object| Refusal::Malformed)?;
+        let not_before = match object.remove("nbf") {
+            Some(value) => Some(typed(value, "nbf")?),
+            None => None,
+        };
+        let claims = Self {
+            iss: take(&mut object, "iss")?,
+            sub: take(&mut object, "sub")?,
+            aud: take(&mut object, "aud")?,
+            exp: take(&mut object, "exp")?,
+            iat: take(&mut object, "iat")?,
+            jti: take(&mut object, "jti")?,
+            client_id: take(&mut object, "client_id")?,
+            scope: take(&mut object, "scope")?,
+            sid: take(&mut object, "sid")?,
+            generation: take(&mut object, "gen")?,
+            uep: take(&mut object, "uep")?,
+            auth_time: take(&mut object, "auth_time")?,
+            acr: take(&mut object, "acr")?,
+            amr: take(&mut object, "amr")?,
+            roles: take(&mut object, "roles")?,
+            private: object,
+        };
+        Ok((claims, not_before))
+    }
+}
+
+pub(super) fn take<T: DeserializeOwned>(object: &mut Map<String, Value>, name: &'static str) -> Result<T, Refusal> {
+    typed(object.remove(name).ok_or(Refusal::Claim(name))?, name)
+}
+
+fn typed<T: DeserializeOwned>(value: Value, name: &'static str) -> Result<T, Refusal> {
+    serde_json::from_value(value).map_err(|_mistyped| Refusal::Claim(name))
+}

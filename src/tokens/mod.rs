@@ -1,0 +1,143 @@
+//! Tokens: what they hold, how they are made, and the one verifier, which asks nobody.
+
+mod access;
+mod jws;
+mod private;
+mod refresh;
+mod refusal;
+pub mod routes;
+
+use std::{collections::HashMap, sync::Arc};
+
+use chrono::{DateTime, Utc};
+
+pub use access::{AccessClaims, Grant, Issued};
+pub use private::PrivateClaims;
+pub use refresh::{RefreshClaims, RefreshGrant};
+pub use refusal::Refusal;
+
+use crate::{
+    config::{Config, ConfigError},
+    keys::{Algorithm, Key, Keyring, Purpose, Slot, Wanted},
+};
+
+/// The client id of everything that signs in without naming a client.
+pub const FIRST_PARTY_CLIENT: &str = "tollgate";
+
+/// Clock skew that expiry forgives, in seconds.
+const LEEWAY: i64 = 5;
+
+/// How far ahead of our clock a token may have been issued, in seconds: replicas' clocks differ.
+const AHEAD: i64 = 30;
+
+/// What tokens look like under the running configuration.
+#[derive(Clone, Debug)]
+pub struct TokenSettings {
+    issuer: String,
+    audience: String,
+    algorithms: HashMap<String, Algorithm>,
+    access_lifetime: i64,
+    private_claims: PrivateClaims,
+}
+
+impl TokenSettings {
+    /// Takes from the configuration what tokens need.
+    ///
+    /// # Errors
+    /// A private claim that can't be mapped.
+    pub fn new(config: &Config, issuer: &str) -> Result<Self, ConfigError> {
+        let audience = config.tokens.audience.clone().unwrap_or_else(|| issuer.to_owned());
+        let mut algorithms: HashMap<_, _> = config
+            .tokens
+            .audiences
+            .iter()
+            .map(|audience| (audience.id.clone(), audience.algorithm))
+            .collect();
+        algorithms.insert(audience.clone(), config.tokens.algorithm);
+        Ok(Self {
+            issuer: issuer.to_owned(),
+            audience,
+            algorithms,
+            access_lifetime: config.tokens.access_lifetime.seconds(),
+            private_claims: PrivateClaims::parse(&config.tokens.private_claims)?,
+        })
+    }
+
+    /// Every key that tokens and cursors need, with the secrets that the configuration gives.
+    pub fn wanted_keys(&self, config: &Config) -> Vec<Wanted> {
+        let own = Wanted {
+            slot: Slot::access(config.tokens.algorithm, &self.audience),
+            secret: config.tokens.hs256_secret.clone().map(|secret| ("tokens.hs256_secret", secret)),
+        };
+        let others = config.tokens.audiences.iter().map(|audience| Wanted {
+            slot: Slot::access(audience.algorithm, &audience.id),
+            secret: audience.hs256_secret.clone().map(|secret| ("tokens.audiences.hs256_secret", secret)),
+        });
+        let internal = [Purpose::Refresh, Purpose::Cursor].map(|purpose| Wanted {
+            slot: Slot::internal(purpose),
+            secret: None,
+        });
+        std::iter::once(own).chain(others).chain(internal).collect()
+    }
+}
+
+/// Makes and verifies tokens; no I/O.
+#[derive(Clone)]
+pub struct Tokens {
+    keyring: Arc<Keyring>,
+    settings: Arc<TokenSettings>,
+}
+
+impl Tokens {
+    /// Puts keys and settings together.
+    pub fn new(keyring: Keyring, settings: TokenSettings) -> Self {
+        Self {
+            keyring: Arc::new(keyring),
+            settings: Arc::new(settings),
+        }
+    }
+
+    /// The keys in use.
+    pub fn keyring(&self) -> &Keyring {
+        &self.keyring
+    }
+
+    /// The address that clients see, the `iss` of every token.
+    pub fn issuer(&self) -> &str {
+        &self.settings.issuer
+    }
+
+    /// Tells whether tokens can be made for `audience`.
+    pub fn knows_audience(&self, audience: &str) -> bool {
+        self.settings.algorithms.contains_key(audience)
+    }
+
+    /// Finds the key that a token names and checks its header and signature.
+    fn verified_payload(&self, token: &str, purpose: Purpose, kind: &str) -> Result<(&Key, Vec<u8>), Refusal> {
+        let parts = jws::Parts::split(token)?;
+        let header = parts.header()?;
+        let key = self.keyring.by_kid(&header.kid).ok_or(Refusal::UnknownKey)?;
+        if header.alg != key.slot.algorithm.name() {
+            return Err(Refusal::Algorithm);
+        }
+        if header.typ != kind || key.slot.purpose != purpose {
+            return Err(Refusal::Type);
+        }
+        if !key.verifies(parts.signature, parts.signed.as_bytes()) {
+            return Err(Refusal::Signature);
+        }
+        Ok((key, parts.payload()?))
+    }
+}
+
+/// Checks what every token has in common.
+fn check_times(expires: i64, issued: i64, not_before: Option<i64>, now: DateTime<Utc>) -> Result<(), Refusal> {
+    let now = now.timestamp();
+    if expires <= now.saturating_sub(LEEWAY) {
+        return Err(Refusal::Expired);
+    }
+    if issued.max(not_before.unwrap_or(issued)) > now.saturating_add(AHEAD) {
+        return Err(Refusal::NotYetValid);
+    }
+    Ok(())
+}

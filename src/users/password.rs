@@ -1,0 +1,194 @@
+//! Passwords: Argon2id on a bounded pool of its own, so that a burst of sign-ins can't starve the API.
+
+use std::sync::Arc;
+
+use argon2::{
+    Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version,
+    password_hash::phc::PasswordHash,
+};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::Semaphore;
+use zxcvbn::zxcvbn;
+
+use crate::error::{ApiError, Code, FieldError};
+
+/// Memory in KiB, passes and lanes (OWASP's and RFC 9106's floor for Argon2id).
+const COST: (u32, u32, u32) = (19_456, 2, 1);
+
+/// Bytes of the longest password; nothing is ever cut off.
+const MAX_BYTES: usize = 1_024;
+
+/// Characters of the shortest password (NIST SP 800-63B section 3.1.1.2).
+const MIN_CHARACTERS: usize = 8;
+
+/// Guesses within which zxcvbn finds every single word of its lists of passwords, names and English, and every simple
+/// repetition and sequence.
+const TRIED_FIRST: u64 = 100_000;
+
+/// Hashes and verifies passwords, few at a time.
+#[derive(Clone)]
+pub struct Passwords {
+    admitted: Arc<Semaphore>,
+    slots: Arc<Semaphore>,
+    dummy: Arc<str>,
+}
+
+/// What a verification found.
+#[derive(Debug)]
+pub struct Verdict {
+    /// Whether the password is right.
+    pub matches: bool,
+    /// A new hash for a right password whose stored hash is weaker than today's.
+    pub upgrade: Option<String>,
+}
+
+impl Passwords {
+    /// Makes the pool: `parallel` hashes at the same time, `queue` waiting.
+    ///
+    /// # Errors
+    /// No randomness.
+    pub fn new(parallel: usize, queue: usize) -> anyhow::Result<Self> {
+        Ok(Self {
+            admitted: Arc::new(Semaphore::new(parallel + queue)),
+            slots: Arc::new(Semaphore::new(parallel)),
+            dummy: hash_now("a password that nobody has")?.into(),
+        })
+    }
+
+    /// Checks a new password and hashes it; `about` are texts that it must not consist of, as the address.
+    ///
+    /// # Errors
+    /// 422 for a bad password, pointing at `pointer`; 503 when the queue is full.
+    pub async fn hash(
+        &self,
+        password: SecretString,
+        about: Vec<String>,
+        pointer: &'static str,
+    ) -> Result<String, ApiError> {
+        self.run(move || {
+            check_new(password.expose_secret(), &about)
+                .map_err(|(code, detail)| ApiError::invalid(vec![FieldError::new(pointer, code, detail)]))?;
+            hash_now(password.expose_secret()).map_err(ApiError::internal)
+        })
+        .await?
+    }
+
+    /// Compares a password with the stored hash; without one, does the same work and says no.
+    ///
+    /// # Errors
+    /// 503 when the queue is full.
+    pub async fn verify(&self, password: SecretString, stored: Option<&str>) -> Result<Verdict, ApiError> {
+        let known = stored.is_some();
+        let stored = stored.unwrap_or(&self.dummy).to_owned();
+        self.run(move || {
+            let password = password.expose_secret();
+            let matches = password.len() <= MAX_BYTES && verify_now(password, &stored) && known;
+            let upgrade = (matches && is_outdated(&stored)).then(|| hash_now(password).ok()).flatten();
+            Verdict { matches, upgrade }
+        })
+        .await
+    }
+
+    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
+        let admitted = Arc::clone(&self.admitted)
+            .try_acquire_owned()
+            .map_err(|_full| ApiError::from(Code::Overloaded))?;
+        let slot = Arc::clone(&self.slots).acquire_owned().await.map_err(ApiError::internal)?;
+        tokio::task::spawn_blocking(move || {
+            let _held = (admitted, slot);
+            work()
+        })
+        .await
+        .map_err(ApiError::internal)
+    }
+}
+
+fn argon2() -> Result<Argon2<'static>, argon2::Error> {
+    let (memory, passes, lanes) = COST;
+    Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(memory, passes, lanes, None)?))
+}
+
+/// Hashes on the calling thread, for commands; the result is a PHC string.
+///
+/// # Errors
+/// No randomness.
+pub fn hash_now(password: &str) -> anyhow::Result<String> {
+    let hash: PasswordHash = argon2()?.hash_password(password.as_bytes())?;
+    Ok(hash.to_string())
+}
+
+fn verify_now(password: &str, stored: &str) -> bool {
+    let Ok(argon2) = argon2() else { return false };
+    PasswordVerifier::<str>::verify_password(&argon2, password.as_bytes(), stored).is_ok()
+}
+
+/// Tells whether a hash was made with other parameters than today's.
+fn is_outdated(stored: &str) -> bool {
+    let (memory, passes, lanes) = COST;
+    !stored.starts_with(&format!("$argon2id$v=19$m={memory},t={passes},p={lanes}$"))
+}
+
+/// Checks a new password: its length, and that it is not one that everybody tries first. No composition rules.
+///
+/// # Errors
+/// The rule's code and what to do.
+pub fn check_new(password: &str, about: &[String]) -> Result<(), (&'static str, String)> {
+    if password.chars().count() < MIN_CHARACTERS {
+        return Err(("minLength", format!("at least {MIN_CHARACTERS} characters")));
+    }
+    if password.len() > MAX_BYTES {
+        return Err(("maxLength", format!("at most {MAX_BYTES} bytes")));
+    }
+    let about: Vec<&str> = about
+        .iter()
+        .flat_map(|text| std::iter::once(text.as_str()).chain(text.split(['@', '.', ' '])))
+        .filter(|part| part.len() >= 4)
+        .collect();
+    let estimate = zxcvbn(password, &about);
+    if estimate.guesses() < TRIED_FIRST {
+        let score = u8::from(estimate.score());
+        return Err((
+            "common",
+            format!("among the passwords that are tried first (strength {score} of 4); a few unrelated words are better"),
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pwd_04_lengths_and_common_passwords() {
+        let about = ["ada.lovelace@example.com".to_owned()];
+        for (password, code) in [
+            ("seven77", "minLength"),
+            ("password", "common"),
+            ("password123", "common"),
+            ("qwertyuiop", "common"),
+            ("aaaaaaaaaaaa", "common"),
+            ("ada.lovelace@example.com", "common"),
+            ("lovelace", "common"),
+        ] {
+            assert_eq!(check_new(password, &about).unwrap_err().0, code, "{password}");
+        }
+        assert_eq!(check_new(&"é".repeat(513), &about).unwrap_err().0, "maxLength");
+        for password in ["correct horse battery staple", "пароль-тут-другой", "eightchr plus", &"xY3 ".repeat(256)] {
+            assert_eq!(check_new(password, &about), Ok(()), "{password}");
+        }
+    }
+
+    #[test]
+    fn pwd_04_nothing_is_cut_off() {
+        let (one, other) = (format!("{}a", "long ".repeat(16)), format!("{}b", "long ".repeat(16)));
+        let hash = hash_now(&one).unwrap();
+        assert!(verify_now(&one, &hash) && !verify_now(&other, &hash));
+    }
+
+    #[test]
+    fn pwd_01_weaker_hashes_are_outdated() {
+        assert!(!is_outdated(&hash_now("x").unwrap()));
+        assert!(is_outdated("$argon2id$v=19$m=4096,t=1,p=1$c2FsdHNhbHQ$aGFzaA"));
+    }
+}

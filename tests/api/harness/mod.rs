@@ -1,0 +1,224 @@
+//! What the tests stand on: a Postgres of their own, servers in this process, people who use them.
+
+mod person;
+mod postgres;
+mod process;
+mod tokens;
+
+use std::{
+    net::TcpListener,
+    sync::{Arc, LazyLock, mpsc},
+};
+
+use actix_web::web::Data;
+use reqwest::{Method, RequestBuilder};
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+use tollgate::{
+    app::{self, AppState},
+    config::Config,
+    db::Db,
+    start::{self, Database},
+};
+
+pub use person::Person;
+pub use postgres::{create_database, create_empty_database, drop_connections, query, query_value};
+pub use process::Process;
+pub use tokens::{Forge, decode_part};
+
+/// A password that nobody tries first.
+pub const PASSWORD: &str = "correct horse battery staple";
+
+/// A master key for tests.
+pub const MASTER_KEY: &str = "dGVzdHMgdXNlIHRoaXMga2V5LCBub2JvZHkgZWxzZSE=";
+
+/// A running server with a database of its own.
+#[derive(Clone)]
+pub struct TestApp(Arc<Inner>);
+
+struct Inner {
+    address: String,
+    database: String,
+    administrator_password: String,
+    administrator: OnceCell<Person>,
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub struct Response {
+    status: u16,
+    headers: reqwest::header::HeaderMap,
+    body: Vec<u8>,
+}
+
+impl Response {
+    pub async fn read(response: reqwest::Response) -> Self {
+        Self {
+            status: response.status().as_u16(),
+            headers: response.headers().clone(),
+            body: response.bytes().await.unwrap().to_vec(),
+        }
+    }
+
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
+    }
+
+    pub fn headers(&self) -> &reqwest::header::HeaderMap {
+        &self.headers
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8(self.body.clone()).unwrap()
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// One member of the body, by JSON Pointer.
+    pub fn at(&self, pointer: &str) -> Value {
+        self.json().pointer(pointer).cloned().unwrap_or(Value::Null)
+    }
+
+    /// Asserts the status and that an error has the problem body that its status promises.
+    #[track_caller]
+    pub fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{}", String::from_utf8_lossy(&self.body));
+        if status >= 400 && !self.body.is_empty() {
+            assert_eq!(self.header("content-type"), "application/problem+json");
+            assert_eq!(self.at("/status"), status);
+            assert_eq!(self.at("/instance"), self.header("x-request-id"));
+        }
+        self
+    }
+
+    /// Asserts which problem it is.
+    #[track_caller]
+    pub fn expect_problem(self, status: u16, code: &str) -> Self {
+        let response = self.expect(status);
+        let kind = response.at("/type");
+        assert!(kind.as_str().unwrap().ends_with(&format!("/problems/{code}")), "{kind} is not {code}");
+        response
+    }
+}
+
+static SHARED: LazyLock<TestApp> = LazyLock::new(|| TestApp::start(&[("TOLLGATE_LIMITS__ENABLED", "false")]));
+
+impl TestApp {
+    /// The server that tests share which make their own people.
+    pub fn shared() -> Self {
+        SHARED.clone()
+    }
+
+    /// A server of one's own, with a new database and the given environment.
+    pub fn own(environment: &[(&str, &str)]) -> Self {
+        Self::start(environment)
+    }
+
+    fn start(environment: &[(&str, &str)]) -> Self {
+        Self::on_database(&create_database(), environment).unwrap()
+    }
+
+    /// Another replica on the same database.
+    pub fn replica(&self, environment: &[(&str, &str)]) -> anyhow::Result<Self> {
+        Self::on_database(&self.0.database, environment)
+    }
+
+    /// A server on a given database.
+    pub fn on_database(database: &str, environment: &[(&str, &str)]) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let address = format!("http://127.0.0.1:{}", listener.local_addr()?.port());
+        let defaults = [
+            ("TOLLGATE_MASTER_KEY", MASTER_KEY),
+            ("TOLLGATE_ISSUER", "http://localhost:8080"),
+            ("TOLLGATE_TOKENS__ACCESS_LIFETIME", "1h"),
+            ("TOLLGATE_PASSWORDS__QUEUE", "1000"),
+        ];
+        let pairs = defaults.iter().chain(environment).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let config = Config::from_sources("", pairs)?;
+        let url = SecretString::from(database);
+        let prepared = start::prepare(&config, "http://localhost:8080", &Database { url, private: None })?;
+        let administrator_password = prepared.administrator.unwrap_or_default();
+        let state = AppState::new(config, Db::new(database, 8)?, prepared.tokens)?;
+        let (ready, started) = mpsc::channel();
+        std::thread::spawn(move || {
+            actix_web::rt::System::new().block_on(async move {
+                let server = app::serve(vec![listener], Data::new(state)).unwrap();
+                ready.send(()).unwrap();
+                server.await.unwrap();
+            });
+        });
+        started.recv()?;
+        Ok(Self(Arc::new(Inner {
+            address,
+            database: database.to_owned(),
+            administrator_password,
+            administrator: OnceCell::new(),
+        })))
+    }
+
+    /// Where the database is.
+    pub fn database(&self) -> &str {
+        &self.0.database
+    }
+
+    /// Where the server is.
+    pub fn address(&self) -> &str {
+        &self.0.address
+    }
+
+    /// The first administrator's password.
+    pub fn administrator_password(&self) -> &str {
+        &self.0.administrator_password
+    }
+
+    /// A request that is not sent yet.
+    pub fn request(&self, method: &str, path: &str) -> RequestBuilder {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        reqwest::Client::new().request(method, format!("{}{path}", self.0.address))
+    }
+
+    pub async fn send(&self, request: RequestBuilder) -> Response {
+        Response::read(request.send().await.unwrap()).await
+    }
+
+    pub async fn get(&self, path: &str) -> Response {
+        self.send(self.request("GET", path)).await
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Response {
+        self.send(self.request("POST", path).json(&body)).await
+    }
+
+    /// The first administrator, signed in with everything.
+    pub async fn administrator(&self) -> Person {
+        let person = self.0.administrator.get_or_init(|| async {
+            Person::sign_in(self, start::FIRST_ADMINISTRATOR, &self.0.administrator_password, None).await
+        });
+        person.await.clone()
+    }
+
+    /// A new person with the role that everyone has.
+    pub async fn person(&self) -> Person {
+        let email = format!("{}@example.com", uuid::Uuid::now_v7().simple());
+        self.post("/v1/users", json!({"email": email, "password": PASSWORD})).await.expect(201);
+        Person::sign_in(self, &email, PASSWORD, None).await
+    }
+
+    /// A new person whose token may do exactly `scopes`.
+    pub async fn user(&self, scopes: &str) -> Person {
+        let person = self.person().await;
+        let role = format!("r{}", uuid::Uuid::now_v7().simple());
+        let names: Vec<_> = scopes.split(' ').collect();
+        let administrator = self.administrator().await;
+        administrator.post("/v1/roles", json!({"name": role, "scopes": names})).await.expect(201);
+        administrator.put(&format!("/v1/users/{}/roles/{role}", person.id()), Value::Null).await.expect(204);
+        Person::sign_in(self, person.email(), PASSWORD, Some(scopes)).await
+    }
+}
