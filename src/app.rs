@@ -72,29 +72,55 @@ impl AppState {
 /// The route table.
 pub fn routes() -> Routes {
     use sessions::account::routes::{replace_password, update_user};
-    use sessions::routes::{
-        create_session, create_tokens, delete_other_sessions, delete_session, list_sessions, read_session,
+    use sessions::device_routes::{
+        delete_other_sessions, delete_session, list_sessions, read_session,
     };
+    use sessions::routes::{create_session, create_tokens};
     use users::routes::{create_user, delete_user, give_role, list_users, read_user, take_role};
 
     let mut routes = Routes::default();
     routes.at("/v1/users").get(list_users).post(create_user);
-    routes.at("/v1/users/{id}").get(read_user).patch(update_user).delete(delete_user);
+    routes
+        .at("/v1/users/{id}")
+        .get(read_user)
+        .patch(update_user)
+        .delete(delete_user);
     routes.at("/v1/users/{id}/password").put(replace_password);
-    routes.at("/v1/users/{id}/roles/{role}").put(give_role).delete(take_role);
-    routes.at("/v1/sessions").get(list_sessions).post(create_session).delete(delete_other_sessions);
-    routes.at("/v1/sessions/{id}").get(read_session).delete(delete_session);
+    routes
+        .at("/v1/users/{id}/roles/{role}")
+        .put(give_role)
+        .delete(take_role);
+    routes
+        .at("/v1/sessions")
+        .get(list_sessions)
+        .post(create_session)
+        .delete(delete_other_sessions);
+    routes
+        .at("/v1/sessions/{id}")
+        .get(read_session)
+        .delete(delete_session);
     routes.at("/v1/tokens").post(create_tokens);
-    routes.at("/v1/tokens/current").get(tokens::routes::read_current_token);
-    routes.at("/v1/roles").get(roles::routes::list_roles).post(roles::routes::create_role);
+    routes
+        .at("/v1/tokens/current")
+        .get(tokens::routes::read_current_token);
+    routes
+        .at("/v1/roles")
+        .get(roles::routes::list_roles)
+        .post(roles::routes::create_role);
     routes
         .at("/v1/roles/{name}")
         .get(roles::routes::read_role)
         .put(roles::routes::replace_role)
         .delete(roles::routes::delete_role);
-    routes.at("/v1/audit-events").get(audit::routes::list_audit_events);
-    routes.at("/.well-known/jwks.json").get(keys::routes::read_jwks);
-    routes.at("/problems/{code}").get(docs::routes::read_problem);
+    routes
+        .at("/v1/audit-events")
+        .get(audit::routes::list_audit_events);
+    routes
+        .at("/.well-known/jwks.json")
+        .get(keys::routes::read_jwks);
+    routes
+        .at("/problems/{code}")
+        .get(docs::routes::read_problem);
     routes.at("/openapi.json").get(docs::routes::read_openapi);
     routes.at("/docs").get(docs::routes::redirect_to_docs);
     routes.at("/docs/{file:.*}").get(docs::routes::read_docs);
@@ -105,7 +131,10 @@ pub fn routes() -> Routes {
 pub fn configure(config: &mut ServiceConfig) {
     config
         .app_data(http::body_limit())
-        .app_data(PathConfig::default().error_handler(|_no_such_name, _request| ApiError::not_found().into()))
+        .app_data(
+            PathConfig::default()
+                .error_handler(|_no_such_name, _request| ApiError::not_found().into()),
+        )
         .default_service(web::to(nothing_here));
     routes().register(config);
 }
@@ -114,7 +143,7 @@ async fn nothing_here() -> Result<HttpResponse, ApiError> {
     Err(ApiError::not_found())
 }
 
-/// Serves on the given listeners until a signal stops the server.
+/// Serves on the given listeners until its handle stops the server.
 ///
 /// # Errors
 /// A listener can't be used.
@@ -133,6 +162,7 @@ pub fn serve(listeners: Vec<TcpListener>, state: Data<AppState>) -> std::io::Res
             .configure(configure)
     })
     .workers(workers)
+    .disable_signals()
     .shutdown_timeout(STOP_PATIENCE);
     for listener in listeners {
         server = server.listen(listener)?;
@@ -142,5 +172,9 @@ pub fn serve(listeners: Vec<TcpListener>, state: Data<AppState>) -> std::io::Res
 
 /// The paths of the table, each once, for tests that hold it against the OpenAPI document.
 pub fn paths() -> HashSet<String> {
-    routes().offered().iter().map(|(_, path)| path.clone()).collect()
+    routes()
+        .offered()
+        .iter()
+        .map(|(_, path)| path.clone())
+        .collect()
 }

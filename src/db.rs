@@ -38,8 +38,10 @@ struct Timeouts;
 
 impl CustomizeConnection<PgConnection, diesel::r2d2::Error> for Timeouts {
     fn on_acquire(&self, conn: &mut PgConnection) -> Result<(), diesel::r2d2::Error> {
-        conn.batch_execute("set statement_timeout = '5s'; set lock_timeout = '1s'; set timezone = 'UTC'")
-            .map_err(diesel::r2d2::Error::QueryError)
+        conn.batch_execute(
+            "set statement_timeout = '5s'; set lock_timeout = '1s'; set timezone = 'UTC'",
+        )
+        .map_err(diesel::r2d2::Error::QueryError)
     }
 }
 
@@ -79,7 +81,10 @@ impl Db {
         let pool = self.pool.clone();
         let hop = tokio::task::spawn_blocking(move || {
             let _turn = turn;
-            #[expect(clippy::disallowed_methods, reason = "the one place that takes a connection")]
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "the one place that takes a connection"
+            )]
             let mut conn = pool.get().map_err(ApiError::database)?;
             let result = work(&mut conn);
             if matches!(&result, Err(error) if error.code == Code::DatabaseUnavailable) {

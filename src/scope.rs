@@ -229,7 +229,17 @@ mod tests {
         for good in ["users:read", "a:b", "x-1.y_z:do"] {
             assert!(good.parse::<Scope>().is_ok(), "{good}");
         }
-        for bad in ["", "users", "users:", ":read", "Users:read", "a:b:c", "a b:c", "1a:b", "a:\"b"] {
+        for bad in [
+            "",
+            "users",
+            "users:",
+            ":read",
+            "Users:read",
+            "a:b:c",
+            "a b:c",
+            "1a:b",
+            "a:\"b",
+        ] {
             assert!(bad.parse::<Scope>().is_err(), "{bad:?}");
         }
     }

@@ -44,7 +44,10 @@ impl Database {
     /// The private Postgres does not start.
     pub fn open(config: &Config) -> anyhow::Result<Self> {
         if let Some(url) = &config.database.url {
-            return Ok(Self { url: url.clone(), private: None });
+            return Ok(Self {
+                url: url.clone(),
+                private: None,
+            });
         }
         let private = PrivatePostgres::start(&Settings {
             data_dir: config.server.data_dir.clone(),
@@ -68,7 +71,8 @@ impl Database {
     }
 
     fn connect_unprepared(&self) -> anyhow::Result<PgConnection> {
-        db::connect(self.url.expose_secret()).map_err(|error| anyhow::anyhow!("Postgres can't be reached: {error}"))
+        db::connect(self.url.expose_secret())
+            .map_err(|error| anyhow::anyhow!("Postgres can't be reached: {error}"))
     }
 }
 
@@ -149,7 +153,8 @@ pub fn create_user(
 /// No randomness.
 pub fn random_password() -> anyhow::Result<String> {
     let mut bytes = [0; 18];
-    rand::fill(&mut bytes).map_err(|_unspecified| anyhow::anyhow!("the operating system gives no randomness"))?;
+    rand::fill(&mut bytes)
+        .map_err(|_unspecified| anyhow::anyhow!("the operating system gives no randomness"))?;
     Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 
@@ -159,7 +164,8 @@ fn master_keys(config: &Config) -> anyhow::Result<MasterKeys> {
         Some(list) => Ok(MasterKeys::parse(list.expose_secret())?),
         None => {
             let path = config.server.data_dir.join("master.key");
-            let text = read_or_make(&path).map_err(|error| anyhow::anyhow!("{}: {error:#}", path.display()))?;
+            let text = read_or_make(&path)
+                .map_err(|error| anyhow::anyhow!("{}: {error:#}", path.display()))?;
             Ok(MasterKeys::parse(text.trim())?)
         }
     }
@@ -173,7 +179,12 @@ fn read_or_make(path: &Path) -> anyhow::Result<String> {
     let directory = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(directory)?;
     let draft: PathBuf = directory.join(format!("master.key.{}", std::process::id()));
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&draft)?;
     file.write_all(MasterKeys::generate()?.as_bytes())?;
     file.sync_all()?;
     let linked = fs::hard_link(&draft, path);
@@ -193,7 +204,10 @@ fn read_if_there(path: &Path) -> anyhow::Result<Option<String>> {
         Err(error) => Err(error.into()),
         Ok(metadata) => {
             let mode = metadata.permissions().mode() & 0o777;
-            anyhow::ensure!(mode & 0o077 == 0, "others may read it (mode {mode:o}); chmod 600 mends that");
+            anyhow::ensure!(
+                mode & 0o077 == 0,
+                "others may read it (mode {mode:o}); chmod 600 mends that"
+            );
             Ok(Some(fs::read_to_string(path)?))
         }
     }

@@ -27,7 +27,8 @@ pub enum Fault {
 /// Malformed, or refused with a JSON Pointer to each place.
 pub fn check(bytes: &[u8]) -> Result<&str, Fault> {
     let text = std::str::from_utf8(bytes).map_err(|error| Fault::Malformed(error.to_string()))?;
-    serde_json::from_str::<IgnoredAny>(text).map_err(|error| Fault::Malformed(error.to_string()))?;
+    serde_json::from_str::<IgnoredAny>(text)
+        .map_err(|error| Fault::Malformed(error.to_string()))?;
     let mut scan = Scan {
         rest: text,
         levels: Vec::new(),
@@ -43,8 +44,13 @@ pub fn check(bytes: &[u8]) -> Result<&str, Fault> {
 
 /// One open object or array, and where in it the scan stands.
 enum Level {
-    Object { seen: HashSet<String>, member: Option<String> },
-    Array { index: usize },
+    Object {
+        seen: HashSet<String>,
+        member: Option<String>,
+    },
+    Array {
+        index: usize,
+    },
 }
 
 /// Walks over a text that is known to be well-formed.
@@ -64,7 +70,10 @@ impl Scan<'_> {
                 return;
             }
             match byte {
-                b'{' => self.open(Level::Object { seen: HashSet::new(), member: None }),
+                b'{' => self.open(Level::Object {
+                    seen: HashSet::new(),
+                    member: None,
+                }),
                 b'[' => self.open(Level::Array { index: 0 }),
                 b'}' | b']' => {
                     self.levels.pop();
@@ -111,7 +120,10 @@ impl Scan<'_> {
         };
         let has_nul = text.contains('\0');
         let duplicate = match self.levels.last_mut() {
-            Some(Level::Object { seen, member: member @ None }) => {
+            Some(Level::Object {
+                seen,
+                member: member @ None,
+            }) => {
                 *member = Some(text.clone());
                 !seen.insert(text.clone())
             }
@@ -138,7 +150,10 @@ impl Scan<'_> {
             .trim_start_matches(['+', '-'])
             .trim_start_matches('0')
             .parse::<usize>()
-            .map_or(exponent.trim_start_matches(['+', '-', '0']).is_empty(), |exponent| exponent <= MAX_DIGITS);
+            .map_or(
+                exponent.trim_start_matches(['+', '-', '0']).is_empty(),
+                |exponent| exponent <= MAX_DIGITS,
+            );
         self.advance(length);
         if digits > MAX_DIGITS || !exponent_fits {
             self.fault("number", format!("numbers have at most {MAX_DIGITS} digits and an exponent of at most {MAX_DIGITS}"));
@@ -149,7 +164,9 @@ impl Scan<'_> {
         let mut pointer = String::new();
         for level in &self.levels {
             match level {
-                Level::Object { member: Some(name), .. } => {
+                Level::Object {
+                    member: Some(name), ..
+                } => {
                     pointer.push('/');
                     pointer.push_str(&name.replace('~', "~0").replace('/', "~1"));
                 }
@@ -184,14 +201,25 @@ mod tests {
 
     fn refused(text: &str) -> Vec<(String, String)> {
         match check(text.as_bytes()) {
-            Err(Fault::Refused(faults)) => faults.into_iter().map(|fault| (fault.pointer, fault.code)).collect(),
+            Err(Fault::Refused(faults)) => faults
+                .into_iter()
+                .map(|fault| (fault.pointer, fault.code))
+                .collect(),
             other => panic!("{text}: {other:?}"),
         }
     }
 
     #[test]
     fn ordinary_documents_pass() {
-        for text in ["{}", "[]", " 1 ", "\"x\"", r#"{"a":{"a":1},"b":[{"a":1},{"a":2}],"":-1.5e10}"#, r#"["😀","\ud83d\ude00"]"#, "1e-040"] {
+        for text in [
+            "{}",
+            "[]",
+            " 1 ",
+            "\"x\"",
+            r#"{"a":{"a":1},"b":[{"a":1},{"a":2}],"":-1.5e10}"#,
+            r#"["😀","\ud83d\ude00"]"#,
+            "1e-040",
+        ] {
             assert!(check(text.as_bytes()).is_ok(), "{text}");
         }
     }
@@ -199,16 +227,28 @@ mod tests {
     #[test]
     fn inp_05_ambiguous_documents_are_refused_with_a_pointer() {
         let one = |text: &str, pointer: &str, code: &str| {
-            assert_eq!(refused(text), [(pointer.to_owned(), code.to_owned())], "{text}");
+            assert_eq!(
+                refused(text),
+                [(pointer.to_owned(), code.to_owned())],
+                "{text}"
+            );
         };
         one(r#"{"a":1,"a":2}"#, "/a", "duplicate");
         one(r#"{"a":1,"\u0061":2}"#, "/a", "duplicate");
         one(r#"{"x":[{"p/q":"\u0000"}]}"#, "/x/0/p~1q", "nul");
         one(r#"{"a":["ok","\ud800"]}"#, "/a/1", "surrogate");
-        one(r#"{"a":12345678901234567890123456789012345678901}"#, "/a", "number");
+        one(
+            r#"{"a":12345678901234567890123456789012345678901}"#,
+            "/a",
+            "number",
+        );
         one("[1e41]", "/0", "number");
         one("[1e-99999999999999999999999]", "/0", "number");
-        one(r#"{"$serde_json::private::Number":"1"}"#, "/$serde_json::private::Number", "reserved");
+        one(
+            r#"{"$serde_json::private::Number":"1"}"#,
+            "/$serde_json::private::Number",
+            "reserved",
+        );
         let deep = format!("{}{}", "[".repeat(65), "]".repeat(65));
         assert_eq!(refused(&deep).first().unwrap().1, "depth");
         assert!(check(format!("{}{}", "[".repeat(64), "]".repeat(64)).as_bytes()).is_ok());
@@ -216,8 +256,20 @@ mod tests {
 
     #[test]
     fn what_is_no_json_is_malformed() {
-        for bytes in [b"".as_slice(), b"{", b"{} {}", b"\xef\xbb\xbf{}", b"\xff", b"{'a':1}", b"NaN", b"[1,]"] {
-            assert!(matches!(check(bytes), Err(Fault::Malformed(_))), "{bytes:?}");
+        for bytes in [
+            b"".as_slice(),
+            b"{",
+            b"{} {}",
+            b"\xef\xbb\xbf{}",
+            b"\xff",
+            b"{'a':1}",
+            b"NaN",
+            b"[1,]",
+        ] {
+            assert!(
+                matches!(check(bytes), Err(Fault::Malformed(_))),
+                "{bytes:?}"
+            );
         }
     }
 }

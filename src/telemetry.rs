@@ -15,7 +15,8 @@ pub fn start(config: &Config) -> Result<(), ConfigError> {
         key: "telemetry.log_filter".to_owned(),
         expected,
     };
-    let filter = EnvFilter::try_new(&config.telemetry.log_filter).map_err(|error| fault(error.to_string()))?;
+    let filter = EnvFilter::try_new(&config.telemetry.log_filter)
+        .map_err(|error| fault(error.to_string()))?;
     let format = config.telemetry.log_format.unwrap_or(match config.mode() {
         Mode::Development => LogFormat::Human,
         Mode::Production => LogFormat::Json,
@@ -24,7 +25,9 @@ pub fn start(config: &Config) -> Result<(), ConfigError> {
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let started = match format {
         LogFormat::Json => registry.with(lines.json().flatten_event(true)).try_init(),
-        LogFormat::Human => registry.with(lines.with_ansi(std::io::stderr().is_terminal())).try_init(),
+        LogFormat::Human => registry
+            .with(lines.with_ansi(std::io::stderr().is_terminal()))
+            .try_init(),
     };
     started.map_err(|error| fault(error.to_string()))
 }

@@ -107,7 +107,10 @@ pub async fn list_audit_events(
         ("subject_id", query.subject_id.map(|id| id.to_string())),
     ];
     let list = format!("audit-events {} {filters:?}", caller.user_id());
-    let page_query = PageQuery { limit: query.limit, cursor: query.cursor };
+    let page_query = PageQuery {
+        limit: query.limit,
+        cursor: query.cursor,
+    };
     let pager = Pager::new(list, &page_query, app.tokens.keyring())?;
     let window = pager.window();
     let filter = Filter {
@@ -115,7 +118,10 @@ pub async fn list_audit_events(
         actor_id: query.actor_id,
         subject_id: query.subject_id,
     };
-    let rows = app.db.run(move |conn| Ok(store::list_any_owner(conn, &filter, window)?)).await?;
+    let rows = app
+        .db
+        .run(move |conn| Ok(store::list_any_owner(conn, &filter, window)?))
+        .await?;
     let page: Page<AuditEvent> = pager.page(rows, |row| row.id, app.tokens.keyring())?;
     Ok(page.respond("/v1/audit-events", &filters))
 }

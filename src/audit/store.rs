@@ -60,9 +60,9 @@ pub fn record(conn: &mut PgConnection, event: &Event<'_>) -> QueryResult<()> {
 /// # Errors
 /// Postgres.
 pub fn erase_person(conn: &mut PgConnection, user_id: Uuid) -> QueryResult<()> {
-    let theirs = audit_events::actor_id
-        .eq(user_id)
-        .or(audit_events::actor_id.is_null().and(audit_events::subject_id.eq(user_id)));
+    let theirs = audit_events::actor_id.eq(user_id).or(audit_events::actor_id
+        .is_null()
+        .and(audit_events::subject_id.eq(user_id)));
     diesel::update(audit_events::table.filter(theirs))
         .set((
             audit_events::address.eq(None::<String>),
@@ -73,7 +73,11 @@ pub fn erase_person(conn: &mut PgConnection, user_id: Uuid) -> QueryResult<()> {
 }
 
 /// Lists events, newest first.
-pub(super) fn list_any_owner(conn: &mut PgConnection, filter: &Filter, window: Window) -> QueryResult<Vec<EventRow>> {
+pub(super) fn list_any_owner(
+    conn: &mut PgConnection,
+    filter: &Filter,
+    window: Window,
+) -> QueryResult<Vec<EventRow>> {
     let mut query = audit_events::table
         .select(EventRow::as_select())
         .order(audit_events::id.desc())

@@ -5,12 +5,7 @@ mod role;
 mod serve;
 mod user;
 
-use std::{
-    ffi::OsString,
-    io::Write,
-    path::PathBuf,
-    process::ExitCode,
-};
+use std::{ffi::OsString, io::Write, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use serde::Serialize;
@@ -53,7 +48,12 @@ enum Command {
     #[command(subcommand)]
     Config(ConfigCommand),
     /// Becomes the private Postgres, which must not outlive its server
-    #[command(name = "guard-postgres", hide = true, trailing_var_arg = true, disable_help_flag = true)]
+    #[command(
+        name = "guard-postgres",
+        hide = true,
+        trailing_var_arg = true,
+        disable_help_flag = true
+    )]
     GuardPostgres {
         #[arg(allow_hyphen_values = true)]
         arguments: Vec<OsString>,
@@ -108,7 +108,9 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
             );
             Ok(())
         }
-        Some(Command::Config(ConfigCommand::Show)) => print(toml::to_string(&config()?)?.trim_end()),
+        Some(Command::Config(ConfigCommand::Show)) => {
+            print(toml::to_string(&config()?)?.trim_end())
+        }
         Some(Command::Config(ConfigCommand::Check)) => {
             config()?;
             print("the configuration is good")
@@ -124,7 +126,11 @@ fn print(text: &str) -> anyhow::Result<()> {
 }
 
 /// Prints a listing: as JSON when asked, else one line an item.
-fn print_list<T: Serialize>(items: &[T], json: bool, line: impl Fn(&T) -> String) -> anyhow::Result<()> {
+fn print_list<T: Serialize>(
+    items: &[T],
+    json: bool,
+    line: impl Fn(&T) -> String,
+) -> anyhow::Result<()> {
     if json {
         return print(&serde_json::to_string_pretty(items)?);
     }

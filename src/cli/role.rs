@@ -36,15 +36,27 @@ pub(super) fn run(command: Command, config: Config) -> anyhow::Result<()> {
     let mut conn = database.connect()?;
     let (actor, authority) = (Actor::operator(), Authority::operator());
     match command {
-        Command::Set { name, scope, description } => {
+        Command::Set {
+            name,
+            scope,
+            description,
+        } => {
             let stored = roles::find(&mut conn, name.as_ref())?;
             let kept = stored.map(|role| role.description).unwrap_or_default();
-            let content = RoleContent { description: description.unwrap_or(kept), scopes: scope };
+            let content = RoleContent {
+                description: description.unwrap_or(kept),
+                scopes: scope,
+            };
             roles::save(&mut conn, &authority, &actor, &name, &content, true)?;
         }
         Command::List { json } => {
-            let listed: Vec<_> = roles::list(&mut conn)?.into_iter().map(Role::from).collect();
-            super::print_list(&listed, json, |role| format!("{}  {}", role.name, role.scopes.join(" ")))?;
+            let listed: Vec<_> = roles::list(&mut conn)?
+                .into_iter()
+                .map(Role::from)
+                .collect();
+            super::print_list(&listed, json, |role| {
+                format!("{}  {}", role.name, role.scopes.join(" "))
+            })?;
         }
         Command::Delete { name } => roles::delete(&mut conn, &authority, &actor, &name)?,
     }

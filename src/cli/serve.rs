@@ -5,8 +5,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use actix_web::web::Data;
+use actix_web::{dev::ServerHandle, web::Data};
 use secrecy::ExposeSecret;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{
     app::{self, AppState},
@@ -32,8 +33,13 @@ pub(super) fn run(config: Config) -> anyhow::Result<()> {
     let banner = banner(&config, &issuer, &database, &prepared);
     let state = Data::new(AppState::new(config, db.clone(), prepared.tokens)?);
     actix_web::rt::System::new().block_on(async move {
+        // Before the banner: whoever reads it may stop the server at once.
+        let signals = [SignalKind::interrupt(), SignalKind::terminate()].map(signal);
         let purge = actix_web::rt::spawn(jobs::run(db));
         let server = app::serve(listeners, state)?;
+        for signal in signals {
+            actix_web::rt::spawn(stop_at(signal?, server.handle()));
+        }
         super::print(&banner)?;
         server.await?;
         purge.abort();
@@ -44,6 +50,15 @@ pub(super) fn run(config: Config) -> anyhow::Result<()> {
         private.stop();
     }
     Ok(())
+}
+
+/// Stops the server when the signal comes: running requests finish first, unless it comes again.
+async fn stop_at(mut signal: Signal, server: ServerHandle) {
+    let mut graceful = true;
+    while signal.recv().await.is_some() {
+        actix_web::rt::spawn(server.stop(graceful));
+        graceful = false;
+    }
 }
 
 /// Applies migrations and stops.
@@ -67,7 +82,9 @@ fn listen(address: &str) -> anyhow::Result<Vec<TcpListener>> {
         match TcpListener::bind(address) {
             Ok(listener) => listeners.push(listener),
             // A machine without IPv6 resolves `localhost` to ::1 all the same.
-            Err(error) if error.kind() == std::io::ErrorKind::AddrNotAvailable => refused = Some(error),
+            Err(error) if error.kind() == std::io::ErrorKind::AddrNotAvailable => {
+                refused = Some(error)
+            }
             Err(error) => return Err(fault(error)),
         }
     }
@@ -83,7 +100,10 @@ fn issuer(config: &Config, listeners: &[TcpListener]) -> anyhow::Result<String> 
     if let Some(issuer) = &config.server.issuer {
         return Ok(issuer.clone());
     }
-    let first = listeners.first().ok_or_else(|| anyhow::anyhow!("no listener"))?.local_addr()?;
+    let first = listeners
+        .first()
+        .ok_or_else(|| anyhow::anyhow!("no listener"))?
+        .local_addr()?;
     let host = match config.server.listen.rsplit_once(':') {
         Some((host, _)) if !matches!(host, "0.0.0.0" | "[::]") => host,
         _ => "localhost",
@@ -117,7 +137,9 @@ fn banner(config: &Config, issuer: &str, database: &Database, prepared: &Prepare
         format!("  database   {place}"),
     ];
     if let Some(password) = &prepared.administrator {
-        lines.push(format!("  admin      {FIRST_ADMINISTRATOR}, password {password}  (shown once; stored nowhere)"));
+        lines.push(format!(
+            "  admin      {FIRST_ADMINISTRATOR}, password {password}  (shown once; stored nowhere)"
+        ));
     }
     lines.push("  stop       Ctrl-C".to_owned());
     lines.join("\n")

@@ -1,14 +1,15 @@
 //! Accounts from the command line.
 
 use clap::Subcommand;
-use secrecy::{ExposeSecret, SecretString};
+use diesel::PgConnection;
+use secrecy::SecretString;
 use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
     audit::Actor,
-    config::Config,
-    db::{self, Window},
+    config::{Config, LimitsConfig},
+    db::Window,
     roles::RoleName,
     scope::Authority,
     sessions::account,
@@ -46,58 +47,88 @@ pub(super) enum Command {
 pub(super) fn run(command: Command, config: Config) -> anyhow::Result<()> {
     let database = Database::open(&config)?;
     let mut conn = database.connect()?;
-    let (actor, authority) = (Actor::operator(), Authority::operator());
+    let conn = &mut conn;
     match command {
-        Command::Create { email, password_stdin, role, verified } => {
-            let secret = if password_stdin { super::read_secret()? } else { start::random_password()? };
-            check_password(&secret, email.as_ref())?;
-            let new = NewUser {
-                email,
-                password: SecretString::from(secret.as_str()),
-                name: None,
-                locale: None,
-            };
-            let created = start::create_user(&mut conn, &new, &role, verified)?;
-            super::print(&created.user.id.to_string())?;
-            if !password_stdin {
-                super::print(&format!("password {secret}  (shown once; stored nowhere)"))?;
-            }
-            Ok(())
-        }
-        Command::List { json } => {
-            let mut users: Vec<User> = Vec::new();
-            loop {
-                let window = Window { after: users.last().map(|user| user.id), rows: 1_000 };
-                let page = users::list(&mut conn, window)?;
-                if page.is_empty() {
-                    break;
-                }
-                users.extend(page.into_iter().map(User::from));
-            }
-            super::print_list(&users, json, |user| {
-                let state = if user.disabled { "disabled" } else { "enabled" };
-                format!("{}  {}  {state}  {}", user.id, user.email, user.roles.join(","))
-            })
-        }
+        Command::Create {
+            email,
+            password_stdin,
+            role,
+            verified,
+        } => create(conn, email, password_stdin, &role, verified),
+        Command::List { json } => list(conn, json),
         Command::Disable { id } => {
-            let reach = Reach::Any(authority);
-            account::patch(&mut conn, id, &reach, true, &json!({"disabled": true}), &actor)?;
+            let reach = Reach::Any(Authority::operator());
+            let disabled = json!({"disabled": true});
+            account::patch(conn, id, &reach, true, &disabled, &Actor::operator())?;
             Ok(())
         }
-        Command::Password { id } => {
-            let found = users::find(&mut conn, id)?.ok_or_else(|| anyhow::anyhow!("there is no account {id}"))?;
-            let secret = SecretString::from(super::read_secret()?);
-            check_password(secret.expose_secret(), &found.user.email)?;
-            let hash = password::hash_now(secret.expose_secret())?;
-            let old = found.user.password_hash;
-            db::tx(&mut conn, |conn| {
-                account::finish_password_change(conn, id, &old, &hash, None, &actor, &config.limits)
-            })?;
-            Ok(())
-        }
+        Command::Password { id } => set_password(conn, id, &config.limits),
     }
 }
 
+fn create(
+    conn: &mut PgConnection,
+    email: Email,
+    password_stdin: bool,
+    roles: &[RoleName],
+    verified: bool,
+) -> anyhow::Result<()> {
+    let secret = if password_stdin {
+        super::read_secret()?
+    } else {
+        start::random_password()?
+    };
+    check_password(&secret, email.as_ref())?;
+    let new = NewUser {
+        email,
+        password: SecretString::from(secret.as_str()),
+        name: None,
+        locale: None,
+    };
+    let created = start::create_user(conn, &new, roles, verified)?;
+    super::print(&created.user.id.to_string())?;
+    if !password_stdin {
+        super::print(&format!("password {secret}  (shown once; stored nowhere)"))?;
+    }
+    Ok(())
+}
+
+fn list(conn: &mut PgConnection, json: bool) -> anyhow::Result<()> {
+    let mut users: Vec<User> = Vec::new();
+    loop {
+        let window = Window {
+            after: users.last().map(|user| user.id),
+            rows: 1_000,
+        };
+        let page = users::list(conn, window)?;
+        if page.is_empty() {
+            break;
+        }
+        users.extend(page.into_iter().map(User::from));
+    }
+    super::print_list(&users, json, |user| {
+        let state = if user.disabled { "disabled" } else { "enabled" };
+        format!(
+            "{}  {}  {state}  {}",
+            user.id,
+            user.email,
+            user.roles.join(",")
+        )
+    })
+}
+
+fn set_password(conn: &mut PgConnection, id: Uuid, limits: &LimitsConfig) -> anyhow::Result<()> {
+    let found =
+        users::find(conn, id)?.ok_or_else(|| anyhow::anyhow!("there is no account {id}"))?;
+    let secret = super::read_secret()?;
+    check_password(&secret, &found.user.email)?;
+    let hash = password::hash_now(&secret)?;
+    let old = found.user.password_hash;
+    account::finish_password_change(conn, id, &old, &hash, None, &Actor::operator(), limits)?;
+    Ok(())
+}
+
 fn check_password(secret: &str, email: &str) -> anyhow::Result<()> {
-    password::check_new(secret, &[email.to_owned()]).map_err(|(_, detail)| anyhow::anyhow!("password: {detail}"))
+    password::check_new(secret, &[email.to_owned()])
+        .map_err(|(_, detail)| anyhow::anyhow!("password: {detail}"))
 }

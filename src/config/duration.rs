@@ -20,7 +20,11 @@ impl TryFrom<String> for Lifetime {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        let expected = || format!("expected a length of time such as \"30s\", \"10m\", \"12h\" or \"30d\", found {text:?}");
+        let expected = || {
+            format!(
+                "expected a length of time such as \"30s\", \"10m\", \"12h\" or \"30d\", found {text:?}"
+            )
+        };
         let unit = text.chars().last().ok_or_else(expected)?;
         let factor = match unit {
             's' => 1,
@@ -29,8 +33,16 @@ impl TryFrom<String> for Lifetime {
             'd' => 86_400,
             _ => return Err(expected()),
         };
-        let number: i64 = text.trim_end_matches(unit).parse().ok().filter(|number| *number > 0).ok_or_else(expected)?;
-        number.checked_mul(factor).filter(|seconds| *seconds <= 10 * 366 * 86_400).map(Self).ok_or_else(expected)
+        let number: i64 = text
+            .strip_suffix(unit)
+            .and_then(|digits| digits.parse().ok())
+            .filter(|number| *number > 0)
+            .ok_or_else(expected)?;
+        number
+            .checked_mul(factor)
+            .filter(|seconds| *seconds <= 10 * 366 * 86_400)
+            .map(Self)
+            .ok_or_else(expected)
     }
 }
 
@@ -59,9 +71,22 @@ mod tests {
     #[test]
     fn lengths_are_read_and_written() {
         for text in ["30s", "10m", "12h", "90d"] {
-            assert_eq!(Lifetime::try_from(text.to_owned()).unwrap().to_string(), text);
+            assert_eq!(
+                Lifetime::try_from(text.to_owned()).unwrap().to_string(),
+                text
+            );
         }
-        for bad in ["", "10", "m", "-1m", "0s", "1w", "99999999999999999999d", "9999999d", "10mm"] {
+        for bad in [
+            "",
+            "10",
+            "m",
+            "-1m",
+            "0s",
+            "1w",
+            "99999999999999999999d",
+            "9999999d",
+            "10mm",
+        ] {
             assert!(Lifetime::try_from(bad.to_owned()).is_err(), "{bad}");
         }
     }

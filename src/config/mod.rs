@@ -1,14 +1,13 @@
 //! Configuration: one documented struct per room; defaults, then file, then environment; unknown keys are refused.
 
 mod duration;
+mod sections;
 mod sources;
 
-use std::path::{Path, PathBuf};
-
-use secrecy::SecretString;
-use serde::{Deserialize, Serialize};
+use std::path::Path;
 
 pub use duration::Lifetime;
+pub use sections::*;
 
 use crate::keys::Algorithm;
 
@@ -34,196 +33,22 @@ impl ConfigError {
     }
 }
 
-/// The effective configuration.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Config {
-    /// The HTTP server.
-    pub server: ServerConfig,
-    /// Postgres.
-    pub database: DatabaseConfig,
-    /// Signing keys at rest.
-    pub keys: KeysConfig,
-    /// Access tokens.
-    pub tokens: TokensConfig,
-    /// Signed-in devices.
-    pub sessions: SessionsConfig,
-    /// Accounts.
-    pub users: UsersConfig,
-    /// Password hashing.
-    pub passwords: PasswordsConfig,
-    /// Rates.
-    pub limits: LimitsConfig,
-    /// Logs.
-    pub telemetry: TelemetryConfig,
-}
-
-/// Whether conveniences are allowed that only a developer's machine may have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    /// A developer's machine: private Postgres, plain HTTP, a first administrator.
-    Development,
-    /// Everything else.
-    Production,
-}
-
-/// The HTTP server.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct ServerConfig {
-    /// `host:port`; a name listens on all its addresses.
-    pub listen: String,
-    /// The address that clients see; `None` means `http://<listen>`.
-    pub issuer: Option<String>,
-    /// `None`: production when the issuer is not loopback.
-    pub mode: Option<Mode>,
-    /// Where the private Postgres and the development master key lie.
-    pub data_dir: PathBuf,
-    /// Threads that serve requests; 0 means one per core.
-    pub workers: usize,
-}
-
-/// Postgres.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct DatabaseConfig {
-    /// A libpq connection string; `None` means the private Postgres.
-    #[serde(serialize_with = "redacted")]
-    pub url: Option<SecretString>,
-    /// Connections of this process; 0 means two per core.
-    pub pool_size: usize,
-}
-
-/// Signing keys at rest.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct KeysConfig {
-    /// Keys of 32 bytes in base64, separated by commas: the first seals, all open.
-    #[serde(serialize_with = "redacted")]
-    pub master_key: Option<SecretString>,
-    /// Bits of new RSA keys.
-    pub rsa_bits: u16,
-}
-
-/// Access tokens.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct TokensConfig {
-    /// The `aud` of this API's own tokens; `None` means the issuer.
-    pub audience: Option<String>,
-    /// How access tokens for this API are signed.
-    pub algorithm: Algorithm,
-    /// The shared secret in base64 when `algorithm` is HS256; `None` means made and sealed.
-    #[serde(serialize_with = "redacted")]
-    pub hs256_secret: Option<SecretString>,
-    /// How long an access token lives.
-    pub access_lifetime: Lifetime,
-    /// Claim name to field of the user.
-    #[serde(default)]
-    pub private_claims: std::collections::BTreeMap<String, String>,
-    /// Other APIs that tokens are made for.
-    #[serde(default)]
-    pub audiences: Vec<AudienceConfig>,
-}
-
-/// One other API that tokens are made for.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct AudienceConfig {
-    /// The `aud`, an absolute URI without a fragment (RFC 8707 section 2).
-    pub id: String,
-    /// How its tokens are signed.
-    pub algorithm: Algorithm,
-    /// The secret shared with it, in base64, when `algorithm` is HS256; `None` means made and sealed.
-    #[serde(default, serialize_with = "redacted")]
-    pub hs256_secret: Option<SecretString>,
-}
-
-/// Signed-in devices.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct SessionsConfig {
-    /// A session ends when it was not refreshed for this long.
-    pub idle_lifetime: Lifetime,
-    /// A session ends this long after signing in.
-    pub absolute_lifetime: Lifetime,
-}
-
-/// Who may make accounts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum SignUp {
-    /// Anyone.
-    Open,
-    /// Only holders of `users:write`.
-    Closed,
-}
-
-/// Accounts.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct UsersConfig {
-    /// Who may make accounts.
-    pub sign_up: SignUp,
-}
-
-/// Password hashing.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct PasswordsConfig {
-    /// Argon2id hashes at the same time; 0 means one per core.
-    pub parallel_hashes: usize,
-    /// Hashes that may wait for their turn.
-    pub queue: usize,
-}
-
-/// Rates.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct LimitsConfig {
-    /// Whether failed sign-ins are counted at all.
-    pub enabled: bool,
-    /// Failed sign-ins per account before waiting starts.
-    pub sign_in_free_per_account: i32,
-    /// Failed sign-ins per address before waiting starts.
-    pub sign_in_free_per_address: i32,
-    /// The longest wait after a failure.
-    pub sign_in_longest_wait: Lifetime,
-}
-
-/// How log lines look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// For eyes.
-    Human,
-    /// One JSON object a line.
-    Json,
-}
-
-/// Logs.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct TelemetryConfig {
-    /// `None`: human in development, JSON in production.
-    pub log_format: Option<LogFormat>,
-    /// What is logged, in the syntax of tracing's `EnvFilter`.
-    pub log_filter: String,
-}
-
 impl Config {
     /// Reads defaults, file and environment; `file` must exist when given, `tollgate.toml` is read when it is there.
     ///
     /// # Errors
     /// Names the key and what was expected.
     pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
-        #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the one place that reads the environment"
+        )]
         let environment = std::env::vars_os();
         Self::from_sources(
             &sources::read_file(file)?,
-            environment
-                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
+            environment.filter_map(|(name, value)| {
+                Some((name.into_string().ok()?, value.into_string().ok()?))
+            }),
         )
     }
 
@@ -236,13 +61,14 @@ impl Config {
         environment: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
         let merged = sources::merge(DEFAULTS, file, environment)?;
-        let config: Self = serde_path_to_error::deserialize(toml::Value::Table(merged)).map_err(|error| {
-            let key = error.path().to_string();
-            ConfigError::new(
-                if key == "." { "configuration" } else { &key },
-                error.into_inner().message().trim().to_owned(),
-            )
-        })?;
+        let config: Self =
+            serde_path_to_error::deserialize(toml::Value::Table(merged)).map_err(|error| {
+                let key = error.path().to_string();
+                ConfigError::new(
+                    if key == "." { "configuration" } else { &key },
+                    error.into_inner().message().trim().to_owned(),
+                )
+            })?;
         config.check()?;
         Ok(config)
     }
@@ -263,10 +89,16 @@ impl Config {
         if let Some(issuer) = &self.server.issuer {
             check_uri("server.issuer", issuer)?;
             if issuer.ends_with('/') || issuer.contains('?') {
-                return Err(ConfigError::new("server.issuer", "no query and no slash at the end"));
+                return Err(ConfigError::new(
+                    "server.issuer",
+                    "no query and no slash at the end",
+                ));
             }
             if issuer.starts_with("http://") && !is_loopback(issuer) {
-                return Err(ConfigError::new("server.issuer", "https:// (plain http only for localhost)"));
+                return Err(ConfigError::new(
+                    "server.issuer",
+                    "https:// (plain http only for localhost)",
+                ));
             }
         }
         for audience in &self.tokens.audiences {
@@ -277,7 +109,10 @@ impl Config {
             return Err(ConfigError::new("keys.rsa_bits", "2048, 3072 or 4096"));
         }
         if self.limits.sign_in_free_per_account < 1 || self.limits.sign_in_free_per_address < 1 {
-            return Err(ConfigError::new("limits.sign_in_free_per_account", "at least 1, as per address"));
+            return Err(ConfigError::new(
+                "limits.sign_in_free_per_account",
+                "at least 1, as per address",
+            ));
         }
         match self.mode() {
             Mode::Development => Ok(()),
@@ -288,33 +123,66 @@ impl Config {
     fn check_tokens(&self) -> Result<(), ConfigError> {
         let tokens = &self.tokens;
         if !(60..=86_400).contains(&tokens.access_lifetime.seconds()) {
-            return Err(ConfigError::new("tokens.access_lifetime", "between 1m and 24h"));
+            return Err(ConfigError::new(
+                "tokens.access_lifetime",
+                "between 1m and 24h",
+            ));
         }
         if self.sessions.idle_lifetime.seconds() > self.sessions.absolute_lifetime.seconds() {
-            return Err(ConfigError::new("sessions.idle_lifetime", "at most sessions.absolute_lifetime"));
+            return Err(ConfigError::new(
+                "sessions.idle_lifetime",
+                "at most sessions.absolute_lifetime",
+            ));
         }
         let own = (tokens.algorithm, tokens.hs256_secret.is_some());
-        let others = tokens.audiences.iter().map(|audience| (audience.algorithm, audience.hs256_secret.is_some()));
-        if std::iter::once(own).chain(others).any(|(algorithm, secret)| secret && algorithm != Algorithm::Hs256) {
-            return Err(ConfigError::new("tokens.hs256_secret", "algorithm = \"HS256\" beside it"));
+        let others = tokens
+            .audiences
+            .iter()
+            .map(|audience| (audience.algorithm, audience.hs256_secret.is_some()));
+        if std::iter::once(own)
+            .chain(others)
+            .any(|(algorithm, secret)| secret && algorithm != Algorithm::Hs256)
+        {
+            return Err(ConfigError::new(
+                "tokens.hs256_secret",
+                "algorithm = \"HS256\" beside it",
+            ));
         }
-        let mut ids: Vec<_> = tokens.audiences.iter().map(|audience| &audience.id).collect();
+        let mut ids: Vec<_> = tokens
+            .audiences
+            .iter()
+            .map(|audience| &audience.id)
+            .collect();
         ids.extend(tokens.audience.as_ref().or(self.server.issuer.as_ref()));
         ids.sort_unstable();
         let all = ids.len();
         ids.dedup();
         if ids.len() < all {
-            return Err(ConfigError::new("tokens.audiences.id", "each audience once"));
+            return Err(ConfigError::new(
+                "tokens.audiences.id",
+                "each audience once",
+            ));
         }
         Ok(())
     }
 
     fn check_production(&self) -> Result<(), ConfigError> {
-        if !self.server.issuer.as_deref().is_some_and(|issuer| issuer.starts_with("https://")) {
-            return Err(ConfigError::new("server.issuer", "an https:// address in production (TOLLGATE_ISSUER)"));
+        if !self
+            .server
+            .issuer
+            .as_deref()
+            .is_some_and(|issuer| issuer.starts_with("https://"))
+        {
+            return Err(ConfigError::new(
+                "server.issuer",
+                "an https:// address in production (TOLLGATE_ISSUER)",
+            ));
         }
         if self.database.url.is_none() {
-            return Err(ConfigError::new("database.url", "a Postgres address in production (DATABASE_URL)"));
+            return Err(ConfigError::new(
+                "database.url",
+                "a Postgres address in production (DATABASE_URL)",
+            ));
         }
         if self.keys.master_key.is_none() {
             return Err(ConfigError::new(
@@ -330,14 +198,19 @@ impl Config {
 }
 
 fn check_uri(key: &str, uri: &str) -> Result<(), ConfigError> {
-    let rest = uri.strip_prefix("https://").or_else(|| uri.strip_prefix("http://"));
+    let rest = uri
+        .strip_prefix("https://")
+        .or_else(|| uri.strip_prefix("http://"));
     let good = rest.is_some_and(|rest| {
         !rest.is_empty() && !rest.contains('#') && uri.bytes().all(|byte| byte.is_ascii_graphic())
     });
     if good {
         Ok(())
     } else {
-        Err(ConfigError::new(key, "an absolute http(s) address without a fragment"))
+        Err(ConfigError::new(
+            key,
+            "an absolute http(s) address without a fragment",
+        ))
     }
 }
 
@@ -348,15 +221,10 @@ fn is_loopback(issuer: &str) -> bool {
         Some(bracketed) => bracketed.split(']').next().unwrap_or_default(),
         None => authority.split(':').next().unwrap_or_default(),
     };
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
-/// Writes a secret as whether it is set, so that no dump ever holds one.
-fn redacted<S: serde::Serializer>(secret: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
-    match secret {
-        Some(_) => serializer.serialize_some("[redacted]"),
-        None => serializer.serialize_none(),
-    }
+    host == "localhost"
+        || host
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]
@@ -366,14 +234,23 @@ mod tests {
     fn load(file: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
         Config::from_sources(
             file,
-            environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+            environment
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
         )
     }
 
     #[test]
     fn the_environment_beats_the_file_and_the_file_beats_the_defaults() {
         let file = "[server]\nlisten = \"localhost:1\"\n[tokens]\naccess_lifetime = \"5m\"";
-        let config = load(file, &[("TOLLGATE_LISTEN", "localhost:2"), ("TOLLGATE_LIMITS__ENABLED", "false")]).unwrap();
+        let config = load(
+            file,
+            &[
+                ("TOLLGATE_LISTEN", "localhost:2"),
+                ("TOLLGATE_LIMITS__ENABLED", "false"),
+            ],
+        )
+        .unwrap();
         assert_eq!(config.server.listen, "localhost:2");
         assert_eq!(config.tokens.access_lifetime.seconds(), 300);
         assert!(!config.limits.enabled);
@@ -384,7 +261,10 @@ mod tests {
     fn a_list_in_the_environment_is_toml() {
         let audiences = r#"[{ id = "https://orders.example", algorithm = "ES256" }]"#;
         let config = load("", &[("TOLLGATE_TOKENS__AUDIENCES", audiences)]).unwrap();
-        assert_eq!(config.tokens.audiences.first().unwrap().id, "https://orders.example");
+        assert_eq!(
+            config.tokens.audiences.first().unwrap().id,
+            "https://orders.example"
+        );
     }
 
     #[test]
@@ -392,15 +272,38 @@ mod tests {
         for (file, environment, key) in [
             ("[server]\nlisen = \"x\"", [].as_slice(), "server.lisen"),
             ("[sevrer]", &[], "sevrer"),
-            ("[tokens]\naccess_lifetime = \"10 fortnights\"", &[], "tokens.access_lifetime"),
-            ("", &[("TOLLGATE_TOKENS__ALGORITHM", "none")], "tokens.algorithm"),
-            ("", &[("TOLLGATE_PASSWORDS__QUEUE", "many")], "passwords.queue"),
-            ("", &[("TOLLGATE_NO__SUCH", "1")], "no"),
-            ("", &[("TOLLGATE_ISSUER", "http://example.com")], "server.issuer"),
-            ("", &[("TOLLGATE_ISSUER", "https://example.com")], "database.url"),
+            (
+                "[tokens]\naccess_lifetime = \"10 fortnights\"",
+                &[],
+                "tokens.access_lifetime",
+            ),
             (
                 "",
-                &[("TOLLGATE_ISSUER", "https://example.com"), ("DATABASE_URL", "postgres://x/y")],
+                &[("TOLLGATE_TOKENS__ALGORITHM", "none")],
+                "tokens.algorithm",
+            ),
+            (
+                "",
+                &[("TOLLGATE_PASSWORDS__QUEUE", "many")],
+                "passwords.queue",
+            ),
+            ("", &[("TOLLGATE_NO__SUCH", "1")], "no"),
+            (
+                "",
+                &[("TOLLGATE_ISSUER", "http://example.com")],
+                "server.issuer",
+            ),
+            (
+                "",
+                &[("TOLLGATE_ISSUER", "https://example.com")],
+                "database.url",
+            ),
+            (
+                "",
+                &[
+                    ("TOLLGATE_ISSUER", "https://example.com"),
+                    ("DATABASE_URL", "postgres://x/y"),
+                ],
                 "keys.master_key",
             ),
         ] {
@@ -411,15 +314,32 @@ mod tests {
 
     #[test]
     fn a_dump_holds_no_secret() {
-        let config = load("", &[("TOLLGATE_MASTER_KEY", "canary"), ("DATABASE_URL", "postgres://u:canary@h/d")]).unwrap();
+        let config = load(
+            "",
+            &[
+                ("TOLLGATE_MASTER_KEY", "canary"),
+                ("DATABASE_URL", "postgres://u:canary@h/d"),
+            ],
+        )
+        .unwrap();
         let dump = toml::to_string(&config).unwrap();
-        assert!(!dump.contains("canary") && dump.contains("[redacted]"), "{dump}");
+        assert!(
+            !dump.contains("canary") && dump.contains("[redacted]"),
+            "{dump}"
+        );
         assert!(!format!("{config:?}").contains("canary"));
     }
 
     #[test]
     fn loopback_is_by_host_not_by_prefix() {
-        assert!(is_loopback("http://localhost:8080") && is_loopback("http://[::1]:1") && is_loopback("http://127.0.0.1"));
-        assert!(!is_loopback("http://localhost.evil.example") && !is_loopback("http://127.0.0.1.evil.example"));
+        assert!(
+            is_loopback("http://localhost:8080")
+                && is_loopback("http://[::1]:1")
+                && is_loopback("http://127.0.0.1")
+        );
+        assert!(
+            !is_loopback("http://localhost.evil.example")
+                && !is_loopback("http://127.0.0.1.evil.example")
+        );
     }
 }

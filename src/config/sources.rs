@@ -21,8 +21,13 @@ pub(super) fn read_file(given: Option<&Path>) -> Result<String, ConfigError> {
     let path = given.unwrap_or(Path::new("tollgate.toml"));
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(text),
-        Err(error) if given.is_none() && error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
-        Err(error) => Err(ConfigError::new(&path.display().to_string(), error.to_string())),
+        Err(error) if given.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
+            Ok(String::new())
+        }
+        Err(error) => Err(ConfigError::new(
+            &path.display().to_string(),
+            error.to_string(),
+        )),
     }
 }
 
@@ -79,16 +84,25 @@ fn key_of(name: &str) -> Result<Option<(String, String)>, ConfigError> {
     };
     match rest.to_lowercase().split_once("__") {
         Some((section, key)) => Ok(Some((section.to_owned(), key.to_owned()))),
-        None => Err(ConfigError::new(name, "TOLLGATE_SECTION__KEY, or one of the short forms")),
+        None => Err(ConfigError::new(
+            name,
+            "TOLLGATE_SECTION__KEY, or one of the short forms",
+        )),
     }
 }
 
 /// Reads an environment value as TOML where the key is no text, so that `8080` can still be a password.
 fn typed(default: Option<&Value>, text: String) -> Value {
     let structured = text.starts_with(['[', '{']);
-    let scalar = matches!(default, Some(Value::Boolean(_) | Value::Integer(_) | Value::Float(_)));
+    let scalar = matches!(
+        default,
+        Some(Value::Boolean(_) | Value::Integer(_) | Value::Float(_))
+    );
     if structured || scalar {
-        let parsed = format!("value = {text}").parse::<Table>().ok().and_then(|mut table| table.remove("value"));
+        let parsed = format!("value = {text}")
+            .parse::<Table>()
+            .ok()
+            .and_then(|mut table| table.remove("value"));
         if let Some(value) = parsed {
             return value;
         }

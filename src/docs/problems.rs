@@ -26,7 +26,10 @@ pub struct Explanation {
 
 /// Finds the explanation of a problem.
 pub fn explain(code: &str) -> Option<Explanation> {
-    let entry = Code::ALL.iter().map(|code| code.entry()).find(|entry| entry.slug == code)?;
+    let entry = Code::ALL
+        .iter()
+        .map(|code| code.entry())
+        .find(|entry| entry.slug == code)?;
     Some(Explanation {
         code: entry.slug,
         status: entry.status,

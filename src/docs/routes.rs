@@ -26,7 +26,9 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
     responses((status = 200, description = "The document", body = serde_json::Value)),
 )]
 pub async fn read_openapi(app: web::Data<AppState>) -> HttpResponse {
-    HttpResponse::Ok().content_type(ContentType::json()).body(app.openapi.clone())
+    HttpResponse::Ok()
+        .content_type(ContentType::json())
+        .body(app.openapi.clone())
 }
 
 /// Explains a problem
@@ -43,12 +45,16 @@ pub async fn read_openapi(app: web::Data<AppState>) -> HttpResponse {
     ),
 )]
 pub async fn read_problem(code: web::Path<String>) -> Result<web::Json<Explanation>, ApiError> {
-    explain(&code).map(web::Json).ok_or_else(ApiError::not_found)
+    explain(&code)
+        .map(web::Json)
+        .ok_or_else(ApiError::not_found)
 }
 
 /// Sends browsers from `/docs` to the interactive documentation.
 pub async fn redirect_to_docs() -> HttpResponse {
-    HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "/docs/")).finish()
+    HttpResponse::PermanentRedirect()
+        .insert_header((header::LOCATION, "/docs/"))
+        .finish()
 }
 
 /// Serves the interactive documentation, every file of it from this binary.

@@ -17,9 +17,15 @@ use rustix::{
 
 /// The command that starts a guard for this process; the program and its arguments follow.
 pub(super) fn command(guard: &Path, user: Option<(u32, u32)>) -> Command {
-    let (uid, gid) = user.map_or(("-".to_owned(), "-".to_owned()), |(uid, gid)| (uid.to_string(), gid.to_string()));
+    let (uid, gid) = user.map_or(("-".to_owned(), "-".to_owned()), |(uid, gid)| {
+        (uid.to_string(), gid.to_string())
+    });
     let mut command = Command::new(guard);
-    command.arg("guard-postgres").arg(std::process::id().to_string()).arg(uid).arg(gid);
+    command
+        .arg("guard-postgres")
+        .arg(std::process::id().to_string())
+        .arg(uid)
+        .arg(gid);
     command
 }
 
@@ -36,7 +42,9 @@ pub fn guard(arguments: &[OsString]) -> io::Error {
 
 fn prepare(arguments: &[OsString]) -> io::Result<Command> {
     let [parent, uid, gid, program, rest @ ..] = arguments else {
-        return Err(io::Error::other("usage: guard-postgres PARENT UID GID PROGRAM…"));
+        return Err(io::Error::other(
+            "usage: guard-postgres PARENT UID GID PROGRAM…",
+        ));
     };
     if let (Some(uid), Some(gid)) = (number(uid), number(gid)) {
         let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));

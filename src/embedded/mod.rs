@@ -45,7 +45,9 @@ pub struct Settings {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// No server binaries.
-    #[error("no Postgres server found: set DATABASE_URL or install one (Debian, Ubuntu: apt-get install postgresql)")]
+    #[error(
+        "no Postgres server found: set DATABASE_URL or install one (Debian, Ubuntu: apt-get install postgresql)"
+    )]
     NotInstalled,
     /// Server binaries that are too old.
     #[error("Postgres {0} is too old: 15 or later is needed; set DATABASE_URL or install one")]
@@ -110,7 +112,10 @@ impl PrivatePostgres {
         let (child, version) = cluster.await_ready(deadline)?;
         Ok(Self {
             child,
-            url: format!("postgres://tollgate@/tollgate?host={}", percent_encoded(&cluster.socket_dir)),
+            url: format!(
+                "postgres://tollgate@/tollgate?host={}",
+                percent_encoded(&cluster.socket_dir)
+            ),
             version,
             directory: cluster.directory,
         })
@@ -140,7 +145,9 @@ impl PrivatePostgres {
         if let Some(mut child) = self.child.take() {
             // SIGINT: roll back what runs and stop; SIGQUIT: stop at once and recover at the next start.
             for signal in [Signal::INT, Signal::QUIT, Signal::KILL] {
-                if kill_process(Pid::from_child(&child), signal).is_err() || exits_within(&mut child, STOP_PATIENCE) {
+                if kill_process(Pid::from_child(&child), signal).is_err()
+                    || exits_within(&mut child, STOP_PATIENCE)
+                {
                     return;
                 }
             }
@@ -189,7 +196,15 @@ impl Cluster {
         }
         let mut initdb = Command::new(self.binaries.initdb());
         initdb
-            .args(["-U", "tollgate", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-instructions", "-D"])
+            .args([
+                "-U",
+                "tollgate",
+                "--auth=trust",
+                "--encoding=UTF8",
+                "--locale=C",
+                "--no-instructions",
+                "-D",
+            ])
             .arg(&draft)
             .current_dir("/")
             .stdin(Stdio::null());
@@ -209,7 +224,9 @@ impl Cluster {
         let mut child: Option<Child> = None;
         let mut reason = "no answer in time".to_owned();
         loop {
-            let exited = child.as_mut().is_some_and(|child| !matches!(child.try_wait(), Ok(None)));
+            let exited = child
+                .as_mut()
+                .is_some_and(|child| !matches!(child.try_wait(), Ok(None)));
             if exited {
                 child = None;
                 reason = self.last_log_line();
@@ -227,7 +244,10 @@ impl Cluster {
                     let _killed = child.kill();
                     let _reaped = child.wait();
                 }
-                return Err(StartError::NotReady { reason, log: self.log() });
+                return Err(StartError::NotReady {
+                    reason,
+                    log: self.log(),
+                });
             }
             std::thread::sleep(POLL);
         }
@@ -238,7 +258,11 @@ impl Cluster {
         if fs::metadata(&path).is_ok_and(|metadata| metadata.len() > MAX_LOG) {
             fs::rename(&path, path.with_extension("log.1")).map_err(at(&path))?;
         }
-        let log = File::options().create(true).append(true).open(&path).map_err(at(&path))?;
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .map_err(at(&path))?;
         let errors = log.try_clone().map_err(at(&path))?;
         guard::command(&self.guard, self.owner.other_user)
             .arg(self.binaries.postgres())
@@ -246,7 +270,14 @@ impl Cluster {
             .arg(self.data())
             .arg("-k")
             .arg(&self.socket_dir)
-            .args(["-c", "listen_addresses=", "-c", "unix_socket_permissions=0700", "-c", "max_connections=200"])
+            .args([
+                "-c",
+                "listen_addresses=",
+                "-c",
+                "unix_socket_permissions=0700",
+                "-c",
+                "max_connections=200",
+            ])
             .current_dir("/")
             .stdin(Stdio::null())
             .stdout(log)
@@ -282,7 +313,12 @@ fn exits_within(child: &mut Child, patience: Duration) -> bool {
 }
 
 fn last_line(text: &str) -> String {
-    text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing").trim().to_owned()
+    text.lines()
+        .rev()
+        .find(|line| !line.trim().is_empty())
+        .unwrap_or("it said nothing")
+        .trim()
+        .to_owned()
 }
 
 /// A path inside a connection URI (RFC 3986 section 2.1).
@@ -293,7 +329,9 @@ fn percent_encoded(path: &Path) -> String {
         .as_bytes()
         .iter()
         .map(|byte| match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(*byte).to_string(),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                char::from(*byte).to_string()
+            }
             other => format!("%{other:02X}"),
         })
         .collect()
@@ -302,5 +340,8 @@ fn percent_encoded(path: &Path) -> String {
 /// Says which path an I/O error is about.
 fn at(path: &Path) -> impl Fn(io::Error) -> StartError {
     let path = path.to_owned();
-    move |source| StartError::Io { path: path.clone(), source }
+    move |source| StartError::Io {
+        path: path.clone(),
+        source,
+    }
 }

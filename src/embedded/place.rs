@@ -34,10 +34,15 @@ impl Binaries {
         };
         let found = directories
             .into_iter()
-            .find(|directory| directory.join("postgres").is_file() && directory.join("initdb").is_file())
+            .find(|directory| {
+                directory.join("postgres").is_file() && directory.join("initdb").is_file()
+            })
             .ok_or(StartError::NotInstalled)?;
         let binaries = Self(found);
-        let output = Command::new(binaries.postgres()).arg("--version").output().map_err(at(&binaries.postgres()))?;
+        let output = Command::new(binaries.postgres())
+            .arg("--version")
+            .output()
+            .map_err(at(&binaries.postgres()))?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         match major_version(&text) {
             Some(major) if major >= OLDEST => Ok(binaries),
@@ -59,7 +64,11 @@ fn candidates() -> Vec<PathBuf> {
     let mut versioned: Vec<(u32, PathBuf)> = Vec::new();
     if let Ok(entries) = fs::read_dir("/usr/lib/postgresql") {
         for entry in entries.flatten() {
-            if let Some(version) = entry.file_name().to_str().and_then(|name| name.parse().ok()) {
+            if let Some(version) = entry
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse().ok())
+            {
                 versioned.push((version, entry.path().join("bin")));
             }
         }
@@ -67,22 +76,38 @@ fn candidates() -> Vec<PathBuf> {
     if let Ok(entries) = fs::read_dir("/usr") {
         for entry in entries.flatten() {
             let name = entry.file_name();
-            if let Some(version) = name.to_str().and_then(|name| name.strip_prefix("pgsql-")?.parse().ok()) {
+            if let Some(version) = name
+                .to_str()
+                .and_then(|name| name.strip_prefix("pgsql-")?.parse().ok())
+            {
                 versioned.push((version, entry.path().join("bin")));
             }
         }
     }
     versioned.sort_by_key(|(version, _)| std::cmp::Reverse(*version));
-    #[expect(clippy::disallowed_methods, reason = "the search path is the system's, not our configuration")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the search path is the system's, not our configuration"
+    )]
     let search_path = std::env::var_os("PATH").unwrap_or_default();
     let others = std::env::split_paths(&search_path).chain([PathBuf::from("/usr/local/pgsql/bin")]);
-    versioned.into_iter().map(|(_, path)| path).chain(others).collect()
+    versioned
+        .into_iter()
+        .map(|(_, path)| path)
+        .chain(others)
+        .collect()
 }
 
 /// The major version in `postgres (PostgreSQL) 15.18 (Debian …)`.
 fn major_version(text: &str) -> Option<u32> {
-    let version = text.split_whitespace().find(|word| word.starts_with(|first: char| first.is_ascii_digit()))?;
-    version.split(|character: char| !character.is_ascii_digit()).next()?.parse().ok()
+    let version = text
+        .split_whitespace()
+        .find(|word| word.starts_with(|first: char| first.is_ascii_digit()))?;
+    version
+        .split(|character: char| !character.is_ascii_digit())
+        .next()?
+        .parse()
+        .ok()
 }
 
 /// Who the server's processes and files belong to.
@@ -96,11 +121,19 @@ impl Owner {
     pub(super) fn find() -> Self {
         let own = geteuid().as_raw();
         if own != 0 {
-            return Self { other_user: None, uid: own };
+            return Self {
+                other_user: None,
+                uid: own,
+            };
         }
         let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
-        let (uid, gid) = user(&passwd, "postgres").or_else(|| user(&passwd, "nobody")).unwrap_or((65_534, 65_534));
-        Self { other_user: Some((uid, gid)), uid }
+        let (uid, gid) = user(&passwd, "postgres")
+            .or_else(|| user(&passwd, "nobody"))
+            .unwrap_or((65_534, 65_534));
+        Self {
+            other_user: Some((uid, gid)),
+            uid,
+        }
     }
 
     /// Makes a directory that only the owner enters, or checks that it is one: whoever else made it could read along.
@@ -125,7 +158,9 @@ impl Owner {
 }
 
 fn user(passwd: &str, name: &str) -> Option<(u32, u32)> {
-    let line = passwd.lines().find(|line| line.split(':').next() == Some(name))?;
+    let line = passwd
+        .lines()
+        .find(|line| line.split(':').next() == Some(name))?;
     let mut fields = line.split(':').skip(2);
     Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
 }
@@ -173,7 +208,11 @@ fn fits_a_socket(directory: &Path) -> bool {
 /// A name for a path that stays the same as long as the path does.
 fn short_name(path: &Path) -> String {
     let hash = digest::digest(&digest::SHA256, path.as_os_str().as_bytes());
-    hash.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    hash.as_ref()
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 #[cfg(test)]
@@ -182,21 +221,30 @@ mod tests {
 
     #[test]
     fn versions_are_read_as_postgres_writes_them() {
-        assert_eq!(major_version("postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)"), Some(15));
+        assert_eq!(
+            major_version("postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)"),
+            Some(15)
+        );
         assert_eq!(major_version("postgres (PostgreSQL) 18beta2"), Some(18));
         assert_eq!(major_version("nonsense"), None);
     }
 
     #[test]
     fn users_are_found_by_their_whole_name() {
-        let passwd = "root:x:0:0::/root:/bin/sh\npostgresql:x:1:1::/:/x\npostgres:x:101:102:,,,:/x:/y\n";
+        let passwd =
+            "root:x:0:0::/root:/bin/sh\npostgresql:x:1:1::/:/x\npostgres:x:101:102:,,,:/x:/y\n";
         assert_eq!(user(passwd, "postgres"), Some((101, 102)));
         assert_eq!(user(passwd, "nobody"), None);
     }
 
     #[test]
     fn long_directories_get_a_short_socket() {
-        assert!(fits_a_socket(Path::new("/home/ada/shop/.tollgate/postgres/run")));
-        assert!(!fits_a_socket(Path::new(&format!("/home/{}", "x".repeat(90)))));
+        assert!(fits_a_socket(Path::new(
+            "/home/ada/shop/.tollgate/postgres/run"
+        )));
+        assert!(!fits_a_socket(Path::new(&format!(
+            "/home/{}",
+            "x".repeat(90)
+        ))));
     }
 }

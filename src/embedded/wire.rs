@@ -55,7 +55,12 @@ fn open(directory: &Path) -> io::Result<UnixStream> {
 
 /// Sends the startup message and reads until the server is ready or refuses.
 fn startup(stream: &mut UnixStream, database: &str) -> io::Result<Answer> {
-    let body = [b"\0\x03\0\0user\0tollgate\0database\0", database.as_bytes(), b"\0\0"].concat();
+    let body = [
+        b"\0\x03\0\0user\0tollgate\0database\0",
+        database.as_bytes(),
+        b"\0\0",
+    ]
+    .concat();
     stream.write_all(&[&length(body.len())?, body.as_slice()].concat())?;
     let mut version = String::new();
     loop {
@@ -64,8 +69,13 @@ fn startup(stream: &mut UnixStream, database: &str) -> io::Result<Answer> {
             b'S' => {
                 let mut fields = body.split(|byte| *byte == 0);
                 if fields.next() == Some(b"server_version") {
-                    let value = String::from_utf8_lossy(fields.next().unwrap_or_default()).into_owned();
-                    version = value.split_whitespace().next().unwrap_or_default().to_owned();
+                    let value =
+                        String::from_utf8_lossy(fields.next().unwrap_or_default()).into_owned();
+                    version = value
+                        .split_whitespace()
+                        .next()
+                        .unwrap_or_default()
+                        .to_owned();
                 }
             }
             b'Z' => return Ok(Answer::Ready { version }),
@@ -103,7 +113,9 @@ fn run(directory: &Path, statement: &str) -> io::Result<()> {
 
 /// A message's length, which counts itself.
 fn length(body: usize) -> io::Result<[u8; 4]> {
-    u32::try_from(body + 4).map(u32::to_be_bytes).map_err(io::Error::other)
+    u32::try_from(body + 4)
+        .map(u32::to_be_bytes)
+        .map_err(io::Error::other)
 }
 
 fn read(stream: &mut UnixStream) -> io::Result<(u8, Vec<u8>)> {
@@ -111,7 +123,9 @@ fn read(stream: &mut UnixStream) -> io::Result<(u8, Vec<u8>)> {
     let mut length = [0; 4];
     stream.read_exact(&mut kind)?;
     stream.read_exact(&mut length)?;
-    let rest = u32::from_be_bytes(length).checked_sub(4).ok_or(io::ErrorKind::InvalidData)?;
+    let rest = u32::from_be_bytes(length)
+        .checked_sub(4)
+        .ok_or(io::ErrorKind::InvalidData)?;
     let mut body = Vec::new();
     stream.take(rest.into()).read_to_end(&mut body)?;
     let [kind] = kind;

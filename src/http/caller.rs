@@ -82,8 +82,11 @@ fn demand<S: Demand>(request: &HttpRequest) -> Result<Option<Caller<S>>, ApiErro
     let claims = match presented.unwrap_or(Presented::Absent) {
         Presented::Absent => return Ok(None),
         Presented::Bad(refusal) => {
-            return Err(ApiError::new(Code::InvalidToken, refusal.to_string())
-                .challenge(format!("Bearer realm=\"tollgate\", error=\"invalid_token\", error_description=\"{refusal}\"")));
+            return Err(
+                ApiError::new(Code::InvalidToken, refusal.to_string()).challenge(&format!(
+                    ", error=\"invalid_token\", error_description=\"{refusal}\""
+                )),
+            );
         }
         Presented::Ok(claims) => claims,
     };
@@ -93,10 +96,13 @@ fn demand<S: Demand>(request: &HttpRequest) -> Result<Option<Caller<S>>, ApiErro
     );
     if !S::NAMES.is_empty() && !S::NAMES.iter().any(|name| authority.may(name)) {
         let names = S::NAMES.join(" ");
-        return Err(
-            ApiError::new(Code::InsufficientScope, format!("The token lacks the scope {}", S::NAMES.join(" or ")))
-                .challenge(format!("Bearer realm=\"tollgate\", error=\"insufficient_scope\", scope=\"{names}\"")),
-        );
+        return Err(ApiError::new(
+            Code::InsufficientScope,
+            format!("The token lacks the scope {}", S::NAMES.join(" or ")),
+        )
+        .challenge(&format!(
+            ", error=\"insufficient_scope\", scope=\"{names}\""
+        )));
     }
     let actor = Actor {
         user_id: Some(claims.sub),
@@ -114,5 +120,5 @@ fn demand<S: Demand>(request: &HttpRequest) -> Result<Option<Caller<S>>, ApiErro
 
 /// No credentials came: the challenge has no error attribute (RFC 6750 section 3.1).
 pub fn unauthenticated() -> ApiError {
-    ApiError::from(Code::AuthenticationRequired).challenge("Bearer realm=\"tollgate\"")
+    ApiError::from(Code::AuthenticationRequired).challenge("")
 }

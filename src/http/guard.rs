@@ -28,20 +28,35 @@ impl QueryNames {
             item.as_object()
                 .into_iter()
                 .flatten()
-                .map(move |(method, operation)| ((method.to_uppercase(), path.clone()), query_names(operation)))
+                .map(move |(method, operation)| {
+                    (
+                        (method.to_uppercase(), path.clone()),
+                        query_names(operation),
+                    )
+                })
         });
         Self(operations.collect())
     }
 
     fn unknown(&self, method: &Method, path: &str, query: &str) -> Vec<FieldError> {
-        let method = if method == Method::HEAD { &Method::GET } else { method };
+        let method = if method == Method::HEAD {
+            &Method::GET
+        } else {
+            method
+        };
         let Some(known) = self.0.get(&(method.to_string(), path.to_owned())) else {
             return Vec::new();
         };
         form_urlencoded::parse(query.as_bytes())
             // OAuth 2.1 section 5.2.1.2: a token in the query is ignored, not answered.
             .filter(|(name, _)| name != "access_token" && !known.contains(name.as_ref()))
-            .map(|(name, _)| FieldError::new(format!("/{name}"), "unknown", "there is no such query parameter"))
+            .map(|(name, _)| {
+                FieldError::new(
+                    format!("/{name}"),
+                    "unknown",
+                    "there is no such query parameter",
+                )
+            })
             .collect()
     }
 }
@@ -74,13 +89,19 @@ pub async fn guard<B: MessageBody + 'static>(
 fn check(app: &AppState, request: &ServiceRequest) -> Result<(), ApiError> {
     if !request.query_string().is_empty() {
         let pattern = request.match_pattern().unwrap_or_default();
-        let unknown = app.query_names.unknown(request.method(), &pattern, request.query_string());
+        let unknown = app
+            .query_names
+            .unknown(request.method(), &pattern, request.query_string());
         if !unknown.is_empty() {
             return Err(ApiError::with_errors(Code::InvalidQuery, unknown));
         }
     }
     let api = request.path().starts_with("/v1/");
-    match request.headers().get(header::ACCEPT).map(|accept| accept.to_str()) {
+    match request
+        .headers()
+        .get(header::ACCEPT)
+        .map(|accept| accept.to_str())
+    {
         Some(Ok(accept)) if api && !accepts_json(accept) => Err(Code::NotAcceptable.into()),
         _ => Ok(()),
     }
@@ -111,10 +132,21 @@ mod tests {
 
     #[test]
     fn media_ranges_with_room_for_json() {
-        for yes in ["", "*/*", "application/json", "text/html, application/*;q=0.1", "Application/JSON; charset=utf-8"] {
+        for yes in [
+            "",
+            "*/*",
+            "application/json",
+            "text/html, application/*;q=0.1",
+            "Application/JSON; charset=utf-8",
+        ] {
             assert!(accepts_json(yes), "{yes}");
         }
-        for no in ["text/html", "image/*", "application/json;q=0", "application/xml, */*;q=0.0"] {
+        for no in [
+            "text/html",
+            "image/*",
+            "application/json;q=0",
+            "application/xml, */*;q=0.0",
+        ] {
             assert!(!accepts_json(no), "{no}");
         }
     }

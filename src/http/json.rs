@@ -33,16 +33,25 @@ impl InputSchemas {
     /// A schema does not compile.
     pub fn new(document: &Value) -> anyhow::Result<Self> {
         let components = document.get("components").cloned().unwrap_or_default();
-        let schemas = components.get("schemas").and_then(Value::as_object).cloned().unwrap_or_default();
+        let schemas = components
+            .get("schemas")
+            .and_then(Value::as_object)
+            .cloned()
+            .unwrap_or_default();
         let compile = |name: String| {
-            let root = json!({"$ref": format!("#/components/schemas/{name}"), "components": components});
+            let root =
+                json!({"$ref": format!("#/components/schemas/{name}"), "components": components});
             let validator = jsonschema::draft202012::options()
                 .should_validate_formats(true)
                 .build(&root)
                 .map_err(|error| anyhow::anyhow!("schema {name}: {error}"))?;
             Ok((name, validator))
         };
-        schemas.into_iter().map(|(name, _)| compile(name)).collect::<anyhow::Result<_>>().map(Self)
+        schemas
+            .into_iter()
+            .map(|(name, _)| compile(name))
+            .collect::<anyhow::Result<_>>()
+            .map(Self)
     }
 
     fn check<T: ToSchema>(&self, value: &Value) -> Result<(), ApiError> {
@@ -51,7 +60,10 @@ impl InputSchemas {
             .0
             .get(name.as_ref())
             .ok_or_else(|| ApiError::internal(format!("{name} is not in the OpenAPI document")))?;
-        let faults: Vec<_> = validator.iter_errors(value).flat_map(|error| faults(&error)).collect();
+        let faults: Vec<_> = validator
+            .iter_errors(value)
+            .flat_map(|error| faults(&error))
+            .collect();
         if faults.is_empty() {
             Ok(())
         } else {
@@ -68,13 +80,27 @@ fn faults(error: &ValidationError<'_>) -> Vec<FieldError> {
     match error.kind() {
         ValidationErrorKind::Required { property } => {
             let name = property.as_str().unwrap_or_default();
-            vec![FieldError::new(member(name), code, "the member is required")]
+            vec![FieldError::new(
+                member(name),
+                code,
+                "the member is required",
+            )]
         }
         ValidationErrorKind::AdditionalProperties { unexpected } => unexpected
             .iter()
-            .map(|name| FieldError::new(member(name), code, "there is no such member, or it can't be written"))
+            .map(|name| {
+                FieldError::new(
+                    member(name),
+                    code,
+                    "there is no such member, or it can't be written",
+                )
+            })
             .collect(),
-        _ => vec![FieldError::new(place, code, error.masked_with("the value").to_string())],
+        _ => vec![FieldError::new(
+            place,
+            code,
+            error.masked_with("the value").to_string(),
+        )],
     }
 }
 
@@ -91,7 +117,11 @@ impl<T: DeserializeOwned + ToSchema + 'static> FromRequest for Json<T> {
             let parsed = serde_path_to_error::deserialize(body.await?);
             parsed.map(Self).map_err(|error| {
                 let pointer = format!("/{}", error.path().to_string().replace('.', "/"));
-                ApiError::invalid(vec![FieldError::new(pointer, "format", error.into_inner().to_string())])
+                ApiError::invalid(vec![FieldError::new(
+                    pointer,
+                    "format",
+                    error.into_inner().to_string(),
+                )])
             })
         })
     }
@@ -120,15 +150,18 @@ fn read<T: ToSchema + 'static>(
     let bytes = web::Bytes::from_request(request, payload);
     async move {
         typed?;
-        let bytes = bytes.await.map_err(|error| match error.as_error::<PayloadError>() {
-            Some(PayloadError::Overflow) => Code::PayloadTooLarge.into(),
-            _ => ApiError::new(Code::BadRequest, "The body could not be read"),
-        })?;
+        let bytes = bytes
+            .await
+            .map_err(|error| match error.as_error::<PayloadError>() {
+                Some(PayloadError::Overflow) => Code::PayloadTooLarge.into(),
+                _ => ApiError::new(Code::BadRequest, "The body could not be read"),
+            })?;
         let text = strict_json::check(&bytes).map_err(|fault| match fault {
             Fault::Malformed(detail) => ApiError::new(Code::MalformedJson, detail),
             Fault::Refused(errors) => ApiError::with_errors(Code::RefusedJson, errors),
         })?;
-        let value = serde_json::from_str(text).map_err(|error| ApiError::new(Code::MalformedJson, error.to_string()))?;
+        let value = serde_json::from_str(text)
+            .map_err(|error| ApiError::new(Code::MalformedJson, error.to_string()))?;
         let app = app.ok_or_else(|| ApiError::internal("no state"))?;
         app.inputs.check::<T>(&value)?;
         Ok(value)
@@ -137,14 +170,24 @@ fn read<T: ToSchema + 'static>(
 
 /// Refuses bodies that do not say they are plain JSON (RFC 9110 section 15.5.16).
 fn check_type(request: &HttpRequest) -> Result<(), ApiError> {
-    let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let text = |name| {
+        request
+            .headers()
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+    };
     let (essence, parameters) = match text(header::CONTENT_TYPE).split_once(';') {
         Some((essence, parameters)) => (essence, parameters.trim()),
         None => (text(header::CONTENT_TYPE), ""),
     };
     let essence = essence.trim().to_ascii_lowercase();
     let patch = request.method() == Method::PATCH && essence == "application/merge-patch+json";
-    let charset = parameters.is_empty() || matches!(parameters.to_ascii_lowercase().as_str(), "charset=utf-8" | "charset=\"utf-8\"");
+    let charset = parameters.is_empty()
+        || matches!(
+            parameters.to_ascii_lowercase().as_str(),
+            "charset=utf-8" | "charset=\"utf-8\""
+        );
     let encoding = text(header::CONTENT_ENCODING);
     if (essence == "application/json" || patch) && charset && matches!(encoding, "" | "identity") {
         Ok(())

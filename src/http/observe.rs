@@ -31,9 +31,14 @@ impl RequestId {
     fn of(headers: &HeaderMap) -> Self {
         let sane = |id: &&str| {
             (1..=128).contains(&id.len())
-                && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':'))
+                && id.bytes().all(|byte| {
+                    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':')
+                })
         };
-        let given = headers.get(&REQUEST_ID).and_then(|value| value.to_str().ok()).filter(sane);
+        let given = headers
+            .get(&REQUEST_ID)
+            .and_then(|value| value.to_str().ok())
+            .filter(sane);
         Self(given.map_or_else(|| Uuid::now_v7().to_string(), str::to_owned))
     }
 }
@@ -65,7 +70,10 @@ pub async fn observe<B: MessageBody + 'static>(
     if let Ok(value) = HeaderValue::from_str(&id.0) {
         headers.insert(REQUEST_ID, value);
     }
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
     if private {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
@@ -75,15 +83,20 @@ pub async fn observe<B: MessageBody + 'static>(
 
 /// The error behind a failed answer; what actix says by itself becomes the same kind of error.
 fn error_of<B>(response: &ServiceResponse<B>) -> ApiError {
-    match response.response().error().and_then(|error| error.as_error::<ApiError>()) {
+    match response
+        .response()
+        .error()
+        .and_then(|error| error.as_error::<ApiError>())
+    {
         Some(error) => ApiError {
             code: error.code,
             detail: error.detail.clone(),
             errors: error.errors.clone(),
-            challenge: error.challenge.clone(),
-            retry_after: error.retry_after,
-            allow: error.allow.clone(),
-            cause: error.cause.as_ref().map(|cause| format!("{cause:?}").into()),
+            headers: error.headers.clone(),
+            cause: error
+                .cause
+                .as_ref()
+                .map(|cause| format!("{cause:?}").into()),
         },
         None => match response.status() {
             StatusCode::NOT_FOUND => Code::NotFound,
@@ -117,14 +130,8 @@ fn render(error: &ApiError, id: &RequestId, issuer: &str) -> HttpResponse {
     };
     let mut response = HttpResponse::build(error.status_code());
     response.content_type("application/problem+json");
-    if let Some(challenge) = &error.challenge {
-        response.insert_header((header::WWW_AUTHENTICATE, challenge.as_str()));
-    }
-    if let Some(seconds) = error.retry_after {
-        response.insert_header((header::RETRY_AFTER, seconds.to_string()));
-    }
-    if let Some(allow) = &error.allow {
-        response.insert_header((header::ALLOW, allow.as_str()));
+    for (name, value) in &error.headers {
+        response.insert_header((*name, value.as_str()));
     }
     response.body(serde_json::to_string(&problem).unwrap_or_default())
 }
@@ -144,7 +151,11 @@ impl ResponseError for ApiError {
 fn log<B>(response: &ServiceResponse<B>, id: &RequestId, begun: Instant) {
     let request = response.request();
     let status = response.status().as_u16();
-    let who = request.extensions().get::<Who>().cloned().unwrap_or_default();
+    let who = request
+        .extensions()
+        .get::<Who>()
+        .cloned()
+        .unwrap_or_default();
     let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
     match status {
         401 | 403 => tracing::warn!(

@@ -32,9 +32,14 @@ impl FromRequest for Anyone {
 /// The actor of a request before anyone has looked at its token.
 pub(super) fn actor(request: &HttpRequest) -> Actor {
     Actor {
-        address: request.peer_addr().map(|peer| canonical(peer.ip()).to_string()),
+        address: request
+            .peer_addr()
+            .map(|peer| canonical(peer.ip()).to_string()),
         user_agent: user_agent(request.headers()),
-        request_id: request.extensions().get::<RequestId>().map(|id| id.0.clone()),
+        request_id: request
+            .extensions()
+            .get::<RequestId>()
+            .map(|id| id.0.clone()),
         ..Actor::default()
     }
 }
@@ -46,5 +51,11 @@ pub(super) fn canonical(address: IpAddr) -> IpAddr {
 
 fn user_agent(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(header::USER_AGENT)?.to_str().ok()?;
-    Some(value.chars().filter(|character| !character.is_control()).take(USER_AGENT_LENGTH).collect())
+    Some(
+        value
+            .chars()
+            .filter(|character| !character.is_control())
+            .take(USER_AGENT_LENGTH)
+            .collect(),
+    )
 }

@@ -57,7 +57,10 @@ impl Pager {
     /// 400 for a cursor that was changed, or made for another list; for a limit of 0.
     pub fn new(list: String, query: &PageQuery, keyring: &Keyring) -> Result<Self, ApiError> {
         let refused = |parameter: &str, code: &str, detail: &str| {
-            ApiError::with_errors(Code::InvalidQuery, vec![FieldError::new(parameter, code, detail)])
+            ApiError::with_errors(
+                Code::InvalidQuery,
+                vec![FieldError::new(parameter, code, detail)],
+            )
         };
         let limit = query.limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT);
         if limit == 0 {
@@ -66,10 +69,19 @@ impl Pager {
         let after = match &query.cursor {
             None => None,
             Some(text) => {
-                let cursor = open(text, cursor_key(keyring)?)
-                    .ok_or_else(|| refused("/cursor", "cursor", "not a cursor of ours, or it was changed"))?;
+                let cursor = open(text, cursor_key(keyring)?).ok_or_else(|| {
+                    refused(
+                        "/cursor",
+                        "cursor",
+                        "not a cursor of ours, or it was changed",
+                    )
+                })?;
                 if cursor.list != list {
-                    return Err(refused("/cursor", "cursor", "the cursor belongs to another list, caller or filter"));
+                    return Err(refused(
+                        "/cursor",
+                        "cursor",
+                        "the cursor belongs to another list, caller or filter",
+                    ));
                 }
                 Some(cursor.after)
             }
@@ -103,7 +115,10 @@ impl Pager {
         rows.truncate(limit);
         let next_cursor = match rows.last() {
             Some(last) if more => {
-                let cursor = Cursor { list: self.list, after: id(last) };
+                let cursor = Cursor {
+                    list: self.list,
+                    after: id(last),
+                };
                 Some(seal(&cursor, cursor_key(keyring)?)?)
             }
             _ => None,
@@ -127,7 +142,10 @@ impl<T: Serialize> Page<T> {
                 }
             }
             query.append_pair("cursor", cursor);
-            response.insert_header((header::LINK, format!("<{path}?{}>; rel=\"next\"", query.finish())));
+            response.insert_header((
+                header::LINK,
+                format!("<{path}?{}>; rel=\"next\"", query.finish()),
+            ));
         }
         response.json(self)
     }
@@ -166,7 +184,10 @@ impl<T: DeserializeOwned + 'static> FromRequest for Query<T> {
         ready(parsed.map(Self).map_err(|error| {
             let pointer = format!("/{}", error.path());
             let detail = error.into_inner().to_string();
-            ApiError::with_errors(Code::InvalidQuery, vec![FieldError::new(pointer, "type", detail)])
+            ApiError::with_errors(
+                Code::InvalidQuery,
+                vec![FieldError::new(pointer, "type", detail)],
+            )
         }))
     }
 }

@@ -54,7 +54,10 @@ impl ResourceBuilder<'_> {
         Args: FromRequest + 'static,
         F::Output: Responder + 'static,
     {
-        self.resource = self.resource.take().map(|resource| resource.route(route.to(handler)));
+        self.resource = self
+            .resource
+            .take()
+            .map(|resource| resource.route(route.to(handler)));
         self.methods.push(method);
         self
     }
@@ -114,7 +117,11 @@ impl ResourceBuilder<'_> {
 impl Drop for ResourceBuilder<'_> {
     /// Ends the resource: OPTIONS tells what is offered, any other method is a 405 (RFC 9110 section 15.5.6).
     fn drop(&mut self) {
-        let mut names: Vec<_> = self.methods.iter().map(|method| method.as_str().to_owned()).collect();
+        let mut names: Vec<_> = self
+            .methods
+            .iter()
+            .map(|method| method.as_str().to_owned())
+            .collect();
         if self.methods.contains(&Method::GET) {
             names.insert(1, "HEAD".to_owned());
         }
@@ -124,19 +131,22 @@ impl Drop for ResourceBuilder<'_> {
             return;
         };
         let path = self.path;
-        self.routes.offered.extend(self.methods.drain(..).map(|method| (method, path.to_owned())));
-        self.routes
-            .resources
-            .push(resource.default_service(web::to(move |request: HttpRequest| other_method(request, allow.clone()))));
+        self.routes.offered.extend(
+            self.methods
+                .drain(..)
+                .map(|method| (method, path.to_owned())),
+        );
+        self.routes.resources.push(resource.default_service(web::to(
+            move |request: HttpRequest| other_method(request, allow.clone()),
+        )));
     }
 }
 
 async fn other_method(request: HttpRequest, allow: String) -> Result<HttpResponse, ApiError> {
     if request.method() == Method::OPTIONS {
-        return Ok(HttpResponse::NoContent().insert_header((header::ALLOW, allow)).finish());
+        return Ok(HttpResponse::NoContent()
+            .insert_header((header::ALLOW, allow))
+            .finish());
     }
-    Err(ApiError {
-        allow: Some(allow),
-        ..Code::MethodNotAllowed.into()
-    })
+    Err(ApiError::from(Code::MethodNotAllowed).header("allow", allow))
 }

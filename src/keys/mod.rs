@@ -182,7 +182,10 @@ impl Key {
     fn new(kid: String, slot: Slot, material: &[u8]) -> Result<Self, KeyError> {
         let damaged = || KeyError::Damaged { kid: kid.clone() };
         let signer = Signer::parse(slot.algorithm, material).map_err(|source| match source {
-            Some(source) => KeyError::Weak { kid: kid.clone(), source },
+            Some(source) => KeyError::Weak {
+                kid: kid.clone(),
+                source,
+            },
             None => damaged(),
         })?;
         let verifier = signer.verifier().ok_or_else(damaged)?;
@@ -210,7 +213,12 @@ impl Key {
     /// Tells whether `signature` (base64url) is this key's over `message`.
     pub fn verifies(&self, signature: &str, message: &[u8]) -> bool {
         matches!(
-            jsonwebtoken::crypto::verify(signature, message, &self.verifier, self.slot.algorithm.verifying()),
+            jsonwebtoken::crypto::verify(
+                signature,
+                message,
+                &self.verifier,
+                self.slot.algorithm.verifying()
+            ),
             Ok(true)
         )
     }
@@ -242,12 +250,21 @@ impl Keyring {
         wanted: &[Wanted],
         rsa_bits: u16,
     ) -> Result<(), KeyError> {
-        for slot in wanted.iter().filter(|wanted| wanted.secret.is_none()).map(|wanted| &wanted.slot) {
+        for slot in wanted
+            .iter()
+            .filter(|wanted| wanted.secret.is_none())
+            .map(|wanted| &wanted.slot)
+        {
             if store::has_active(conn, slot)? {
                 continue;
             }
-            let kid = format!("{}-{}", slot.algorithm.name().to_lowercase(), uuid::Uuid::now_v7().simple());
-            let material = Signer::generate(slot.algorithm, rsa_bits).ok_or(KeyError::Generation)?;
+            let kid = format!(
+                "{}-{}",
+                slot.algorithm.name().to_lowercase(),
+                uuid::Uuid::now_v7().simple()
+            );
+            let material =
+                Signer::generate(slot.algorithm, rsa_bits).ok_or(KeyError::Generation)?;
             let sealed = master.seal(&kid, &material).ok_or(KeyError::Generation)?;
             store::insert_active(conn, &kid, slot, &sealed)?;
         }
@@ -258,19 +275,29 @@ impl Keyring {
     ///
     /// # Errors
     /// A weak, damaged or sealed key; Postgres.
-    pub fn load(conn: &mut PgConnection, master: &MasterKeys, wanted: &[Wanted]) -> Result<Self, KeyError> {
+    pub fn load(
+        conn: &mut PgConnection,
+        master: &MasterKeys,
+        wanted: &[Wanted],
+    ) -> Result<Self, KeyError> {
         let mut by_kid = HashMap::new();
         let mut signing = HashMap::new();
         for row in store::usable(conn)? {
-            let damaged = || KeyError::Damaged { kid: row.kid.clone() };
+            let damaged = || KeyError::Damaged {
+                kid: row.kid.clone(),
+            };
             let slot = Slot {
                 purpose: Purpose::from_name(&row.purpose).ok_or_else(damaged)?,
                 algorithm: Algorithm::from_name(&row.algorithm).ok_or_else(damaged)?,
                 audience: row.audience.clone(),
             };
-            let material = master
-                .open(&row.kid, &row.sealed)
-                .map_err(|source| KeyError::Sealed { kid: row.kid.clone(), source })?;
+            let material =
+                master
+                    .open(&row.kid, &row.sealed)
+                    .map_err(|source| KeyError::Sealed {
+                        kid: row.kid.clone(),
+                        source,
+                    })?;
             let key = Arc::new(Key::new(row.kid, slot.clone(), &material)?);
             if row.state == "active" {
                 signing.insert(slot, Arc::clone(&key));

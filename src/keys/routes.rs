@@ -2,7 +2,9 @@
 
 use actix_web::{
     HttpResponse,
-    http::header::{CacheControl, CacheDirective, ContentType, EntityTag, Header, IfNoneMatch, ETAG},
+    http::header::{
+        CacheControl, CacheDirective, ContentType, ETAG, EntityTag, Header, IfNoneMatch,
+    },
     web,
 };
 
@@ -32,16 +34,27 @@ pub async fn read_jwks(app: web::Data<AppState>, request: actix_web::HttpRequest
     let published = app.tokens.keyring().published();
     let unchanged = match IfNoneMatch::parse(&request) {
         Ok(IfNoneMatch::Any) => true,
-        Ok(IfNoneMatch::Items(tags)) => tags.iter().any(|tag: &EntityTag| published.etag == format!("\"{}\"", tag.tag())),
+        Ok(IfNoneMatch::Items(tags)) => tags
+            .iter()
+            .any(|tag: &EntityTag| published.etag == format!("\"{}\"", tag.tag())),
         Err(_malformed) => false,
     };
-    let mut response = if unchanged { HttpResponse::NotModified() } else { HttpResponse::Ok() };
+    let mut response = if unchanged {
+        HttpResponse::NotModified()
+    } else {
+        HttpResponse::Ok()
+    };
     response
         .insert_header((ETAG, published.etag.as_str()))
-        .insert_header(CacheControl(vec![CacheDirective::Public, CacheDirective::MaxAge(MAX_AGE)]));
+        .insert_header(CacheControl(vec![
+            CacheDirective::Public,
+            CacheDirective::MaxAge(MAX_AGE),
+        ]));
     if unchanged {
         response.finish()
     } else {
-        response.content_type(ContentType::json()).body(published.body.clone())
+        response
+            .content_type(ContentType::json())
+            .body(published.body.clone())
     }
 }

@@ -13,10 +13,14 @@ const KEY_LEN: usize = 32;
 #[derive(Debug, thiserror::Error)]
 pub enum SealError {
     /// The text is no list of keys.
-    #[error("keys.master_key: expected 32 bytes in base64 (openssl rand -base64 32), several separated by commas")]
+    #[error(
+        "keys.master_key: expected 32 bytes in base64 (openssl rand -base64 32), several separated by commas"
+    )]
     NotAKey,
     /// None of the master keys sealed it.
-    #[error("none of the configured master keys (TOLLGATE_MASTER_KEY) opens it: is the right one missing?")]
+    #[error(
+        "none of the configured master keys (TOLLGATE_MASTER_KEY) opens it: is the right one missing?"
+    )]
     WrongKey,
     /// It was changed after sealing.
     #[error("its sealed form is damaged")]
@@ -66,7 +70,11 @@ impl MasterKeys {
         let mut body = secret.to_vec();
         master
             .key
-            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(kid.as_bytes()), &mut body)
+            .seal_in_place_append_tag(
+                Nonce::assume_unique_for_key(nonce),
+                Aad::from(kid.as_bytes()),
+                &mut body,
+            )
             .ok()?;
         Some([master.id.as_slice(), &nonce, &body].concat())
     }
@@ -76,13 +84,25 @@ impl MasterKeys {
     /// # Errors
     /// No master key fits, or the bytes were changed.
     pub fn open(&self, kid: &str, sealed: &[u8]) -> Result<Vec<u8>, SealError> {
-        let (id, rest) = sealed.split_first_chunk::<ID_LEN>().ok_or(SealError::Damaged)?;
-        let (nonce, body) = rest.split_first_chunk::<NONCE_LEN>().ok_or(SealError::Damaged)?;
-        let master = self.0.iter().find(|master| master.id == *id).ok_or(SealError::WrongKey)?;
+        let (id, rest) = sealed
+            .split_first_chunk::<ID_LEN>()
+            .ok_or(SealError::Damaged)?;
+        let (nonce, body) = rest
+            .split_first_chunk::<NONCE_LEN>()
+            .ok_or(SealError::Damaged)?;
+        let master = self
+            .0
+            .iter()
+            .find(|master| master.id == *id)
+            .ok_or(SealError::WrongKey)?;
         let mut body = body.to_vec();
         let opened = master
             .key
-            .open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::from(kid.as_bytes()), &mut body)
+            .open_in_place(
+                Nonce::assume_unique_for_key(*nonce),
+                Aad::from(kid.as_bytes()),
+                &mut body,
+            )
             .map_err(|_unspecified| SealError::Damaged)?;
         Ok(opened.to_vec())
     }
@@ -91,7 +111,9 @@ impl MasterKeys {
 impl MasterKey {
     fn new(bytes: &[u8]) -> Option<Self> {
         let key = UnboundKey::new(&AES_256_GCM, bytes).ok()?;
-        let id = *digest::digest(&digest::SHA256, bytes).as_ref().first_chunk::<ID_LEN>()?;
+        let id = *digest::digest(&digest::SHA256, bytes)
+            .as_ref()
+            .first_chunk::<ID_LEN>()?;
         Some(Self {
             id,
             key: LessSafeKey::new(key),
@@ -105,12 +127,21 @@ mod tests {
 
     #[test]
     fn the_first_seals_and_all_open_but_only_under_the_same_kid() {
-        let (old, new) = (MasterKeys::generate().unwrap(), MasterKeys::generate().unwrap());
-        let sealed = MasterKeys::parse(&old).unwrap().seal("a", b"secret").unwrap();
+        let (old, new) = (
+            MasterKeys::generate().unwrap(),
+            MasterKeys::generate().unwrap(),
+        );
+        let sealed = MasterKeys::parse(&old)
+            .unwrap()
+            .seal("a", b"secret")
+            .unwrap();
         let both = MasterKeys::parse(&format!("{new}, {old}")).unwrap();
         assert_eq!(both.open("a", &sealed).unwrap(), b"secret");
         assert!(matches!(both.open("b", &sealed), Err(SealError::Damaged)));
-        assert!(matches!(MasterKeys::parse(&new).unwrap().open("a", &sealed), Err(SealError::WrongKey)));
+        assert!(matches!(
+            MasterKeys::parse(&new).unwrap().open("a", &sealed),
+            Err(SealError::WrongKey)
+        ));
         assert!(both.seal("a", b"secret").unwrap() != sealed);
     }
 

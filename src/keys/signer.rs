@@ -14,7 +14,10 @@ pub(super) enum Signer {
     Rsa(Box<RsaKeyPair>),
     Ecdsa(Box<EcdsaKeyPair>),
     Ed25519(Box<Ed25519KeyPair>),
-    Hmac { key: hmac::Key, secret: Vec<u8> },
+    Hmac {
+        key: Box<hmac::Key>,
+        secret: Vec<u8>,
+    },
 }
 
 impl Signer {
@@ -31,7 +34,8 @@ impl Signer {
                 Some(pair.as_der().ok()?.as_ref().to_vec())
             }
             Algorithm::Es256 => {
-                let pair = EcdsaKeyPair::generate(&signature::ECDSA_P256_SHA256_FIXED_SIGNING).ok()?;
+                let pair =
+                    EcdsaKeyPair::generate(&signature::ECDSA_P256_SHA256_FIXED_SIGNING).ok()?;
                 Some(pair.to_pkcs8v1().ok()?.as_ref().to_vec())
             }
             Algorithm::EdDsa => {
@@ -54,16 +58,18 @@ impl Signer {
                 let pair = RsaKeyPair::from_pkcs8(material).map_err(|_rejected| None)?;
                 Ok(Self::Rsa(Box::new(pair)))
             }
-            Algorithm::Es256 => EcdsaKeyPair::from_pkcs8(&signature::ECDSA_P256_SHA256_FIXED_SIGNING, material)
-                .map(|pair| Self::Ecdsa(Box::new(pair)))
-                .map_err(|_rejected| None),
+            Algorithm::Es256 => {
+                EcdsaKeyPair::from_pkcs8(&signature::ECDSA_P256_SHA256_FIXED_SIGNING, material)
+                    .map(|pair| Self::Ecdsa(Box::new(pair)))
+                    .map_err(|_rejected| None)
+            }
             Algorithm::EdDsa => Ed25519KeyPair::from_pkcs8(material)
                 .map(|pair| Self::Ed25519(Box::new(pair)))
                 .map_err(|_rejected| None),
             Algorithm::Hs256 => {
                 strength::check_secret(material).map_err(Some)?;
                 Ok(Self::Hmac {
-                    key: hmac::Key::new(hmac::HMAC_SHA256, material),
+                    key: Box::new(hmac::Key::new(hmac::HMAC_SHA256, material)),
                     secret: material.to_vec(),
                 })
             }
@@ -75,7 +81,13 @@ impl Signer {
         match self {
             Self::Rsa(pair) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign(&signature::RSA_PKCS1_SHA256, &random, message, &mut signature).ok()?;
+                pair.sign(
+                    &signature::RSA_PKCS1_SHA256,
+                    &random,
+                    message,
+                    &mut signature,
+                )
+                .ok()?;
                 Some(signature)
             }
             Self::Ecdsa(pair) => Some(pair.sign(&random, message).ok()?.as_ref().to_vec()),
@@ -98,7 +110,8 @@ impl Signer {
                 DecodingKey::from_ec_components(&x, &y).ok()
             }
             Self::Ed25519(pair) => {
-                DecodingKey::from_ed_components(&URL_SAFE_NO_PAD.encode(pair.public_key().as_ref())).ok()
+                DecodingKey::from_ed_components(&URL_SAFE_NO_PAD.encode(pair.public_key().as_ref()))
+                    .ok()
             }
             Self::Hmac { secret, .. } => Some(DecodingKey::from_secret(secret)),
         }
@@ -110,8 +123,12 @@ impl Signer {
             Self::Rsa(pair) => {
                 let public = pair.public_key();
                 Some(Jwk {
-                    n: Some(URL_SAFE_NO_PAD.encode(public.modulus().big_endian_without_leading_zero())),
-                    e: Some(URL_SAFE_NO_PAD.encode(public.exponent().big_endian_without_leading_zero())),
+                    n: Some(
+                        URL_SAFE_NO_PAD.encode(public.modulus().big_endian_without_leading_zero()),
+                    ),
+                    e: Some(
+                        URL_SAFE_NO_PAD.encode(public.exponent().big_endian_without_leading_zero()),
+                    ),
                     ..Jwk::new("RSA", Algorithm::Rs256, kid)
                 })
             }

@@ -30,7 +30,12 @@ pub(super) fn has_active(conn: &mut PgConnection, slot: &Slot) -> QueryResult<bo
 }
 
 /// Inserts the slot's active key; a second one breaks `signing_keys_one_active_key`.
-pub(super) fn insert_active(conn: &mut PgConnection, kid: &str, slot: &Slot, sealed: &[u8]) -> QueryResult<usize> {
+pub(super) fn insert_active(
+    conn: &mut PgConnection,
+    kid: &str,
+    slot: &Slot,
+    sealed: &[u8],
+) -> QueryResult<usize> {
     diesel::insert_into(signing_keys::table)
         .values((
             signing_keys::kid.eq(kid),

@@ -10,13 +10,19 @@ pub enum WeakKey {
     #[error("a secret is written in base64: openssl rand -base64 32")]
     NotBase64,
     /// A secret under 32 bytes.
-    #[error("a secret of {0} bytes is too short for HS256; 32 or more are needed: openssl rand -base64 32")]
+    #[error(
+        "a secret of {0} bytes is too short for HS256; 32 or more are needed: openssl rand -base64 32"
+    )]
     ShortSecret(usize),
     /// A secret that was published somewhere, or repeats itself.
-    #[error("the secret is a published default or a repetition; make one with: openssl rand -base64 32")]
+    #[error(
+        "the secret is a published default or a repetition; make one with: openssl rand -base64 32"
+    )]
     KnownSecret,
     /// A secret that is a public or private key, or a certificate.
-    #[error("the secret is a PEM, DER or JWK key, which others may know; make one with: openssl rand -base64 32")]
+    #[error(
+        "the secret is a PEM, DER or JWK key, which others may know; make one with: openssl rand -base64 32"
+    )]
     KeyAsSecret,
     /// An RSA key under 2048 bits.
     #[error("an RSA key of {0} bits is too short; 2048 or more are needed")]
@@ -125,7 +131,9 @@ fn read_der(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
         0..=0x7f => (usize::from(*first), rest),
         0x81..=0x84 => {
             let (octets, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
-            let length = octets.iter().fold(0_usize, |length, octet| (length << 8) | usize::from(*octet));
+            let length = octets
+                .iter()
+                .fold(0_usize, |length, octet| (length << 8) | usize::from(*octet));
             (length, rest)
         }
         _ => return None,
@@ -137,7 +145,13 @@ fn read_der(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
 /// Refuses RSA keys under 2048 bits or with a public exponent below 65537; `pkcs8` is a PrivateKeyInfo (RFC 5208).
 pub(super) fn check_rsa(pkcs8: &[u8]) -> Result<(), WeakKey> {
     let (modulus, exponent) = rsa_numbers(pkcs8).ok_or(WeakKey::NotRsa)?;
-    let significant = |number: &[u8]| number.iter().skip_while(|byte| **byte == 0).copied().collect::<Vec<_>>();
+    let significant = |number: &[u8]| {
+        number
+            .iter()
+            .skip_while(|byte| **byte == 0)
+            .copied()
+            .collect::<Vec<_>>()
+    };
     let (modulus, exponent) = (significant(modulus), significant(exponent));
     let leading_zeros = modulus.first().map_or(0, |byte| byte.leading_zeros());
     let bits = modulus.len() * 8 - usize::try_from(leading_zeros).unwrap_or_default();
@@ -186,10 +200,22 @@ mod tests {
     #[test]
     fn key_01_short_rsa_and_small_exponents_are_refused() {
         let modulus = |bits: usize| vec![0xff; bits / 8];
-        assert_eq!(check_rsa(&private_key_info(&modulus(1024), &[1, 0, 1])), Err(WeakKey::ShortRsa(1024)));
-        assert_eq!(check_rsa(&private_key_info(&modulus(2048), &[3])), Err(WeakKey::SmallExponent));
-        assert_eq!(check_rsa(&private_key_info(&modulus(2048), &[1, 0, 0])), Err(WeakKey::SmallExponent));
-        assert_eq!(check_rsa(&private_key_info(&modulus(2048), &[1, 0, 1])), Ok(()));
+        assert_eq!(
+            check_rsa(&private_key_info(&modulus(1024), &[1, 0, 1])),
+            Err(WeakKey::ShortRsa(1024))
+        );
+        assert_eq!(
+            check_rsa(&private_key_info(&modulus(2048), &[3])),
+            Err(WeakKey::SmallExponent)
+        );
+        assert_eq!(
+            check_rsa(&private_key_info(&modulus(2048), &[1, 0, 0])),
+            Err(WeakKey::SmallExponent)
+        );
+        assert_eq!(
+            check_rsa(&private_key_info(&modulus(2048), &[1, 0, 1])),
+            Ok(())
+        );
         assert_eq!(check_rsa(b"nonsense"), Err(WeakKey::NotRsa));
     }
 
@@ -198,11 +224,20 @@ mod tests {
         let encode = |bytes: &[u8]| general_purpose::STANDARD.encode(bytes);
         for (secret, fault) in [
             (String::new(), WeakKey::ShortSecret(0)),
-            (encode(b"only-31-bytes-are-not-enough!!!"), WeakKey::ShortSecret(31)),
+            (
+                encode(b"only-31-bytes-are-not-enough!!!"),
+                WeakKey::ShortSecret(31),
+            ),
             (encode(&[0; 64]), WeakKey::KnownSecret),
-            (encode(b"your-super-secret-jwt-token-with-at-least-32-characters-long"), WeakKey::KnownSecret),
+            (
+                encode(b"your-super-secret-jwt-token-with-at-least-32-characters-long"),
+                WeakKey::KnownSecret,
+            ),
             ("your-256-bit-secret".to_owned(), WeakKey::KnownSecret),
-            ("not base64 at all, but long enough to pass for a secret".to_owned(), WeakKey::NotBase64),
+            (
+                "not base64 at all, but long enough to pass for a secret".to_owned(),
+                WeakKey::NotBase64,
+            ),
         ] {
             assert_eq!(decode_secret(&secret).unwrap_err(), fault, "{secret}");
         }
@@ -215,8 +250,18 @@ mod tests {
         let pem = "\n -----BEGIN PUBLIC KEY-----\nMIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEA\n-----END PUBLIC KEY-----\n";
         let jwk = " {\"kty\":\"RSA\",\"n\":\"0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAt\",\"e\":\"AQAB\"} ";
         let der = private_key_info(&[0xff; 256], &[1, 0, 1]);
-        for secret in [pem.to_owned(), encode(pem.as_bytes()), jwk.to_owned(), encode(jwk.as_bytes()), encode(&der)] {
-            assert_eq!(decode_secret(&secret).unwrap_err(), WeakKey::KeyAsSecret, "{secret}");
+        for secret in [
+            pem.to_owned(),
+            encode(pem.as_bytes()),
+            jwk.to_owned(),
+            encode(jwk.as_bytes()),
+            encode(&der),
+        ] {
+            assert_eq!(
+                decode_secret(&secret).unwrap_err(),
+                WeakKey::KeyAsSecret,
+                "{secret}"
+            );
         }
     }
 }

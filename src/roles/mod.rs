@@ -30,7 +30,9 @@ pub struct RoleName(String);
 
 /// Says that a text is no role's name.
 #[derive(Debug, thiserror::Error)]
-#[error("a role's name begins with a lower-case letter and goes on with letters, digits, `_` and `-`, 63 at most")]
+#[error(
+    "a role's name begins with a lower-case letter and goes on with letters, digits, `_` and `-`, 63 at most"
+)]
 pub struct InvalidRoleName;
 
 impl FromStr for RoleName {
@@ -39,8 +41,14 @@ impl FromStr for RoleName {
     fn from_str(text: &str) -> Result<Self, InvalidRoleName> {
         let valid = text.len() <= 63
             && text.starts_with(|first: char| first.is_ascii_lowercase())
-            && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'));
-        if valid { Ok(Self(text.to_owned())) } else { Err(InvalidRoleName) }
+            && text
+                .bytes()
+                .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'));
+        if valid {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidRoleName)
+        }
     }
 }
 
@@ -106,7 +114,11 @@ pub fn save(
     }
     let scopes: Scopes = content.scopes.iter().cloned().collect();
     db::tx(conn, |conn| {
-        let stored = if replace { store::lock(conn, name.as_ref())? } else { None };
+        let stored = if replace {
+            store::lock(conn, name.as_ref())?
+        } else {
+            None
+        };
         let mut reach = scopes.clone();
         if let Some(stored) = &stored {
             reach.extend(Scopes::from_stored(&stored.scopes));
@@ -120,9 +132,19 @@ pub fn save(
         } else {
             store::update(conn, name.as_ref(), &content.description, &scopes.names())?
         };
-        let action = if created { Action::RoleCreated } else { Action::RoleUpdated };
+        let action = if created {
+            Action::RoleCreated
+        } else {
+            Action::RoleUpdated
+        };
         let details = json!({"role": name, "scopes": row.scopes});
-        Event { actor, action, subject_id: None, details }.record(conn)?;
+        Event {
+            actor,
+            action,
+            subject_id: None,
+            details,
+        }
+        .record(conn)?;
         Ok((row, created))
     })
 }
@@ -147,7 +169,13 @@ pub fn delete(
         }
         store::delete(conn, name.as_ref())?;
         let details = json!({"role": name});
-        Event { actor, action: Action::RoleDeleted, subject_id: None, details }.record(conn)?;
+        Event {
+            actor,
+            action: Action::RoleDeleted,
+            subject_id: None,
+            details,
+        }
+        .record(conn)?;
         Ok(())
     })
 }

@@ -80,7 +80,10 @@ pub struct NewRole {
         (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub async fn list_roles(app: web::Data<AppState>, _caller: Caller<RolesRead>) -> Result<web::Json<Page<Role>>, ApiError> {
+pub async fn list_roles(
+    app: web::Data<AppState>,
+    _caller: Caller<RolesRead>,
+) -> Result<web::Json<Page<Role>>, ApiError> {
     let rows = app.db.run(|conn| Ok(super::list(conn)?)).await?;
     Ok(web::Json(Page {
         items: rows.into_iter().map(Role::from).collect(),
@@ -107,8 +110,15 @@ pub async fn create_role(
     caller: Caller<RolesWrite>,
     input: Json<NewRole>,
 ) -> Result<HttpResponse, ApiError> {
-    let Json(NewRole { name, description, scopes }) = input;
-    let content = RoleContent { description, scopes };
+    let Json(NewRole {
+        name,
+        description,
+        scopes,
+    }) = input;
+    let content = RoleContent {
+        description,
+        scopes,
+    };
     save(&app, caller, name, content, false).await
 }
 
@@ -132,8 +142,12 @@ pub async fn read_role(
     name: web::Path<RoleName>,
 ) -> Result<web::Json<Role>, ApiError> {
     let name = name.into_inner();
-    let row = app.db.run(move |conn| Ok(super::find(conn, name.as_ref())?)).await?;
-    row.map(|row| web::Json(row.into())).ok_or_else(ApiError::not_found)
+    let row = app
+        .db
+        .run(move |conn| Ok(super::find(conn, name.as_ref())?))
+        .await?;
+    row.map(|row| web::Json(row.into()))
+        .ok_or_else(ApiError::not_found)
 }
 
 /// Replaces or makes a role
@@ -181,7 +195,9 @@ pub async fn delete_role(
     name: web::Path<RoleName>,
 ) -> Result<HttpResponse, ApiError> {
     let name = name.into_inner();
-    app.db.run(move |conn| super::delete(conn, &caller.authority, &caller.actor, &name)).await?;
+    app.db
+        .run(move |conn| super::delete(conn, &caller.authority, &caller.actor, &name))
+        .await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -192,12 +208,23 @@ async fn save(
     content: RoleContent,
     replace: bool,
 ) -> Result<HttpResponse, ApiError> {
-    let save = move |conn: &mut _| super::save(conn, &caller.authority, &caller.actor, &name, &content, replace);
+    let save = move |conn: &mut _| {
+        super::save(
+            conn,
+            &caller.authority,
+            &caller.actor,
+            &name,
+            &content,
+            replace,
+        )
+    };
     let (row, created) = app.db.run(save).await?;
     let role = Role::from(row);
     Ok(if created {
         let location = format!("/v1/roles/{}", role.name);
-        HttpResponse::Created().insert_header((header::LOCATION, location)).json(role)
+        HttpResponse::Created()
+            .insert_header((header::LOCATION, location))
+            .json(role)
     } else {
         HttpResponse::Ok().json(role)
     })

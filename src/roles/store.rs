@@ -28,7 +28,10 @@ pub struct RoleRow {
 /// # Errors
 /// Postgres.
 pub fn list(conn: &mut PgConnection) -> QueryResult<Vec<RoleRow>> {
-    roles::table.select(RoleRow::as_select()).order(roles::name).load(conn)
+    roles::table
+        .select(RoleRow::as_select())
+        .order(roles::name)
+        .load(conn)
 }
 
 /// Finds a role.
@@ -36,11 +39,20 @@ pub fn list(conn: &mut PgConnection) -> QueryResult<Vec<RoleRow>> {
 /// # Errors
 /// Postgres.
 pub fn find(conn: &mut PgConnection, name: &str) -> QueryResult<Option<RoleRow>> {
-    roles::table.find(name).select(RoleRow::as_select()).first(conn).optional()
+    roles::table
+        .find(name)
+        .select(RoleRow::as_select())
+        .first(conn)
+        .optional()
 }
 
 pub(super) fn lock(conn: &mut PgConnection, name: &str) -> QueryResult<Option<RoleRow>> {
-    roles::table.find(name).select(RoleRow::as_select()).for_update().first(conn).optional()
+    roles::table
+        .find(name)
+        .select(RoleRow::as_select())
+        .for_update()
+        .first(conn)
+        .optional()
 }
 
 pub(super) fn insert(
@@ -50,7 +62,11 @@ pub(super) fn insert(
     scopes: &[String],
 ) -> QueryResult<RoleRow> {
     diesel::insert_into(roles::table)
-        .values((roles::name.eq(name), roles::description.eq(description), roles::scopes.eq(scopes)))
+        .values((
+            roles::name.eq(name),
+            roles::description.eq(description),
+            roles::scopes.eq(scopes),
+        ))
         .returning(RoleRow::as_returning())
         .get_result(conn)
 }

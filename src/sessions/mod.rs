@@ -1,6 +1,7 @@
 //! Sessions: signed-in devices, from signing in over refreshing to signing out.
 
 pub mod account;
+pub mod device_routes;
 pub mod refresh;
 pub mod routes;
 pub mod sign_in;
@@ -94,17 +95,31 @@ impl Wish {
     ///
     /// # Errors
     /// 422 for what is no scope, or an API that no tokens are made for.
-    pub fn parse(scope: Option<&str>, resource: Option<String>, tokens: &Tokens) -> Result<Self, ApiError> {
+    pub fn parse(
+        scope: Option<&str>,
+        resource: Option<String>,
+        tokens: &Tokens,
+    ) -> Result<Self, ApiError> {
         let mut errors = Vec::new();
         let scopes = scope.map(str::parse).transpose().unwrap_or_else(|error| {
             errors.push(FieldError::new("/scope", "scope", format!("{error}")));
             None
         });
-        if resource.as_ref().is_some_and(|audience| !tokens.knows_audience(audience)) {
-            errors.push(FieldError::new("/resource", "resource", "no tokens are made for this API"));
+        if resource
+            .as_ref()
+            .is_some_and(|audience| !tokens.knows_audience(audience))
+        {
+            errors.push(FieldError::new(
+                "/resource",
+                "resource",
+                "no tokens are made for this API",
+            ));
         }
         if errors.is_empty() {
-            Ok(Self { scopes, audience: resource })
+            Ok(Self {
+                scopes,
+                audience: resource,
+            })
         } else {
             Err(ApiError::invalid(errors))
         }
@@ -120,7 +135,9 @@ impl Wish {
             Some(wished) if wished.is_within(allowed) => Ok(wished.clone()),
             Some(_) => {
                 let detail = format!("more than is allowed here, which is: {allowed}");
-                Err(ApiError::invalid(vec![FieldError::new("/scope", "scope", detail)]))
+                Err(ApiError::invalid(vec![FieldError::new(
+                    "/scope", "scope", detail,
+                )]))
             }
         }
     }
@@ -183,7 +200,11 @@ pub fn list(conn: &mut PgConnection, owner: Uuid, window: Window) -> QueryResult
 ///
 /// # Errors
 /// Postgres.
-pub fn find(conn: &mut PgConnection, owner: Option<Uuid>, id: Uuid) -> QueryResult<Option<SessionRow>> {
+pub fn find(
+    conn: &mut PgConnection,
+    owner: Option<Uuid>,
+    id: Uuid,
+) -> QueryResult<Option<SessionRow>> {
     match owner {
         Some(owner) => store::find_live(conn, owner, id),
         None => store::find_live_any_owner(conn, id),
@@ -204,10 +225,16 @@ pub fn end(
     db::tx(conn, |conn| {
         let session = find(conn, owner, id)?.ok_or_else(ApiError::not_found)?;
         if actor.user_id != Some(session.user_id) {
-            let account = crate::users::find(conn, session.user_id)?.ok_or_else(ApiError::not_found)?;
+            let account =
+                crate::users::find(conn, session.user_id)?.ok_or_else(ApiError::not_found)?;
             account.check_within(authority)?;
         }
-        let ended = store::end(conn, session.user_id, &store::Which::One(id), EndReason::SignedOut.name())?;
+        let ended = store::end(
+            conn,
+            session.user_id,
+            &store::Which::One(id),
+            EndReason::SignedOut.name(),
+        )?;
         if ended.is_empty() {
             return Err(ApiError::not_found());
         }
@@ -241,7 +268,13 @@ fn record_ends(
 ) -> Result<(), ApiError> {
     for session_id in ended {
         let details = json!({"session_id": session_id, "reason": reason.name()});
-        Event { actor, action: Action::SessionEnded, subject_id: Some(owner), details }.record(conn)?;
+        Event {
+            actor,
+            action: Action::SessionEnded,
+            subject_id: Some(owner),
+            details,
+        }
+        .record(conn)?;
     }
     Ok(())
 }

@@ -39,6 +39,7 @@ pub fn refusal(refusal: Refusal) -> ApiError {
 }
 
 fn refused(reason: &'static str) -> ApiError {
-    ApiError::new(Code::InvalidGrant, reason)
-        .challenge(format!("Bearer realm=\"tollgate\", error=\"invalid_token\", error_description=\"{reason}\""))
+    ApiError::new(Code::InvalidGrant, reason).challenge(&format!(
+        ", error=\"invalid_token\", error_description=\"{reason}\""
+    ))
 }

@@ -6,7 +6,10 @@ use diesel::PgConnection;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Lifetimes, SessionRow, Wish, store, throttle::{self, Counters}};
+use super::{
+    Lifetimes, SessionRow, Wish, store,
+    throttle::{self, Counters},
+};
 use crate::{
     audit::{Action, Actor, Event},
     config::LimitsConfig,
@@ -83,7 +86,13 @@ pub fn finish(
             open(conn, user.id, wish, actor, lifetimes)
         }),
         None => {
-            Event { actor, action: Action::SessionRefused, subject_id, details: json!({}) }.record(conn)?;
+            Event {
+                actor,
+                action: Action::SessionRefused,
+                subject_id,
+                details: json!({}),
+            }
+            .record(conn)?;
             Err(Code::InvalidCredentials.into())
         }
     }
@@ -114,7 +123,12 @@ fn open(
         client_id: Some(FIRST_PARTY_CLIENT.to_owned()),
         ..actor.clone()
     };
-    let event = Event { actor: &signed_in, action: Action::SessionCreated, subject_id: Some(owner), details: json!({}) };
+    let event = Event {
+        actor: &signed_in,
+        action: Action::SessionCreated,
+        subject_id: Some(owner),
+        details: json!({}),
+    };
     event.record(conn)?;
     Ok((account, session, scopes))
 }

@@ -101,14 +101,18 @@ pub(super) fn rotate(
     presented: &RefreshClaims,
     lifetimes: Lifetimes,
 ) -> QueryResult<Option<SessionRow>> {
-    let enabled = users::table.filter(users::id.eq(sessions::user_id)).filter(users::disabled.eq(false));
+    let enabled = users::table
+        .filter(users::id.eq(sessions::user_id))
+        .filter(users::disabled.eq(false));
     let current = sessions::table
         .find(presented.sid)
         .filter(sessions::user_id.eq(presented.sub))
         .filter(sessions::client_id.eq(&presented.client_id))
         .filter(sessions::generation.eq(presented.generation))
         .filter(sessions::ended_at.is_null())
-        .filter(sql::<diesel::sql_types::Bool>("sessions.refresh_exp > clock_timestamp()"))
+        .filter(sql::<diesel::sql_types::Bool>(
+            "sessions.refresh_exp > clock_timestamp()",
+        ))
         .filter(diesel::dsl::exists(enabled));
     let expires = sql::<Timestamptz>("least(date_trunc('second', clock_timestamp()) + ")
         .bind::<BigInt, _>(lifetimes.idle)
@@ -132,7 +136,11 @@ fn live() -> _ {
     sessions::ended_at.is_null().and(unexpired)
 }
 
-pub(super) fn list_live(conn: &mut PgConnection, owner: Uuid, window: Window) -> QueryResult<Vec<SessionRow>> {
+pub(super) fn list_live(
+    conn: &mut PgConnection,
+    owner: Uuid,
+    window: Window,
+) -> QueryResult<Vec<SessionRow>> {
     let mut query = sessions::table
         .filter(sessions::user_id.eq(owner))
         .filter(live())
@@ -146,12 +154,24 @@ pub(super) fn list_live(conn: &mut PgConnection, owner: Uuid, window: Window) ->
     query.load(conn)
 }
 
-pub(super) fn find_live(conn: &mut PgConnection, owner: Uuid, id: Uuid) -> QueryResult<Option<SessionRow>> {
+pub(super) fn find_live(
+    conn: &mut PgConnection,
+    owner: Uuid,
+    id: Uuid,
+) -> QueryResult<Option<SessionRow>> {
     Ok(find_live_any_owner(conn, id)?.filter(|session| session.user_id == owner))
 }
 
-pub(super) fn find_live_any_owner(conn: &mut PgConnection, id: Uuid) -> QueryResult<Option<SessionRow>> {
-    sessions::table.find(id).filter(live()).select(SessionRow::as_select()).first(conn).optional()
+pub(super) fn find_live_any_owner(
+    conn: &mut PgConnection,
+    id: Uuid,
+) -> QueryResult<Option<SessionRow>> {
+    sessions::table
+        .find(id)
+        .filter(live())
+        .select(SessionRow::as_select())
+        .first(conn)
+        .optional()
 }
 
 /// Which of a user's sessions are meant.
@@ -160,7 +180,12 @@ pub(super) enum Which {
     AllBut(Option<Uuid>),
 }
 
-pub(super) fn end(conn: &mut PgConnection, owner: Uuid, which: &Which, reason: &str) -> QueryResult<Vec<Uuid>> {
+pub(super) fn end(
+    conn: &mut PgConnection,
+    owner: Uuid,
+    which: &Which,
+    reason: &str,
+) -> QueryResult<Vec<Uuid>> {
     let mut target = diesel::update(sessions::table)
         .set((
             sessions::ended_at.eq(sql::<Timestamptz>("clock_timestamp()").nullable()),
@@ -179,9 +204,15 @@ pub(super) fn end(conn: &mut PgConnection, owner: Uuid, which: &Which, reason: &
 }
 
 /// Tells whether the user has signed in from this address before, so that a stranger's failures don't slow them down.
-pub(super) fn is_familiar(conn: &mut PgConnection, owner: Uuid, address: &str) -> QueryResult<bool> {
+pub(super) fn is_familiar(
+    conn: &mut PgConnection,
+    owner: Uuid,
+    address: &str,
+) -> QueryResult<bool> {
     diesel::select(diesel::dsl::exists(
-        sessions::table.filter(sessions::user_id.eq(owner)).filter(sessions::address.eq(address)),
+        sessions::table
+            .filter(sessions::user_id.eq(owner))
+            .filter(sessions::address.eq(address)),
     ))
     .get_result(conn)
 }

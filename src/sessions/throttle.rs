@@ -14,12 +14,7 @@ use diesel::{
     sql_types::{Array, BigInt, Double, Integer, Text},
 };
 
-use crate::{
-    config::LimitsConfig,
-    db,
-    error::ApiError,
-    schema::sign_in_throttle,
-};
+use crate::{config::LimitsConfig, db, error::ApiError, schema::sign_in_throttle};
 
 /// Hours after which failures are forgotten.
 const FORGET_AFTER_HOURS: i32 = 1;
@@ -53,7 +48,10 @@ fn hash(account: &str) -> String {
 
 /// IPv6 counts by /64, which is what one subscriber has.
 fn network(address: &str) -> String {
-    match address.parse::<IpAddr>().map(|address| address.to_canonical()) {
+    match address
+        .parse::<IpAddr>()
+        .map(|address| address.to_canonical())
+    {
         Ok(IpAddr::V6(address)) => {
             let bits = u128::from(address) & (u128::MAX << 64);
             format!("{}/64", Ipv6Addr::from(bits))
@@ -78,12 +76,21 @@ struct Wait {
 ///
 /// # Errors
 /// 429 with the seconds to wait.
-pub fn take(conn: &mut PgConnection, counters: &Counters, limits: &LimitsConfig) -> Result<(), ApiError> {
+pub fn take(
+    conn: &mut PgConnection,
+    counters: &Counters,
+    limits: &LimitsConfig,
+) -> Result<(), ApiError> {
     if !limits.enabled {
         return Ok(());
     }
     let mut keys = vec![(counters.account.clone(), limits.sign_in_free_per_account)];
-    keys.extend(counters.address.clone().map(|address| (address, limits.sign_in_free_per_address)));
+    keys.extend(
+        counters
+            .address
+            .clone()
+            .map(|address| (address, limits.sign_in_free_per_address)),
+    );
     // One order for everyone, or two tries could wait for each other.
     keys.sort_unstable();
     let (keys, free): (Vec<String>, Vec<i32>) = keys.into_iter().unzip();
@@ -137,7 +144,11 @@ fn longest_wait(conn: &mut PgConnection, keys: &[String]) -> QueryResult<u64> {
 ///
 /// # Errors
 /// Postgres.
-pub fn forgive(conn: &mut PgConnection, counters: &Counters, limits: &LimitsConfig) -> QueryResult<()> {
+pub fn forgive(
+    conn: &mut PgConnection,
+    counters: &Counters,
+    limits: &LimitsConfig,
+) -> QueryResult<()> {
     if !limits.enabled {
         return Ok(());
     }
@@ -170,7 +181,10 @@ mod tests {
 
     #[test]
     fn pwd_03_addresses_count_by_subscriber() {
-        assert_eq!(network("2001:db8:1:2:3:4:5:6"), network("2001:0db8:0001:0002::1"));
+        assert_eq!(
+            network("2001:db8:1:2:3:4:5:6"),
+            network("2001:0db8:0001:0002::1")
+        );
         assert_ne!(network("2001:db8:1:2::1"), network("2001:db8:1:3::1"));
         assert_eq!(network("::ffff:192.0.2.1"), "::ffff:192.0.2.1");
         assert_eq!(network("192.0.2.1"), "192.0.2.1");
@@ -181,6 +195,9 @@ mod tests {
         let stranger = Counters::new("a@b", Some("192.0.2.1"), false);
         let owner = Counters::new("a@b", Some("192.0.2.1"), true);
         assert_ne!(stranger.account, owner.account);
-        assert_eq!(stranger.account, Counters::new("a@b", Some("198.51.100.7"), false).account);
+        assert_eq!(
+            stranger.account,
+            Counters::new("a@b", Some("198.51.100.7"), false).account
+        );
     }
 }

@@ -157,7 +157,8 @@ impl AccessClaims {
     /// Reads claims, each once and of its exact type; the second value is `nbf`.
     fn parse(payload: &[u8]) -> Result<(Self, Option<i64>), Refusal> {
         let text = strict_json::check(payload).map_err(|_fault| Refusal::Malformed)?;
-        let mut object: Map<String, Value> = serde_json::from_str(text).map_err(|_no_object| Refusal::Malformed)?;
+        let mut object: Map<String, Value> =
+            serde_json::from_str(text).map_err(|_no_object| Refusal::Malformed)?;
         let not_before = match object.remove("nbf") {
             Some(value) => Some(typed(value, "nbf")?),
             None => None,
@@ -184,7 +185,10 @@ impl AccessClaims {
     }
 }
 
-pub(super) fn take<T: DeserializeOwned>(object: &mut Map<String, Value>, name: &'static str) -> Result<T, Refusal> {
+pub(super) fn take<T: DeserializeOwned>(
+    object: &mut Map<String, Value>,
+    name: &'static str,
+) -> Result<T, Refusal> {
     typed(object.remove(name).ok_or(Refusal::Claim(name))?, name)
 }
 

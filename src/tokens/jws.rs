@@ -70,7 +70,9 @@ impl<'a> Parts<'a> {
 
 /// Decodes canonical base64url without padding: one text for one value.
 fn decode(part: &str) -> Result<Vec<u8>, Refusal> {
-    URL_SAFE_NO_PAD.decode(part).map_err(|_not_canonical| Refusal::Malformed)
+    URL_SAFE_NO_PAD
+        .decode(part)
+        .map_err(|_not_canonical| Refusal::Malformed)
 }
 
 /// Signs `claims` with `key` as a token of `typ`.
@@ -94,7 +96,10 @@ pub(super) fn sign(key: &Key, typ: &str, claims: &impl Serialize) -> Result<Stri
     if token.len() > MAX_MADE {
         return Err(ApiError::new(
             Code::TokenTooLarge,
-            format!("The access token would have {} bytes; {MAX_MADE} are allowed", token.len()),
+            format!(
+                "The access token would have {} bytes; {MAX_MADE} are allowed",
+                token.len()
+            ),
         ));
     }
     Ok(token)

@@ -46,7 +46,11 @@ impl TokenSettings {
     /// # Errors
     /// A private claim that can't be mapped.
     pub fn new(config: &Config, issuer: &str) -> Result<Self, ConfigError> {
-        let audience = config.tokens.audience.clone().unwrap_or_else(|| issuer.to_owned());
+        let audience = config
+            .tokens
+            .audience
+            .clone()
+            .unwrap_or_else(|| issuer.to_owned());
         let mut algorithms: HashMap<_, _> = config
             .tokens
             .audiences
@@ -67,11 +71,18 @@ impl TokenSettings {
     pub fn wanted_keys(&self, config: &Config) -> Vec<Wanted> {
         let own = Wanted {
             slot: Slot::access(config.tokens.algorithm, &self.audience),
-            secret: config.tokens.hs256_secret.clone().map(|secret| ("tokens.hs256_secret", secret)),
+            secret: config
+                .tokens
+                .hs256_secret
+                .clone()
+                .map(|secret| ("tokens.hs256_secret", secret)),
         };
         let others = config.tokens.audiences.iter().map(|audience| Wanted {
             slot: Slot::access(audience.algorithm, &audience.id),
-            secret: audience.hs256_secret.clone().map(|secret| ("tokens.audiences.hs256_secret", secret)),
+            secret: audience
+                .hs256_secret
+                .clone()
+                .map(|secret| ("tokens.audiences.hs256_secret", secret)),
         });
         let internal = [Purpose::Refresh, Purpose::Cursor].map(|purpose| Wanted {
             slot: Slot::internal(purpose),
@@ -113,10 +124,18 @@ impl Tokens {
     }
 
     /// Finds the key that a token names and checks its header and signature.
-    fn verified_payload(&self, token: &str, purpose: Purpose, kind: &str) -> Result<(&Key, Vec<u8>), Refusal> {
+    fn verified_payload(
+        &self,
+        token: &str,
+        purpose: Purpose,
+        kind: &str,
+    ) -> Result<(&Key, Vec<u8>), Refusal> {
         let parts = jws::Parts::split(token)?;
         let header = parts.header()?;
-        let key = self.keyring.by_kid(&header.kid).ok_or(Refusal::UnknownKey)?;
+        let key = self
+            .keyring
+            .by_kid(&header.kid)
+            .ok_or(Refusal::UnknownKey)?;
         if header.alg != key.slot.algorithm.name() {
             return Err(Refusal::Algorithm);
         }
@@ -131,7 +150,12 @@ impl Tokens {
 }
 
 /// Checks what every token has in common.
-fn check_times(expires: i64, issued: i64, not_before: Option<i64>, now: DateTime<Utc>) -> Result<(), Refusal> {
+fn check_times(
+    expires: i64,
+    issued: i64,
+    not_before: Option<i64>,
+    now: DateTime<Utc>,
+) -> Result<(), Refusal> {
     let now = now.timestamp();
     if expires <= now.saturating_sub(LEEWAY) {
         return Err(Refusal::Expired);

@@ -8,9 +8,34 @@ use crate::config::ConfigError;
 
 /// Names that a mapping may not take: the registry's (RFC 7519 section 10.1, OpenID Connect) and our own.
 const REGISTERED: &[&str] = &[
-    "iss", "sub", "aud", "exp", "nbf", "iat", "jti", "client_id", "scope", "sid", "gen", "uep", "auth_time", "acr",
-    "amr", "roles", "cnf", "act", "may_act", "azp", "nonce", "at_hash", "c_hash", "typ", "events", "groups",
-    "entitlements", "token_introspection",
+    "iss",
+    "sub",
+    "aud",
+    "exp",
+    "nbf",
+    "iat",
+    "jti",
+    "client_id",
+    "scope",
+    "sid",
+    "gen",
+    "uep",
+    "auth_time",
+    "acr",
+    "amr",
+    "roles",
+    "cnf",
+    "act",
+    "may_act",
+    "azp",
+    "nonce",
+    "at_hash",
+    "c_hash",
+    "typ",
+    "events",
+    "groups",
+    "entitlements",
+    "token_introspection",
 ];
 
 /// Which claim comes from which field of the user.
@@ -32,8 +57,13 @@ impl PrivateClaims {
                 return Err(fault(claim, "a name that no standard has taken".to_owned()));
             }
             let known = match field.split_once('.') {
-                None => matches!(field.as_str(), "email" | "email_verified" | "name" | "locale"),
-                Some((metadata, member)) => matches!(metadata, "user_metadata" | "app_metadata") && !member.is_empty(),
+                None => matches!(
+                    field.as_str(),
+                    "email" | "email_verified" | "name" | "locale"
+                ),
+                Some((metadata, member)) => {
+                    matches!(metadata, "user_metadata" | "app_metadata") && !member.is_empty()
+                }
             };
             if !known {
                 return Err(fault(
@@ -42,7 +72,12 @@ impl PrivateClaims {
                 ));
             }
         }
-        Ok(Self(mapping.iter().map(|(claim, field)| (claim.clone(), pointer(field))).collect()))
+        Ok(Self(
+            mapping
+                .iter()
+                .map(|(claim, field)| (claim.clone(), pointer(field)))
+                .collect(),
+        ))
     }
 
     /// The claims that `user`, given as JSON, has values for; null is no value.
@@ -57,7 +92,10 @@ impl PrivateClaims {
 
 /// `app_metadata.plan.name` as the JSON Pointer `/app_metadata/plan/name`.
 fn pointer(field: &str) -> String {
-    field.split('.').map(|member| format!("/{}", member.replace('~', "~0").replace('/', "~1"))).collect()
+    field
+        .split('.')
+        .map(|member| format!("/{}", member.replace('~', "~0").replace('/', "~1")))
+        .collect()
 }
 
 #[cfg(test)]

@@ -82,17 +82,23 @@ impl Tokens {
     ///
     /// # Errors
     /// The first check that failed.
-    pub fn verify_refresh(&self, token: &str, now: DateTime<Utc>) -> Result<RefreshClaims, Refusal> {
+    pub fn verify_refresh(
+        &self,
+        token: &str,
+        now: DateTime<Utc>,
+    ) -> Result<RefreshClaims, Refusal> {
         let (key, payload) = self.verified_payload(token, Purpose::Refresh, TYPE)?;
         let text = strict_json::check(&payload).map_err(|_fault| Refusal::Malformed)?;
-        let claims: RefreshClaims = serde_json::from_str(text).map_err(|_mistyped| Refusal::Malformed)?;
+        let claims: RefreshClaims =
+            serde_json::from_str(text).map_err(|_mistyped| Refusal::Malformed)?;
         if claims.iss != self.settings.issuer {
             return Err(Refusal::Issuer);
         }
         if claims.aud != self.refresh_audience() || claims.client_id != FIRST_PARTY_CLIENT {
             return Err(Refusal::Audience);
         }
-        let expected = token_id(key, claims.sid, claims.generation).map_err(|_no_hmac| Refusal::Signature)?;
+        let expected =
+            token_id(key, claims.sid, claims.generation).map_err(|_no_hmac| Refusal::Signature)?;
         if claims.jti != expected {
             return Err(Refusal::Claim("jti"));
         }

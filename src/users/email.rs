@@ -21,10 +21,17 @@ impl FromStr for Email {
     type Err = InvalidEmail;
 
     fn from_str(text: &str) -> Result<Self, InvalidEmail> {
-        let options = Options::default().without_display_text().without_domain_literal();
+        let options = Options::default()
+            .without_display_text()
+            .without_domain_literal();
         let canonical = text.to_lowercase();
-        let valid = canonical.len() <= 254 && EmailAddress::parse_with_options(&canonical, options).is_ok();
-        if valid { Ok(Self(canonical)) } else { Err(InvalidEmail) }
+        let valid =
+            canonical.len() <= 254 && EmailAddress::parse_with_options(&canonical, options).is_ok();
+        if valid {
+            Ok(Self(canonical))
+        } else {
+            Err(InvalidEmail)
+        }
     }
 }
 
@@ -60,9 +67,21 @@ mod tests {
 
     #[test]
     fn one_spelling_per_address() {
-        assert_eq!("Ada@Example.COM".parse::<Email>().unwrap().as_ref(), "ada@example.com");
+        assert_eq!(
+            "Ada@Example.COM".parse::<Email>().unwrap().as_ref(),
+            "ada@example.com"
+        );
         assert!("admin@localhost".parse::<Email>().is_ok());
-        for bad in ["", "ada", "@x", "ada@", "a b@c", "Ada <ada@example.com>", "a@[127.0.0.1]", "a@b\r\nc"] {
+        for bad in [
+            "",
+            "ada",
+            "@x",
+            "ada@",
+            "a b@c",
+            "Ada <ada@example.com>",
+            "a@[127.0.0.1]",
+            "a@b\r\nc",
+        ] {
             assert!(bad.parse::<Email>().is_err(), "{bad:?}");
         }
     }

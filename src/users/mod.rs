@@ -1,31 +1,32 @@
 //! Accounts: signing up, profiles, the roles they have.
 
 mod email;
+mod given_roles;
 pub mod password;
+mod profile;
 pub mod routes;
 mod store;
 
 use diesel::{PgConnection, QueryResult};
 use secrecy::SecretString;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 pub use email::Email;
+pub use given_roles::{give_role, take_role};
 pub use password::{Passwords, Verdict};
+pub use profile::{Profile, patch};
 pub use store::UserRow;
 
 use crate::{
     audit::{self, Action, Actor, Event},
     db::{self, Window},
-    error::{ApiError, Code, FieldError},
-    roles::{self, EVERYONE, RoleName},
+    error::{ApiError, Code},
+    roles::{self, EVERYONE},
     scope::{ADMINISTRATOR, Authority, Scopes},
 };
-
-/// Bytes of an account's larger metadata, as JSON.
-const MAX_METADATA: usize = 16_384;
 
 /// An account to make.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -41,34 +42,13 @@ pub struct NewUser {
     #[schema(min_length = 1, max_length = 200)]
     pub name: Option<String>,
     /// The person's language (BCP 47).
-    #[schema(pattern = "^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$", max_length = 35, example = "en")]
+    #[schema(
+        pattern = "^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$",
+        max_length = 35,
+        example = "en"
+    )]
     pub locale: Option<String>,
 }
-
-/// What of an account can be changed; also the schema of a merge patch (RFC 7396): left out stays, null removes.
-#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = UserPatch, example = json!({"name": "Ada", "user_metadata": {"theme": "dark"}}))]
-pub struct Profile {
-    /// What the person is called.
-    #[schema(min_length = 1, max_length = 200)]
-    pub name: Option<String>,
-    /// The person's language (BCP 47).
-    #[schema(pattern = "^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$", max_length = 35, example = "en")]
-    pub locale: Option<String>,
-    /// What the account's owner stores; at most 16 KiB.
-    #[schema(value_type = Object, required = false)]
-    pub user_metadata: Value,
-    /// What administrators store (`users:write`); at most 16 KiB.
-    #[schema(value_type = Object, required = false)]
-    pub app_metadata: Value,
-    /// Whether the account may not sign in (`users:write`); disabling ends its sessions.
-    #[schema(required = false)]
-    pub disabled: bool,
-}
-
-/// Members of a profile that only holders of `users:write` may change.
-const ADMINISTRATIVE: [&str; 2] = ["app_metadata", "disabled"];
 
 /// An account with what it may do.
 #[derive(Clone, Debug)]
@@ -83,9 +63,17 @@ pub struct Account {
 
 impl Account {
     fn new(user: UserRow, given: Vec<store::Given>) -> Self {
-        let scopes = roles::effective_scopes(given.iter().map(|(name, scopes)| (name.as_str(), scopes.as_slice())));
+        let scopes = roles::effective_scopes(
+            given
+                .iter()
+                .map(|(name, scopes)| (name.as_str(), scopes.as_slice())),
+        );
         let roles = given.into_iter().map(|(name, _)| name).collect();
-        Self { user, roles, scopes }
+        Self {
+            user,
+            roles,
+            scopes,
+        }
     }
 
     /// The members that private claims may be mapped from.
@@ -154,7 +142,12 @@ pub fn create(
         };
         let user = store::insert(conn, &row)?;
         store::give_role(conn, id, EVERYONE)?;
-        let event = Event { actor, action: Action::UserCreated, subject_id: Some(id), details: json!({}) };
+        let event = Event {
+            actor,
+            action: Action::UserCreated,
+            subject_id: Some(id),
+            details: json!({}),
+        };
         event.record(conn)?;
         Ok(Account::new(user, store::roles_of(conn, id)?))
     })
@@ -194,73 +187,16 @@ pub fn list(conn: &mut PgConnection, window: Window) -> QueryResult<Vec<Account>
     Ok(users.into_iter().map(account).collect())
 }
 
-/// Changes a profile by a merge patch (RFC 7396), inside the caller's transaction.
-///
-/// # Errors
-/// 404, 403 for members or accounts above the caller, 413 for too much metadata, 409 for the last administrator.
-pub fn patch(
-    conn: &mut PgConnection,
-    owner: Uuid,
-    reach: &Reach,
-    administrative: bool,
-    patch: &Value,
-    actor: &Actor,
-) -> Result<Account, ApiError> {
-    if !administrative {
-        check_members(patch)?;
-    }
-    let account = locked(conn, owner)?;
-    reach.check(&account)?;
-    let before = &account.user;
-    let mut document = json!(Profile {
-        name: before.name.clone(),
-        locale: before.locale.clone(),
-        user_metadata: before.user_metadata.clone(),
-        app_metadata: before.app_metadata.clone(),
-        disabled: before.disabled,
-    });
-    json_patch::merge(&mut document, patch);
-    let profile: Profile = serde_json::from_value(document).map_err(|error| {
-        ApiError::invalid(vec![FieldError::new("", "type", error.to_string())])
-    })?;
-    for metadata in [&profile.user_metadata, &profile.app_metadata] {
-        if metadata.to_string().len() > MAX_METADATA {
-            return Err(ApiError::new(Code::PayloadTooLarge, format!("Metadata has at most {MAX_METADATA} bytes")));
-        }
-    }
-    if profile.disabled && !before.disabled {
-        keep_an_administrator(conn, &account)?;
-    }
-    let action = match (before.disabled, profile.disabled) {
-        (false, true) => Action::UserDisabled,
-        (true, false) => Action::UserEnabled,
-        _ => Action::UserUpdated,
-    };
-    let user = store::update_profile(conn, owner, &profile)?;
-    let members: Vec<_> = patch.as_object().into_iter().flatten().map(|(name, _)| name).collect();
-    Event { actor, action, subject_id: Some(owner), details: json!({"members": members}) }.record(conn)?;
-    Ok(Account { user, ..account })
-}
-
-/// Refuses a patch that touches what only administrators may change.
-fn check_members(patch: &Value) -> Result<(), ApiError> {
-    let errors: Vec<_> = ADMINISTRATIVE
-        .iter()
-        .filter(|name| patch.get(**name).is_some())
-        .map(|name| FieldError::new(format!("/{name}"), "forbidden", "only holders of users:write may change it"))
-        .collect();
-    if errors.is_empty() {
-        Ok(())
-    } else {
-        Err(ApiError::with_errors(Code::MemberForbidden, errors))
-    }
-}
-
 /// Stores a new password hash in place of `old`, inside the caller's transaction.
 ///
 /// # Errors
 /// 404 for an account that is gone, 401 when the password was changed meanwhile.
-pub fn replace_password(conn: &mut PgConnection, owner: Uuid, old: &str, new: &str) -> Result<(), ApiError> {
+pub fn replace_password(
+    conn: &mut PgConnection,
+    owner: Uuid,
+    old: &str,
+    new: &str,
+) -> Result<(), ApiError> {
     if store::update_password(conn, owner, old, new)? {
         Ok(())
     } else {
@@ -272,7 +208,12 @@ pub fn replace_password(conn: &mut PgConnection, owner: Uuid, old: &str, new: &s
 ///
 /// # Errors
 /// Postgres.
-pub fn upgrade_password(conn: &mut PgConnection, owner: Uuid, old: &str, new: &str) -> QueryResult<bool> {
+pub fn upgrade_password(
+    conn: &mut PgConnection,
+    owner: Uuid,
+    old: &str,
+    new: &str,
+) -> QueryResult<bool> {
     store::update_password(conn, owner, old, new)
 }
 
@@ -280,78 +221,26 @@ pub fn upgrade_password(conn: &mut PgConnection, owner: Uuid, old: &str, new: &s
 ///
 /// # Errors
 /// 404, 403 above the caller, 409 for the last administrator.
-pub fn delete(conn: &mut PgConnection, owner: Uuid, reach: &Reach, actor: &Actor) -> Result<(), ApiError> {
+pub fn delete(
+    conn: &mut PgConnection,
+    owner: Uuid,
+    reach: &Reach,
+    actor: &Actor,
+) -> Result<(), ApiError> {
     db::tx(conn, |conn| {
         let account = locked(conn, owner)?;
         reach.check(&account)?;
         keep_an_administrator(conn, &account)?;
         store::delete(conn, owner)?;
-        let event = Event { actor, action: Action::UserDeleted, subject_id: Some(owner), details: json!({}) };
+        let event = Event {
+            actor,
+            action: Action::UserDeleted,
+            subject_id: Some(owner),
+            details: json!({}),
+        };
         event.record(conn)?;
         audit::erase_person(conn, owner)?;
         Ok(())
-    })
-}
-
-/// Gives a role; giving it twice is the same as once.
-///
-/// # Errors
-/// 404 for an unknown account or role, 403 above the caller.
-pub fn give_role(
-    conn: &mut PgConnection,
-    owner: Uuid,
-    role: &RoleName,
-    authority: &Authority,
-    actor: &Actor,
-) -> Result<(), ApiError> {
-    change_role(conn, owner, role, authority, |conn, _account| {
-        if store::give_role(conn, owner, role.as_ref())? {
-            let details = json!({"role": role});
-            Event { actor, action: Action::RoleGiven, subject_id: Some(owner), details }.record(conn)?;
-        }
-        Ok(())
-    })
-}
-
-/// Takes a role away; taking it twice is the same as once.
-///
-/// # Errors
-/// 404 for an unknown account or role, 403 above the caller, 409 for the last administrator.
-pub fn take_role(
-    conn: &mut PgConnection,
-    owner: Uuid,
-    role: &RoleName,
-    authority: &Authority,
-    actor: &Actor,
-) -> Result<(), ApiError> {
-    change_role(conn, owner, role, authority, |conn, account| {
-        if role.as_ref() == ADMINISTRATOR {
-            keep_an_administrator(conn, account)?;
-        }
-        if store::take_role(conn, owner, role.as_ref())? {
-            let details = json!({"role": role});
-            Event { actor, action: Action::RoleTaken, subject_id: Some(owner), details }.record(conn)?;
-        }
-        Ok(())
-    })
-}
-
-fn change_role(
-    conn: &mut PgConnection,
-    owner: Uuid,
-    role: &RoleName,
-    authority: &Authority,
-    change: impl FnOnce(&mut PgConnection, &Account) -> Result<(), ApiError>,
-) -> Result<(), ApiError> {
-    db::tx(conn, |conn| {
-        let account = locked(conn, owner)?;
-        let row = roles::find(conn, role.as_ref())?.ok_or_else(ApiError::not_found)?;
-        account.check_within(authority)?;
-        let scopes = roles::effective_scopes([(row.name.as_str(), row.scopes.as_slice())]);
-        if !authority.covers(&scopes, std::slice::from_ref(&row.name)) {
-            return Err(Code::AboveOwnScopes.into());
-        }
-        change(conn, &account)
     })
 }
 

@@ -66,8 +66,9 @@ impl Passwords {
         pointer: &'static str,
     ) -> Result<String, ApiError> {
         self.run(move || {
-            check_new(password.expose_secret(), &about)
-                .map_err(|(code, detail)| ApiError::invalid(vec![FieldError::new(pointer, code, detail)]))?;
+            check_new(password.expose_secret(), &about).map_err(|(code, detail)| {
+                ApiError::invalid(vec![FieldError::new(pointer, code, detail)])
+            })?;
             hash_now(password.expose_secret()).map_err(ApiError::internal)
         })
         .await?
@@ -77,23 +78,35 @@ impl Passwords {
     ///
     /// # Errors
     /// 503 when the queue is full.
-    pub async fn verify(&self, password: SecretString, stored: Option<&str>) -> Result<Verdict, ApiError> {
+    pub async fn verify(
+        &self,
+        password: SecretString,
+        stored: Option<&str>,
+    ) -> Result<Verdict, ApiError> {
         let known = stored.is_some();
         let stored = stored.unwrap_or(&self.dummy).to_owned();
         self.run(move || {
             let password = password.expose_secret();
             let matches = password.len() <= MAX_BYTES && verify_now(password, &stored) && known;
-            let upgrade = (matches && is_outdated(&stored)).then(|| hash_now(password).ok()).flatten();
+            let upgrade = (matches && is_outdated(&stored))
+                .then(|| hash_now(password).ok())
+                .flatten();
             Verdict { matches, upgrade }
         })
         .await
     }
 
-    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, ApiError> {
         let admitted = Arc::clone(&self.admitted)
             .try_acquire_owned()
             .map_err(|_full| ApiError::from(Code::Overloaded))?;
-        let slot = Arc::clone(&self.slots).acquire_owned().await.map_err(ApiError::internal)?;
+        let slot = Arc::clone(&self.slots)
+            .acquire_owned()
+            .await
+            .map_err(ApiError::internal)?;
         tokio::task::spawn_blocking(move || {
             let _held = (admitted, slot);
             work()
@@ -105,7 +118,11 @@ impl Passwords {
 
 fn argon2() -> Result<Argon2<'static>, argon2::Error> {
     let (memory, passes, lanes) = COST;
-    Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(memory, passes, lanes, None)?))
+    Ok(Argon2::new(
+        Algorithm::Argon2id,
+        Version::V0x13,
+        Params::new(memory, passes, lanes, None)?,
+    ))
 }
 
 /// Hashes on the calling thread, for commands; the result is a PHC string.
@@ -149,7 +166,9 @@ pub fn check_new(password: &str, about: &[String]) -> Result<(), (&'static str, 
         let score = u8::from(estimate.score());
         return Err((
             "common",
-            format!("among the passwords that are tried first (strength {score} of 4); a few unrelated words are better"),
+            format!(
+                "among the passwords that are tried first (strength {score} of 4); a few unrelated words are better"
+            ),
         ));
     }
     Ok(())
@@ -171,17 +190,32 @@ mod tests {
             ("ada.lovelace@example.com", "common"),
             ("lovelace", "common"),
         ] {
-            assert_eq!(check_new(password, &about).unwrap_err().0, code, "{password}");
+            assert_eq!(
+                check_new(password, &about).unwrap_err().0,
+                code,
+                "{password}"
+            );
         }
-        assert_eq!(check_new(&"é".repeat(513), &about).unwrap_err().0, "maxLength");
-        for password in ["correct horse battery staple", "пароль-тут-другой", "eightchr plus", &"xY3 ".repeat(256)] {
+        assert_eq!(
+            check_new(&"é".repeat(513), &about).unwrap_err().0,
+            "maxLength"
+        );
+        for password in [
+            "correct horse battery staple",
+            "пароль-тут-другой",
+            "eightchr plus",
+            &"xY3 ".repeat(256),
+        ] {
             assert_eq!(check_new(password, &about), Ok(()), "{password}");
         }
     }
 
     #[test]
     fn pwd_04_nothing_is_cut_off() {
-        let (one, other) = (format!("{}a", "long ".repeat(16)), format!("{}b", "long ".repeat(16)));
+        let (one, other) = (
+            format!("{}a", "long ".repeat(16)),
+            format!("{}b", "long ".repeat(16)),
+        );
         let hash = hash_now(&one).unwrap();
         assert!(verify_now(&one, &hash) && !verify_now(&other, &hash));
     }
@@ -189,6 +223,8 @@ mod tests {
     #[test]
     fn pwd_01_weaker_hashes_are_outdated() {
         assert!(!is_outdated(&hash_now("x").unwrap()));
-        assert!(is_outdated("$argon2id$v=19$m=4096,t=1,p=1$c2FsdHNhbHQ$aGFzaA"));
+        assert!(is_outdated(
+            "$argon2id$v=19$m=4096,t=1,p=1$c2FsdHNhbHQ$aGFzaA"
+        ));
     }
 }

@@ -109,7 +109,10 @@ impl UserRef {
     ///
     /// # Errors
     /// 404.
-    pub fn resolve<Own: Named, All: Named>(self, caller: &Caller<Either<Own, All>>) -> Result<(Uuid, Reach), ApiError> {
+    pub fn resolve<Own: Named, All: Named>(
+        self,
+        caller: &Caller<Either<Own, All>>,
+    ) -> Result<(Uuid, Reach), ApiError> {
         let id = match self {
             Self::Me => caller.user_id(),
             Self::Id(id) => id,
@@ -146,15 +149,29 @@ pub async fn create_user(
     input: Json<NewUser>,
 ) -> Result<HttpResponse, ApiError> {
     if app.config.users.sign_up == SignUp::Closed && !visitor.is_caller() {
-        return Err(ApiError { code: Code::SignUpClosed, ..unauthenticated() });
+        return Err(ApiError {
+            code: Code::SignUpClosed,
+            ..unauthenticated()
+        });
     }
     let Json(new) = input;
-    let about = [Some(new.email.to_string()), new.name.clone()].into_iter().flatten().collect();
-    let hash = app.passwords.hash(new.password.clone(), about, "/password").await?;
+    let about = [Some(new.email.to_string()), new.name.clone()]
+        .into_iter()
+        .flatten()
+        .collect();
+    let hash = app
+        .passwords
+        .hash(new.password.clone(), about, "/password")
+        .await?;
     let actor = visitor.actor().clone();
-    let account = app.db.run(move |conn| super::create(conn, &actor, &new, &hash, false)).await?;
+    let account = app
+        .db
+        .run(move |conn| super::create(conn, &actor, &new, &hash, false))
+        .await?;
     let user = User::from(account);
-    Ok(HttpResponse::Created().insert_header((header::LOCATION, format!("/v1/users/{}", user.id))).json(user))
+    Ok(HttpResponse::Created()
+        .insert_header((header::LOCATION, format!("/v1/users/{}", user.id)))
+        .json(user))
 }
 
 /// Lists the accounts
@@ -178,9 +195,16 @@ pub async fn list_users(
     caller: Caller<UsersRead>,
     query: Query<PageQuery>,
 ) -> Result<HttpResponse, ApiError> {
-    let pager = Pager::new(format!("users {}", caller.user_id()), &query.0, app.tokens.keyring())?;
+    let pager = Pager::new(
+        format!("users {}", caller.user_id()),
+        &query.0,
+        app.tokens.keyring(),
+    )?;
     let window = pager.window();
-    let accounts = app.db.run(move |conn| Ok(super::list(conn, window)?)).await?;
+    let accounts = app
+        .db
+        .run(move |conn| Ok(super::list(conn, window)?))
+        .await?;
     let page: Page<User> = pager.page(accounts, |account| account.user.id, app.tokens.keyring())?;
     Ok(page.respond("/v1/users", &[]))
 }
@@ -205,8 +229,13 @@ pub async fn read_user(
     path: web::Path<UserRef>,
 ) -> Result<web::Json<User>, ApiError> {
     let (owner, _reach) = path.into_inner().resolve(&caller)?;
-    let account = app.db.run(move |conn| Ok(super::find(conn, owner)?)).await?;
-    account.map(|account| web::Json(account.into())).ok_or_else(ApiError::not_found)
+    let account = app
+        .db
+        .run(move |conn| Ok(super::find(conn, owner)?))
+        .await?;
+    account
+        .map(|account| web::Json(account.into()))
+        .ok_or_else(ApiError::not_found)
 }
 
 /// Erases an account
@@ -230,7 +259,9 @@ pub async fn delete_user(
     path: web::Path<UserRef>,
 ) -> Result<HttpResponse, ApiError> {
     let (owner, reach) = path.into_inner().resolve(&caller)?;
-    app.db.run(move |conn| super::delete(conn, owner, &reach, &caller.actor)).await?;
+    app.db
+        .run(move |conn| super::delete(conn, owner, &reach, &caller.actor))
+        .await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -257,7 +288,9 @@ pub async fn give_role(
     path: web::Path<(UserRef, RoleName)>,
 ) -> Result<HttpResponse, ApiError> {
     let (owner, role) = owner_and_role(&caller, path);
-    app.db.run(move |conn| super::give_role(conn, owner, &role, &caller.authority, &caller.actor)).await?;
+    app.db
+        .run(move |conn| super::give_role(conn, owner, &role, &caller.authority, &caller.actor))
+        .await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -284,11 +317,16 @@ pub async fn take_role(
     path: web::Path<(UserRef, RoleName)>,
 ) -> Result<HttpResponse, ApiError> {
     let (owner, role) = owner_and_role(&caller, path);
-    app.db.run(move |conn| super::take_role(conn, owner, &role, &caller.authority, &caller.actor)).await?;
+    app.db
+        .run(move |conn| super::take_role(conn, owner, &role, &caller.authority, &caller.actor))
+        .await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
-fn owner_and_role(caller: &Caller<UsersWrite>, path: web::Path<(UserRef, RoleName)>) -> (Uuid, RoleName) {
+fn owner_and_role(
+    caller: &Caller<UsersWrite>,
+    path: web::Path<(UserRef, RoleName)>,
+) -> (Uuid, RoleName) {
     let (user, role) = path.into_inner();
     let owner = match user {
         UserRef::Me => caller.user_id(),

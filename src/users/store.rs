@@ -73,19 +73,39 @@ pub(super) fn insert(conn: &mut PgConnection, new: &NewRow<'_>) -> QueryResult<U
 }
 
 pub(super) fn find(conn: &mut PgConnection, owner: Uuid) -> QueryResult<Option<UserRow>> {
-    users::table.find(owner).select(UserRow::as_select()).first(conn).optional()
+    users::table
+        .find(owner)
+        .select(UserRow::as_select())
+        .first(conn)
+        .optional()
 }
 
 pub(super) fn lock(conn: &mut PgConnection, owner: Uuid) -> QueryResult<Option<UserRow>> {
-    users::table.find(owner).select(UserRow::as_select()).for_update().first(conn).optional()
+    users::table
+        .find(owner)
+        .select(UserRow::as_select())
+        .for_update()
+        .first(conn)
+        .optional()
 }
 
-pub(super) fn find_by_email_any_owner(conn: &mut PgConnection, email: &str) -> QueryResult<Option<UserRow>> {
-    users::table.filter(users::email.eq(email)).select(UserRow::as_select()).first(conn).optional()
+pub(super) fn find_by_email_any_owner(
+    conn: &mut PgConnection,
+    email: &str,
+) -> QueryResult<Option<UserRow>> {
+    users::table
+        .filter(users::email.eq(email))
+        .select(UserRow::as_select())
+        .first(conn)
+        .optional()
 }
 
 pub(super) fn list_any_owner(conn: &mut PgConnection, window: Window) -> QueryResult<Vec<UserRow>> {
-    let mut query = users::table.select(UserRow::as_select()).order(users::id).limit(window.rows).into_boxed();
+    let mut query = users::table
+        .select(UserRow::as_select())
+        .order(users::id)
+        .limit(window.rows)
+        .into_boxed();
     if let Some(after) = window.after {
         query = query.filter(users::id.gt(after));
     }
@@ -93,10 +113,15 @@ pub(super) fn list_any_owner(conn: &mut PgConnection, window: Window) -> QueryRe
 }
 
 pub(super) fn roles_of(conn: &mut PgConnection, owner: Uuid) -> QueryResult<Vec<Given>> {
-    Ok(roles_of_any_owner(conn, &[owner])?.remove(&owner).unwrap_or_default())
+    Ok(roles_of_any_owner(conn, &[owner])?
+        .remove(&owner)
+        .unwrap_or_default())
 }
 
-pub(super) fn roles_of_any_owner(conn: &mut PgConnection, ids: &[Uuid]) -> QueryResult<HashMap<Uuid, Vec<Given>>> {
+pub(super) fn roles_of_any_owner(
+    conn: &mut PgConnection,
+    ids: &[Uuid],
+) -> QueryResult<HashMap<Uuid, Vec<Given>>> {
     let rows: Vec<(Uuid, String, Vec<String>)> = user_roles::table
         .inner_join(roles::table)
         .filter(user_roles::user_id.eq_any(ids))
@@ -110,7 +135,11 @@ pub(super) fn roles_of_any_owner(conn: &mut PgConnection, ids: &[Uuid]) -> Query
     Ok(given)
 }
 
-pub(super) fn update_profile(conn: &mut PgConnection, owner: Uuid, profile: &Profile) -> QueryResult<UserRow> {
+pub(super) fn update_profile(
+    conn: &mut PgConnection,
+    owner: Uuid,
+    profile: &Profile,
+) -> QueryResult<UserRow> {
     diesel::update(users::table.find(owner))
         .set((
             users::name.eq(&profile.name),
@@ -126,9 +155,19 @@ pub(super) fn update_profile(conn: &mut PgConnection, owner: Uuid, profile: &Pro
 }
 
 /// Stores a new hash where `old` is still the current one; tells whether it was.
-pub(super) fn update_password(conn: &mut PgConnection, owner: Uuid, old: &str, new: &str) -> QueryResult<bool> {
-    let current = users::table.find(owner).filter(users::password_hash.eq(old));
-    Ok(diesel::update(current).set(users::password_hash.eq(new)).execute(conn)? == 1)
+pub(super) fn update_password(
+    conn: &mut PgConnection,
+    owner: Uuid,
+    old: &str,
+    new: &str,
+) -> QueryResult<bool> {
+    let current = users::table
+        .find(owner)
+        .filter(users::password_hash.eq(old));
+    Ok(diesel::update(current)
+        .set(users::password_hash.eq(new))
+        .execute(conn)?
+        == 1)
 }
 
 pub(super) fn delete(conn: &mut PgConnection, owner: Uuid) -> QueryResult<usize> {
@@ -149,7 +188,11 @@ pub(super) fn take_role(conn: &mut PgConnection, owner: Uuid, role: &str) -> Que
 
 /// Counts the enabled administrators besides `owner`, holding the role so that two can't leave at once.
 pub(super) fn other_administrators(conn: &mut PgConnection, owner: Uuid) -> QueryResult<i64> {
-    roles::table.find(ADMINISTRATOR).select(roles::name).for_update().first::<String>(conn)?;
+    roles::table
+        .find(ADMINISTRATOR)
+        .select(roles::name)
+        .for_update()
+        .first::<String>(conn)?;
     user_roles::table
         .inner_join(users::table)
         .filter(user_roles::role.eq(ADMINISTRATOR))

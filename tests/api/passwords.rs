@@ -10,10 +10,25 @@ use crate::harness::{PASSWORD, Person, TestApp, query, query_value};
 async fn pwd_04_length_is_the_only_rule_and_common_passwords_are_refused() {
     let app = TestApp::shared();
     let sign_up = |password: String| {
-        let (app, email) = (app.clone(), format!("{}@example.com", uuid::Uuid::now_v7().simple()));
-        async move { (app.post("/v1/users", json!({"email": email, "password": password})).await, email) }
+        let (app, email) = (
+            app.clone(),
+            format!("{}@example.com", uuid::Uuid::now_v7().simple()),
+        );
+        async move {
+            (
+                app.post("/v1/users", json!({"email": email, "password": password}))
+                    .await,
+                email,
+            )
+        }
     };
-    for bad in ["short77".to_owned(), "password1".to_owned(), "aaaaaaaaaaaa".to_owned(), "é".repeat(600), "x".repeat(1025)] {
+    for bad in [
+        "short77".to_owned(),
+        "password1".to_owned(),
+        "aaaaaaaaaaaa".to_owned(),
+        "é".repeat(600),
+        "x".repeat(1025),
+    ] {
         let (response, _) = sign_up(bad).await;
         let response = response.expect_problem(422, "validation-failed");
         assert_eq!(response.at("/errors/0/pointer"), "/password");
@@ -21,30 +36,76 @@ async fn pwd_04_length_is_the_only_rule_and_common_passwords_are_refused() {
     let long = |last: char| format!("{}{last}", "no cut off ".repeat(8));
     let (response, email) = sign_up(long('a')).await;
     response.expect(201);
-    app.post("/v1/sessions", json!({"email": email, "password": long('b')})).await.expect_problem(401, "invalid-credentials");
-    app.post("/v1/sessions", json!({"email": email, "password": long('a')})).await.expect(201);
+    app.post(
+        "/v1/sessions",
+        json!({"email": email, "password": long('b')}),
+    )
+    .await
+    .expect_problem(401, "invalid-credentials");
+    app.post(
+        "/v1/sessions",
+        json!({"email": email, "password": long('a')}),
+    )
+    .await
+    .expect(201);
     let widest = "ü !".repeat(256);
     let (response, email) = sign_up(widest.clone()).await;
     response.expect(201);
-    app.post("/v1/sessions", json!({"email": email, "password": widest})).await.expect(201);
+    app.post("/v1/sessions", json!({"email": email, "password": widest}))
+        .await
+        .expect(201);
 }
 
 #[tokio::test]
 async fn pwd_01_hashes_are_argon2id_and_weaker_ones_are_upgraded_at_sign_in() {
     let app = TestApp::shared();
     let ada = app.person().await;
-    let stored = || query_value(app.database(), &format!("select password_hash as value from users where id = '{}'", ada.id()));
-    assert!(stored().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{}", stored());
+    let stored = || {
+        query_value(
+            app.database(),
+            &format!(
+                "select password_hash as value from users where id = '{}'",
+                ada.id()
+            ),
+        )
+    };
+    assert!(
+        stored().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
+        "{}",
+        stored()
+    );
     let weak = {
         use argon2::{Algorithm, Argon2, Params, PasswordHasher, Version};
-        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(64, 1, 1, None).unwrap());
-        argon2.hash_password(PASSWORD.as_bytes()).unwrap().to_string()
+        let argon2 = Argon2::new(
+            Algorithm::Argon2id,
+            Version::V0x13,
+            Params::new(64, 1, 1, None).unwrap(),
+        );
+        argon2
+            .hash_password(PASSWORD.as_bytes())
+            .unwrap()
+            .to_string()
     };
-    query(app.database(), &format!("update users set password_hash = '{weak}' where id = '{}'", ada.id()));
-    app.post("/v1/sessions", json!({"email": ada.email(), "password": "wrong password"})).await.expect(401);
+    query(
+        app.database(),
+        &format!(
+            "update users set password_hash = '{weak}' where id = '{}'",
+            ada.id()
+        ),
+    );
+    app.post(
+        "/v1/sessions",
+        json!({"email": ada.email(), "password": "wrong password"}),
+    )
+    .await
+    .expect(401);
     assert_eq!(stored(), weak);
     ada.another_device().await;
-    assert!(stored().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{}", stored());
+    assert!(
+        stored().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
+        "{}",
+        stored()
+    );
     ada.another_device().await;
 }
 
@@ -58,7 +119,10 @@ async fn pwd_01_a_flood_of_sign_ins_is_shed_and_starves_nobody() {
     let ada = app.person().await;
     let flood: Vec<_> = (0..200)
         .map(|_| {
-            let (app, body) = (app.clone(), json!({"email": ada.email(), "password": PASSWORD}));
+            let (app, body) = (
+                app.clone(),
+                json!({"email": ada.email(), "password": PASSWORD}),
+            );
             tokio::spawn(async move { app.post("/v1/sessions", body).await })
         })
         .collect();
@@ -82,12 +146,27 @@ async fn pwd_01_a_flood_of_sign_ins_is_shed_and_starves_nobody() {
 #[tokio::test]
 async fn pwd_03_fifty_guesses_at_once_on_two_replicas_count_as_fifty() {
     let app = TestApp::own(&[("TOLLGATE_LIMITS__SIGN_IN_FREE_PER_ADDRESS", "1000")]);
-    let replica = app.replica(&[("TOLLGATE_LIMITS__SIGN_IN_FREE_PER_ADDRESS", "1000")]).unwrap();
-    app.post("/v1/users", json!({"email": "ada@example.com", "password": PASSWORD})).await.expect(201);
+    let replica = app
+        .replica(&[("TOLLGATE_LIMITS__SIGN_IN_FREE_PER_ADDRESS", "1000")])
+        .unwrap();
+    app.post(
+        "/v1/users",
+        json!({"email": "ada@example.com", "password": PASSWORD}),
+    )
+    .await
+    .expect(201);
     let guesses: Vec<_> = (0..50)
         .map(|index| {
-            let app = if index % 2 == 0 { app.clone() } else { replica.clone() };
-            let email = if index % 3 == 0 { "ADA@example.com" } else { "ada@example.com" };
+            let app = if index % 2 == 0 {
+                app.clone()
+            } else {
+                replica.clone()
+            };
+            let email = if index % 3 == 0 {
+                "ADA@example.com"
+            } else {
+                "ada@example.com"
+            };
             let body = json!({"email": email, "password": format!("guess number {index}")});
             tokio::spawn(async move { app.post("/v1/sessions", body).await })
         })
@@ -107,21 +186,39 @@ async fn pwd_03_fifty_guesses_at_once_on_two_replicas_count_as_fifty() {
     assert!((5..=8).contains(&looked_at), "{looked_at}");
     // While it waits, the right password is not looked at either.
     let right = json!({"email": "ada@example.com", "password": PASSWORD});
-    replica.post("/v1/sessions", right.clone()).await.expect_problem(429, "too-many-attempts");
+    replica
+        .post("/v1/sessions", right.clone())
+        .await
+        .expect_problem(429, "too-many-attempts");
     // And the wait ends by itself.
-    query(app.database(), "update sign_in_throttle set blocked_until = clock_timestamp()");
+    query(
+        app.database(),
+        "update sign_in_throttle set blocked_until = clock_timestamp()",
+    );
     app.post("/v1/sessions", right).await.expect(201);
 }
 
 #[tokio::test]
 async fn pwd_03_unknown_accounts_are_slowed_down_like_known_ones() {
     let app = TestApp::own(&[("TOLLGATE_LIMITS__SIGN_IN_FREE_PER_ADDRESS", "1000")]);
-    app.post("/v1/users", json!({"email": "ada@example.com", "password": PASSWORD})).await.expect(201);
+    app.post(
+        "/v1/users",
+        json!({"email": "ada@example.com", "password": PASSWORD}),
+    )
+    .await
+    .expect(201);
     let mut statuses = Vec::new();
     for email in ["ada@example.com", "nobody@example.com"] {
         let mut seen = Vec::new();
         for _ in 0..7 {
-            seen.push(app.post("/v1/sessions", json!({"email": email, "password": "a wrong guess"})).await.status());
+            seen.push(
+                app.post(
+                    "/v1/sessions",
+                    json!({"email": email, "password": "a wrong guess"}),
+                )
+                .await
+                .status(),
+            );
         }
         statuses.push(seen);
     }
@@ -134,16 +231,25 @@ async fn pwd_03_an_address_is_slowed_down_across_accounts() {
     let app = TestApp::own(&[("TOLLGATE_LIMITS__SIGN_IN_FREE_PER_ADDRESS", "3")]);
     for index in 0..4 {
         let body = json!({"email": format!("n{index}@example.com"), "password": "a wrong guess"});
-        app.post("/v1/sessions", body).await.expect_problem(401, "invalid-credentials");
+        app.post("/v1/sessions", body)
+            .await
+            .expect_problem(401, "invalid-credentials");
     }
     let body = json!({"email": "n9@example.com", "password": "a wrong guess"});
-    app.post("/v1/sessions", body).await.expect_problem(429, "too-many-attempts");
+    app.post("/v1/sessions", body)
+        .await
+        .expect_problem(429, "too-many-attempts");
 }
 
 #[tokio::test]
 async fn pwd_03_a_stranger_cannot_lock_the_owner_out() {
     let app = TestApp::own(&[]);
-    app.post("/v1/users", json!({"email": "ada@example.com", "password": PASSWORD})).await.expect(201);
+    app.post(
+        "/v1/users",
+        json!({"email": "ada@example.com", "password": PASSWORD}),
+    )
+    .await
+    .expect(201);
     Person::sign_in(&app, "ada@example.com", PASSWORD, None).await;
     // A stranger elsewhere has failed so often that the account waits for an hour.
     let hash = "select rtrim(translate(encode(sha256('ada@example.com'), 'base64'), '+/', '-_'), '=') as value";
@@ -155,19 +261,32 @@ async fn pwd_03_a_stranger_cannot_lock_the_owner_out() {
     // The owner comes from where they have been before.
     Person::sign_in(&app, "ada@example.com", PASSWORD, None).await;
     // From an unknown place the wait holds.
-    query(app.database(), "update sessions set address = '198.51.100.1'");
+    query(
+        app.database(),
+        "update sessions set address = '198.51.100.1'",
+    );
     let body = json!({"email": "ada@example.com", "password": PASSWORD});
-    app.post("/v1/sessions", body).await.expect_problem(429, "too-many-attempts");
+    app.post("/v1/sessions", body)
+        .await
+        .expect_problem(429, "too-many-attempts");
 }
 
 #[tokio::test]
 async fn waits_double_and_are_capped() {
-    let app = TestApp::own(&[("TOLLGATE_LIMITS__SIGN_IN_FREE_PER_ADDRESS", "1000"), ("TOLLGATE_LIMITS__SIGN_IN_LONGEST_WAIT", "30s")]);
+    let app = TestApp::own(&[
+        ("TOLLGATE_LIMITS__SIGN_IN_FREE_PER_ADDRESS", "1000"),
+        ("TOLLGATE_LIMITS__SIGN_IN_LONGEST_WAIT", "30s"),
+    ]);
     let body = json!({"email": "nobody@example.com", "password": "a wrong guess"});
     let mut waits = Vec::new();
     for _ in 0..12 {
-        query(app.database(), "update sign_in_throttle set blocked_until = clock_timestamp()");
-        app.post("/v1/sessions", body.clone()).await.expect_problem(401, "invalid-credentials");
+        query(
+            app.database(),
+            "update sign_in_throttle set blocked_until = clock_timestamp()",
+        );
+        app.post("/v1/sessions", body.clone())
+            .await
+            .expect_problem(401, "invalid-credentials");
         let wait = "select round(extract(epoch from blocked_until - updated_at))::text as value
                     from sign_in_throttle where key like 'account:%'";
         waits.push(query_value(app.database(), wait).parse::<u64>().unwrap());
@@ -184,7 +303,13 @@ async fn counters_that_nobody_touches_are_forgotten() {
     );
     let db = tollgate::db::Db::new(app.database(), 1).unwrap();
     db.run(tollgate::sessions::throttle::purge).await.unwrap();
-    assert_eq!(query_value(app.database(), "select string_agg(key, ' ') as value from sign_in_throttle"), "new");
+    assert_eq!(
+        query_value(
+            app.database(),
+            "select string_agg(key, ' ') as value from sign_in_throttle"
+        ),
+        "new"
+    );
 }
 
 #[tokio::test]
@@ -193,18 +318,36 @@ async fn pwd_09_changing_a_password_needs_the_old_one_and_ends_the_other_session
     let ada = app.person().await;
     let laptop = ada.another_device().await;
     let path = "/v1/users/me/password";
-    let missing = ada.put(path, json!({"new_password": "another long sentence"})).await.expect(422);
+    let missing = ada
+        .put(path, json!({"new_password": "another long sentence"}))
+        .await
+        .expect(422);
     assert_eq!(missing.at("/errors/0/pointer"), "/current_password");
-    let wrong = json!({"current_password": "not the password", "new_password": "another long sentence"});
-    let wrong = ada.put(path, wrong).await.expect_problem(422, "validation-failed");
+    let wrong =
+        json!({"current_password": "not the password", "new_password": "another long sentence"});
+    let wrong = ada
+        .put(path, wrong)
+        .await
+        .expect_problem(422, "validation-failed");
     assert_eq!(wrong.at("/errors/0/pointer"), "/current_password");
     let weak = json!({"current_password": PASSWORD, "new_password": "password"});
-    assert_eq!(ada.put(path, weak).await.expect(422).at("/errors/0/pointer"), "/new_password");
+    assert_eq!(
+        ada.put(path, weak)
+            .await
+            .expect(422)
+            .at("/errors/0/pointer"),
+        "/new_password"
+    );
     let right = json!({"current_password": PASSWORD, "new_password": "another long sentence"});
     ada.put(path, right).await.expect(204);
     laptop.refresh().await.expect_problem(401, "invalid-grant");
     ada.refresh().await.expect(200);
-    app.post("/v1/sessions", json!({"email": ada.email(), "password": PASSWORD})).await.expect(401);
+    app.post(
+        "/v1/sessions",
+        json!({"email": ada.email(), "password": PASSWORD}),
+    )
+    .await
+    .expect(401);
     Person::sign_in(&app, ada.email(), "another long sentence", None).await;
 }
 
@@ -212,11 +355,16 @@ async fn pwd_09_changing_a_password_needs_the_old_one_and_ends_the_other_session
 async fn pwd_09_guessing_the_old_password_with_a_found_token_is_slowed_down() {
     let app = TestApp::own(&[]);
     let ada = app.person().await;
-    let guess = json!({"current_password": "not the password", "new_password": "another long sentence"});
+    let guess =
+        json!({"current_password": "not the password", "new_password": "another long sentence"});
     for _ in 0..6 {
-        ada.put("/v1/users/me/password", guess.clone()).await.expect(422);
+        ada.put("/v1/users/me/password", guess.clone())
+            .await
+            .expect(422);
     }
-    ada.put("/v1/users/me/password", guess).await.expect_problem(429, "too-many-attempts");
+    ada.put("/v1/users/me/password", guess)
+        .await
+        .expect_problem(429, "too-many-attempts");
 }
 
 #[tokio::test]
@@ -224,7 +372,11 @@ async fn administrators_set_passwords_of_others_and_end_all_their_sessions() {
     let app = TestApp::shared();
     let ada = app.person().await;
     let path = format!("/v1/users/{}/password", ada.id());
-    app.administrator().await.put(&path, json!({"new_password": "another long sentence"})).await.expect(204);
+    app.administrator()
+        .await
+        .put(&path, json!({"new_password": "another long sentence"}))
+        .await
+        .expect(204);
     ada.refresh().await.expect_problem(401, "invalid-grant");
     Person::sign_in(&app, ada.email(), "another long sentence", None).await;
 }
@@ -237,7 +389,12 @@ async fn pwd_02_an_unknown_account_costs_a_hash_too() {
     for _ in 0..15 {
         for (index, email) in [ada.email(), "nobody@example.com"].into_iter().enumerate() {
             let begun = std::time::Instant::now();
-            app.post("/v1/sessions", json!({"email": email, "password": "a wrong guess"})).await.expect(401);
+            app.post(
+                "/v1/sessions",
+                json!({"email": email, "password": "a wrong guess"}),
+            )
+            .await
+            .expect(401);
             times[index].push(begun.elapsed());
         }
     }
@@ -246,5 +403,8 @@ async fn pwd_02_an_unknown_account_costs_a_hash_too() {
         times[times.len() / 2]
     });
     // Without the dummy hash the unknown account would answer some thirty times faster.
-    assert!(unknown * 2 > known && known * 2 > unknown, "known {known:?}, unknown {unknown:?}");
+    assert!(
+        unknown * 2 > known && known * 2 > unknown,
+        "known {known:?}, unknown {unknown:?}"
+    );
 }

@@ -13,12 +13,24 @@ async fn signing_in_answers_a_pair() {
     let pair = response.json();
     let members: Vec<_> = pair.as_object().unwrap().keys().cloned().collect();
     let expected = [
-        "access_token", "expires_in", "refresh_expires_in", "refresh_token", "scope", "session_id", "token_type",
+        "access_token",
+        "expires_in",
+        "refresh_expires_in",
+        "refresh_token",
+        "scope",
+        "session_id",
+        "token_type",
     ];
     assert_eq!(members, expected);
-    assert_eq!(response.header("location"), format!("/v1/sessions/{}", pair["session_id"].as_str().unwrap()));
+    assert_eq!(
+        response.header("location"),
+        format!("/v1/sessions/{}", pair["session_id"].as_str().unwrap())
+    );
     assert_eq!(response.header("cache-control"), "no-store");
-    assert_eq!((&pair["token_type"], &pair["expires_in"]), (&json!("Bearer"), &json!(3600)));
+    assert_eq!(
+        (&pair["token_type"], &pair["expires_in"]),
+        (&json!("Bearer"), &json!(3600))
+    );
     assert_eq!(pair["scope"], "account:read account:write sessions:self");
 }
 
@@ -27,14 +39,25 @@ async fn pwd_02_unknown_wrong_and_disabled_are_told_alike() {
     let app = TestApp::shared();
     let (ada, gone) = (app.person().await, app.person().await);
     let administrator = app.administrator().await;
-    administrator.patch(&format!("/v1/users/{}", gone.id()), json!({"disabled": true})).await.expect(200);
+    administrator
+        .patch(
+            &format!("/v1/users/{}", gone.id()),
+            json!({"disabled": true}),
+        )
+        .await
+        .expect(200);
     let mut answers = Vec::new();
     for (email, password) in [
         ("nobody@example.com", PASSWORD),
         (ada.email(), "not the password"),
         (gone.email(), PASSWORD),
     ] {
-        let response = app.post("/v1/sessions", json!({"email": email, "password": password})).await;
+        let response = app
+            .post(
+                "/v1/sessions",
+                json!({"email": email, "password": password}),
+            )
+            .await;
         let response = response.expect_problem(401, "invalid-credentials");
         let mut body = response.json();
         body.as_object_mut().unwrap().remove("instance");
@@ -42,7 +65,10 @@ async fn pwd_02_unknown_wrong_and_disabled_are_told_alike() {
         names.sort_unstable();
         answers.push((body, names, response.header("content-length").to_owned()));
     }
-    assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
+    assert!(
+        answers.iter().all(|answer| *answer == answers[0]),
+        "{answers:?}"
+    );
 }
 
 #[tokio::test]
@@ -52,20 +78,43 @@ async fn a_pair_may_do_less_but_never_more() {
     let narrow = Person::sign_in(&app, ada.email(), PASSWORD, Some("account:read")).await;
     assert_eq!(narrow.pair()["scope"], "account:read");
     narrow.get("/v1/users/me").await.expect(200);
-    narrow.patch("/v1/users/me", json!({"name": "x"})).await.expect_problem(403, "insufficient-scope");
-    for scope in ["users:read", "account:read users:write", "nonsense", "a:b:c"] {
+    narrow
+        .patch("/v1/users/me", json!({"name": "x"}))
+        .await
+        .expect_problem(403, "insufficient-scope");
+    for scope in [
+        "users:read",
+        "account:read users:write",
+        "nonsense",
+        "a:b:c",
+    ] {
         let body = json!({"email": ada.email(), "password": PASSWORD, "scope": scope});
-        let refused = app.post("/v1/sessions", body).await.expect_problem(422, "validation-failed");
+        let refused = app
+            .post("/v1/sessions", body)
+            .await
+            .expect_problem(422, "validation-failed");
         assert_eq!(refused.at("/errors/0/pointer"), "/scope");
     }
     // The session keeps what it has, its tokens may do less, and a narrow session never widens.
     let body = json!({"refresh_token": ada.refresh_token(), "scope": "account:read"});
     let next = app.post("/v1/tokens", body).await.expect(200).json();
     assert_eq!(next["scope"], "account:read");
-    let wide = app.post("/v1/tokens", json!({"refresh_token": next["refresh_token"]})).await.expect(200);
-    assert_eq!(wide.at("/scope"), "account:read account:write sessions:self");
-    let widen = json!({"refresh_token": narrow.refresh_token(), "scope": "account:read account:write"});
-    app.post("/v1/tokens", widen).await.expect_problem(422, "validation-failed");
+    let wide = app
+        .post(
+            "/v1/tokens",
+            json!({"refresh_token": next["refresh_token"]}),
+        )
+        .await
+        .expect(200);
+    assert_eq!(
+        wide.at("/scope"),
+        "account:read account:write sessions:self"
+    );
+    let widen =
+        json!({"refresh_token": narrow.refresh_token(), "scope": "account:read account:write"});
+    app.post("/v1/tokens", widen)
+        .await
+        .expect_problem(422, "validation-failed");
 }
 
 #[tokio::test]
@@ -78,17 +127,28 @@ async fn refreshing_gives_the_next_pair_and_a_refresh_token_works_once() {
     ada.refresh().await.expect_problem(401, "invalid-grant");
     let claims = crate::harness::decode_part(first["access_token"].as_str().unwrap(), 1);
     assert_eq!(claims["gen"], 1);
-    app.post("/v1/tokens", json!({"refresh_token": first["refresh_token"]})).await.expect(200);
+    app.post(
+        "/v1/tokens",
+        json!({"refresh_token": first["refresh_token"]}),
+    )
+    .await
+    .expect(200);
 }
 
 #[tokio::test]
 async fn fifty_uses_of_one_refresh_token_at_once_give_one_pair() {
     let app = TestApp::shared();
-    let replica = app.replica(&[("TOLLGATE_LIMITS__ENABLED", "false")]).unwrap();
+    let replica = app
+        .replica(&[("TOLLGATE_LIMITS__ENABLED", "false")])
+        .unwrap();
     let ada = app.person().await;
     let uses: Vec<_> = (0..50)
         .map(|index| {
-            let app = if index % 2 == 0 { app.clone() } else { replica.clone() };
+            let app = if index % 2 == 0 {
+                app.clone()
+            } else {
+                replica.clone()
+            };
             let body = json!({"refresh_token": ada.refresh_token()});
             tokio::spawn(async move { app.post("/v1/tokens", body).await.status() })
         })
@@ -112,12 +172,33 @@ async fn idle_and_absolute_lifetimes_are_kept_by_the_database_clock() {
     ]);
     let (idle, old) = (app.person().await, app.person().await);
     assert!((863_990..=864_000).contains(&idle.pair()["refresh_expires_in"].as_i64().unwrap()));
-    query(app.database(), &format!("update sessions set refresh_exp = now() - interval '1 s' where id = '{}'", idle.session_id()));
+    query(
+        app.database(),
+        &format!(
+            "update sessions set refresh_exp = now() - interval '1 s' where id = '{}'",
+            idle.session_id()
+        ),
+    );
     idle.refresh().await.expect_problem(401, "invalid-grant");
     assert_eq!(idle.get("/v1/sessions").await.at("/items"), json!([]));
-    query(app.database(), &format!("update sessions set absolute_exp = now() + interval '1 h' where id = '{}'", old.session_id()));
-    let left = old.refresh().await.expect(200).at("/refresh_expires_in").as_i64().unwrap();
-    assert!((3_590..=3_600).contains(&left), "never beyond the absolute end: {left}");
+    query(
+        app.database(),
+        &format!(
+            "update sessions set absolute_exp = now() + interval '1 h' where id = '{}'",
+            old.session_id()
+        ),
+    );
+    let left = old
+        .refresh()
+        .await
+        .expect(200)
+        .at("/refresh_expires_in")
+        .as_i64()
+        .unwrap();
+    assert!(
+        (3_590..=3_600).contains(&left),
+        "never beyond the absolute end: {left}"
+    );
 }
 
 #[tokio::test]
@@ -127,15 +208,43 @@ async fn devices_are_listed_and_signed_out_by_id() {
     let laptop = phone.another_device().await;
     let tablet = phone.another_device().await;
     let items = phone.get("/v1/sessions").await.expect(200).at("/items");
-    let listed: Vec<_> = items.as_array().unwrap().iter().map(|item| (item["id"].clone(), item["current"].clone())).collect();
-    let expected = [(tablet.session_id(), false), (laptop.session_id(), false), (phone.session_id(), true)];
-    assert_eq!(listed, expected.map(|(id, current)| (json!(id), json!(current))));
+    let listed: Vec<_> = items
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| (item["id"].clone(), item["current"].clone()))
+        .collect();
+    let expected = [
+        (tablet.session_id(), false),
+        (laptop.session_id(), false),
+        (phone.session_id(), true),
+    ];
+    assert_eq!(
+        listed,
+        expected.map(|(id, current)| (json!(id), json!(current)))
+    );
     assert_eq!(items[0]["address"], "127.0.0.1");
     let current = phone.get("/v1/sessions/current").await.expect(200).json();
-    assert_eq!(current, phone.get(&format!("/v1/sessions/{}", phone.session_id())).await.expect(200).json());
-    phone.delete(&format!("/v1/sessions/{}", laptop.session_id())).await.expect(204);
-    phone.get(&format!("/v1/sessions/{}", laptop.session_id())).await.expect_problem(404, "not-found");
-    phone.delete(&format!("/v1/sessions/{}", laptop.session_id())).await.expect_problem(404, "not-found");
+    assert_eq!(
+        current,
+        phone
+            .get(&format!("/v1/sessions/{}", phone.session_id()))
+            .await
+            .expect(200)
+            .json()
+    );
+    phone
+        .delete(&format!("/v1/sessions/{}", laptop.session_id()))
+        .await
+        .expect(204);
+    phone
+        .get(&format!("/v1/sessions/{}", laptop.session_id()))
+        .await
+        .expect_problem(404, "not-found");
+    phone
+        .delete(&format!("/v1/sessions/{}", laptop.session_id()))
+        .await
+        .expect_problem(404, "not-found");
     laptop.refresh().await.expect_problem(401, "invalid-grant");
     tablet.refresh().await.expect(200);
 }
@@ -148,7 +257,16 @@ async fn signing_out_here_and_everywhere_else() {
     phone.delete("/v1/sessions").await.expect(204);
     laptop.refresh().await.expect_problem(401, "invalid-grant");
     tablet.refresh().await.expect_problem(401, "invalid-grant");
-    assert_eq!(phone.get("/v1/sessions").await.at("/items").as_array().unwrap().len(), 1);
+    assert_eq!(
+        phone
+            .get("/v1/sessions")
+            .await
+            .at("/items")
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
     phone.delete("/v1/sessions/current").await.expect(204);
     phone.refresh().await.expect_problem(401, "invalid-grant");
 }
@@ -163,7 +281,10 @@ async fn res_01_sessions_of_others_do_not_exist_but_for_those_who_may() {
     let keeper = app.user("sessions:write").await;
     assert_eq!(keeper.get(&path).await.expect(200).at("/user_id"), bob.id());
     // Bob may do more than the keeper's narrow token: seen, but not touched.
-    keeper.delete(&path).await.expect_problem(403, "above-own-scopes");
+    keeper
+        .delete(&path)
+        .await
+        .expect_problem(403, "above-own-scopes");
     bob.refresh().await.expect(200);
     app.administrator().await.delete(&path).await.expect(204);
 }
@@ -174,11 +295,19 @@ async fn disabling_an_account_ends_its_sessions() {
     let ada = app.person().await;
     let administrator = app.administrator().await;
     let path = format!("/v1/users/{}", ada.id());
-    administrator.patch(&path, json!({"disabled": true})).await.expect(200);
+    administrator
+        .patch(&path, json!({"disabled": true}))
+        .await
+        .expect(200);
     ada.refresh().await.expect_problem(401, "invalid-grant");
     let body = json!({"email": ada.email(), "password": PASSWORD});
-    app.post("/v1/sessions", body.clone()).await.expect_problem(401, "invalid-credentials");
-    administrator.patch(&path, json!({"disabled": false})).await.expect(200);
+    app.post("/v1/sessions", body.clone())
+        .await
+        .expect_problem(401, "invalid-credentials");
+    administrator
+        .patch(&path, json!({"disabled": false}))
+        .await
+        .expect(200);
     ada.refresh().await.expect_problem(401, "invalid-grant");
     app.post("/v1/sessions", body).await.expect(201);
 }
@@ -189,7 +318,13 @@ async fn what_roles_allow_follows_at_the_next_refresh() {
     let ada = app.person().await;
     let administrator = app.administrator().await;
     let role = format!("r{}", uuid::Uuid::now_v7().simple());
-    administrator.put(&format!("/v1/roles/{role}"), json!({"scopes": ["users:read"]})).await.expect(201);
+    administrator
+        .put(
+            &format!("/v1/roles/{role}"),
+            json!({"scopes": ["users:read"]}),
+        )
+        .await
+        .expect(201);
     let given = format!("/v1/users/{}/roles/{role}", ada.id());
     administrator.put(&given, Value::Null).await.expect(204);
     let reader = ada.another_device().await;

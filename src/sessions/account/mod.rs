@@ -6,7 +6,10 @@ use diesel::PgConnection;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{EndReason, end_others, throttle::{self, Counters}};
+use super::{
+    EndReason, end_others,
+    throttle::{self, Counters},
+};
 use crate::{
     audit::{Action, Actor, Event},
     config::LimitsConfig,
@@ -70,7 +73,13 @@ pub fn finish_password_change(
     db::tx(conn, |conn| {
         users::replace_password(conn, owner, old, new)?;
         throttle::forgive(conn, &counters(owner), limits)?;
-        Event { actor, action: Action::PasswordChanged, subject_id: Some(owner), details: json!({}) }.record(conn)?;
+        Event {
+            actor,
+            action: Action::PasswordChanged,
+            subject_id: Some(owner),
+            details: json!({}),
+        }
+        .record(conn)?;
         end_others(conn, owner, kept, EndReason::PasswordChanged, actor)
     })
 }

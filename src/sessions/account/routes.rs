@@ -56,7 +56,9 @@ pub async fn update_user(
 ) -> Result<web::Json<User>, ApiError> {
     let (owner, reach) = path.into_inner().resolve(&caller)?;
     let administrative = caller.authority.may(UsersWrite::NAME);
-    let change = move |conn: &mut _| super::patch(conn, owner, &reach, administrative, &patch.0, &caller.actor);
+    let change = move |conn: &mut _| {
+        super::patch(conn, owner, &reach, administrative, &patch.0, &caller.actor)
+    };
     let account = app.db.run(change).await?;
     Ok(web::Json(account.into()))
 }
@@ -87,18 +89,30 @@ pub async fn replace_password(
     // Also a holder of users:write proves the current password when it is their own: a found laptop is no reset.
     let own = owner == caller.user_id();
     let reach = if own { Reach::Own } else { reach };
-    let Json(PasswordChange { current_password, new_password }) = input;
+    let Json(PasswordChange {
+        current_password,
+        new_password,
+    }) = input;
     let limits = app.config.limits.clone();
     let account = {
         let limits = limits.clone();
-        app.db.run(move |conn| super::begin_password_change(conn, owner, &reach, &limits)).await?
+        app.db
+            .run(move |conn| super::begin_password_change(conn, owner, &reach, &limits))
+            .await?
     };
     if own {
         let current = current_password.ok_or_else(|| {
             let detail = "the current password is needed for one's own account";
-            ApiError::invalid(vec![FieldError::new("/current_password", "required", detail)])
+            ApiError::invalid(vec![FieldError::new(
+                "/current_password",
+                "required",
+                detail,
+            )])
         })?;
-        let verdict = app.passwords.verify(current, Some(&account.user.password_hash)).await?;
+        let verdict = app
+            .passwords
+            .verify(current, Some(&account.user.password_hash))
+            .await?;
         if !verdict.matches {
             return Err(ApiError::invalid(vec![FieldError::new(
                 "/current_password",
@@ -107,12 +121,20 @@ pub async fn replace_password(
             )]));
         }
     }
-    let about = [Some(account.user.email.clone()), account.user.name.clone()].into_iter().flatten().collect();
-    let hash = app.passwords.hash(new_password, about, "/new_password").await?;
+    let about = [Some(account.user.email.clone()), account.user.name.clone()]
+        .into_iter()
+        .flatten()
+        .collect();
+    let hash = app
+        .passwords
+        .hash(new_password, about, "/new_password")
+        .await?;
     let old = account.user.password_hash;
     let kept = own.then(|| caller.session_id());
     app.db
-        .run(move |conn| super::finish_password_change(conn, owner, &old, &hash, kept, &caller.actor, &limits))
+        .run(move |conn| {
+            super::finish_password_change(conn, owner, &old, &hash, kept, &caller.actor, &limits)
+        })
         .await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -24,7 +24,7 @@ use tollgate::{
 
 pub use person::Person;
 pub use postgres::{create_database, create_empty_database, drop_connections, query, query_value};
-pub use process::Process;
+pub use process::{Process, directory, run};
 pub use tokens::{Forge, decode_part};
 
 /// A password that nobody tries first.
@@ -66,7 +66,10 @@ impl Response {
     }
 
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
+        self.headers
+            .get(name)
+            .map(|value| value.to_str().unwrap())
+            .unwrap_or_default()
     }
 
     pub fn headers(&self) -> &reqwest::header::HeaderMap {
@@ -89,7 +92,12 @@ impl Response {
     /// Asserts the status and that an error has the problem body that its status promises.
     #[track_caller]
     pub fn expect(self, status: u16) -> Self {
-        assert_eq!(self.status, status, "{}", String::from_utf8_lossy(&self.body));
+        assert_eq!(
+            self.status,
+            status,
+            "{}",
+            String::from_utf8_lossy(&self.body)
+        );
         if status >= 400 && !self.body.is_empty() {
             assert_eq!(self.header("content-type"), "application/problem+json");
             assert_eq!(self.at("/status"), status);
@@ -103,12 +111,18 @@ impl Response {
     pub fn expect_problem(self, status: u16, code: &str) -> Self {
         let response = self.expect(status);
         let kind = response.at("/type");
-        assert!(kind.as_str().unwrap().ends_with(&format!("/problems/{code}")), "{kind} is not {code}");
+        assert!(
+            kind.as_str()
+                .unwrap()
+                .ends_with(&format!("/problems/{code}")),
+            "{kind} is not {code}"
+        );
         response
     }
 }
 
-static SHARED: LazyLock<TestApp> = LazyLock::new(|| TestApp::start(&[("TOLLGATE_LIMITS__ENABLED", "false")]));
+static SHARED: LazyLock<TestApp> =
+    LazyLock::new(|| TestApp::start(&[("TOLLGATE_LIMITS__ENABLED", "false")]));
 
 impl TestApp {
     /// The server that tests share which make their own people.
@@ -140,10 +154,17 @@ impl TestApp {
             ("TOLLGATE_TOKENS__ACCESS_LIFETIME", "1h"),
             ("TOLLGATE_PASSWORDS__QUEUE", "1000"),
         ];
-        let pairs = defaults.iter().chain(environment).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let pairs = defaults
+            .iter()
+            .chain(environment)
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let config = Config::from_sources("", pairs)?;
         let url = SecretString::from(database);
-        let prepared = start::prepare(&config, "http://localhost:8080", &Database { url, private: None })?;
+        let prepared = start::prepare(
+            &config,
+            "http://localhost:8080",
+            &Database { url, private: None },
+        )?;
         let administrator_password = prepared.administrator.unwrap_or_default();
         let state = AppState::new(config, Db::new(database, 8)?, prepared.tokens)?;
         let (ready, started) = mpsc::channel();
@@ -199,7 +220,13 @@ impl TestApp {
     /// The first administrator, signed in with everything.
     pub async fn administrator(&self) -> Person {
         let person = self.0.administrator.get_or_init(|| async {
-            Person::sign_in(self, start::FIRST_ADMINISTRATOR, &self.0.administrator_password, None).await
+            Person::sign_in(
+                self,
+                start::FIRST_ADMINISTRATOR,
+                &self.0.administrator_password,
+                None,
+            )
+            .await
         });
         person.await.clone()
     }
@@ -207,7 +234,9 @@ impl TestApp {
     /// A new person with the role that everyone has.
     pub async fn person(&self) -> Person {
         let email = format!("{}@example.com", uuid::Uuid::now_v7().simple());
-        self.post("/v1/users", json!({"email": email, "password": PASSWORD})).await.expect(201);
+        self.post("/v1/users", json!({"email": email, "password": PASSWORD}))
+            .await
+            .expect(201);
         Person::sign_in(self, &email, PASSWORD, None).await
     }
 
@@ -217,8 +246,17 @@ impl TestApp {
         let role = format!("r{}", uuid::Uuid::now_v7().simple());
         let names: Vec<_> = scopes.split(' ').collect();
         let administrator = self.administrator().await;
-        administrator.post("/v1/roles", json!({"name": role, "scopes": names})).await.expect(201);
-        administrator.put(&format!("/v1/users/{}/roles/{role}", person.id()), Value::Null).await.expect(204);
+        administrator
+            .post("/v1/roles", json!({"name": role, "scopes": names}))
+            .await
+            .expect(201);
+        administrator
+            .put(
+                &format!("/v1/users/{}/roles/{role}", person.id()),
+                Value::Null,
+            )
+            .await
+            .expect(204);
         Person::sign_in(self, person.email(), PASSWORD, Some(scopes)).await
     }
 }

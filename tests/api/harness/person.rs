@@ -59,7 +59,10 @@ impl Person {
     }
 
     pub async fn send(&self, method: &str, path: &str, body: Option<Value>) -> Response {
-        let mut request = self.app.request(method, path).bearer_auth(self.access_token());
+        let mut request = self
+            .app
+            .request(method, path)
+            .bearer_auth(self.access_token());
         if let Some(body) = body {
             request = request.json(&body);
         }
@@ -87,6 +90,8 @@ impl Person {
     }
 
     pub async fn refresh(&self) -> Response {
-        self.app.post("/v1/tokens", json!({"refresh_token": self.refresh_token()})).await
+        self.app
+            .post("/v1/tokens", json!({"refresh_token": self.refresh_token()}))
+            .await
     }
 }

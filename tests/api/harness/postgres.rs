@@ -2,7 +2,9 @@
 
 use std::sync::{LazyLock, mpsc};
 
-use diesel::{Connection, PgConnection, RunQueryDsl, connection::SimpleConnection, sql_query, sql_types::Text};
+use diesel::{
+    Connection, PgConnection, RunQueryDsl, connection::SimpleConnection, sql_query, sql_types::Text,
+};
 use tollgate::embedded::{PrivatePostgres, Settings};
 
 /// The address of the maintenance database; the cluster lives as long as the process.
@@ -10,7 +12,10 @@ static CLUSTER: LazyLock<String> = LazyLock::new(|| {
     let (ready, started) = mpsc::channel();
     // The cluster ends with the thread that starts it, so that thread must never end.
     std::thread::spawn(move || {
-        let directory = tempfile::Builder::new().prefix("tollgate-tests-").tempdir().unwrap();
+        let directory = tempfile::Builder::new()
+            .prefix("tollgate-tests-")
+            .tempdir()
+            .unwrap();
         super::process::let_everyone_in(directory.path());
         let postgres = PrivatePostgres::start(&Settings {
             data_dir: directory.path().to_owned(),
@@ -32,7 +37,8 @@ const TEMPLATE: &str = "tollgate_template";
 
 fn make_template(url: &str) {
     let mut conn = PgConnection::establish(url).unwrap();
-    conn.batch_execute(&format!("create database {TEMPLATE}")).unwrap();
+    conn.batch_execute(&format!("create database {TEMPLATE}"))
+        .unwrap();
     let mut template = PgConnection::establish(&sibling(url, TEMPLATE)).unwrap();
     tollgate::db::prepare(&mut template, |_conn| Ok(())).unwrap();
 }
@@ -55,14 +61,20 @@ fn create(options: &str) -> String {
     let name = format!("t{}", uuid::Uuid::now_v7().simple());
     let mut conn = PgConnection::establish(&CLUSTER).unwrap();
     // Two databases can't be made from one template at the same time.
-    sql_query("select pg_advisory_lock(1)").execute(&mut conn).unwrap();
-    conn.batch_execute(&format!("create database {name} {options}")).unwrap();
+    sql_query("select pg_advisory_lock(1)")
+        .execute(&mut conn)
+        .unwrap();
+    conn.batch_execute(&format!("create database {name} {options}"))
+        .unwrap();
     sibling(&CLUSTER, &name)
 }
 
 /// Runs SQL that answers nothing.
 pub fn query(database: &str, sql: &str) {
-    PgConnection::establish(database).unwrap().batch_execute(sql).unwrap();
+    PgConnection::establish(database)
+        .unwrap()
+        .batch_execute(sql)
+        .unwrap();
 }
 
 /// Runs SQL that answers one text, `select … as value`.
@@ -78,7 +90,13 @@ pub fn query_value(database: &str, sql: &str) -> String {
 
 /// Cuts every connection to the database and, when `forbidden`, lets nobody back in.
 pub fn drop_connections(database: &str, forbidden: bool) {
-    let name = database.rsplit_once('/').unwrap().1.split('?').next().unwrap();
+    let name = database
+        .rsplit_once('/')
+        .unwrap()
+        .1
+        .split('?')
+        .next()
+        .unwrap();
     let name = database
         .split_once("@/")
         .map_or(name, |(_, rest)| rest.split('?').next().unwrap());

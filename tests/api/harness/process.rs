@@ -25,7 +25,10 @@ pub fn let_everyone_in(directory: &Path) {
 
 /// A directory that Postgres can live in.
 pub fn directory() -> TempDir {
-    let directory = tempfile::Builder::new().prefix("tollgate-run-").tempdir().unwrap();
+    let directory = tempfile::Builder::new()
+        .prefix("tollgate-run-")
+        .tempdir()
+        .unwrap();
     let_everyone_in(directory.path());
     directory
 }
@@ -40,12 +43,19 @@ pub fn command(directory: &Path, environment: &[(&str, &str)]) -> Command {
             command.env_remove(name);
         }
     }
-    command.env("TOLLGATE_LISTEN", "127.0.0.1:0").envs(environment.iter().copied());
+    command
+        .env("TOLLGATE_LISTEN", "127.0.0.1:0")
+        .envs(environment.iter().copied());
     command
 }
 
 /// Runs a command to its end, with `input` on standard input.
-pub fn run(directory: &Path, environment: &[(&str, &str)], arguments: &[&str], input: &str) -> Output {
+pub fn run(
+    directory: &Path,
+    environment: &[(&str, &str)],
+    arguments: &[&str],
+    input: &str,
+) -> Output {
     let mut child = command(directory, environment)
         .args(arguments)
         .stdin(Stdio::piped())
@@ -53,7 +63,12 @@ pub fn run(directory: &Path, environment: &[(&str, &str)], arguments: &[&str], i
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(input.as_bytes())
+        .unwrap();
     child.wait_with_output().unwrap()
 }
 
@@ -70,7 +85,9 @@ impl Process {
 
     /// The same; what it logged when it ends instead of becoming ready.
     pub fn try_start_in(directory: TempDir, environment: &[(&str, &str)]) -> Result<Self, String> {
-        let log = directory.path().join(format!("log-{}", uuid::Uuid::now_v7()));
+        let log = directory
+            .path()
+            .join(format!("log-{}", uuid::Uuid::now_v7()));
         let mut child = command(directory.path(), environment)
             .stdout(Stdio::piped())
             .stderr(std::fs::File::create(&log).unwrap())
@@ -88,7 +105,12 @@ impl Process {
         }
         // Whatever it prints later must not block it.
         std::thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
-        Ok(Self { child, banner, log, directory })
+        Ok(Self {
+            child,
+            banner,
+            log,
+            directory,
+        })
     }
 
     pub fn banner(&self) -> &[String] {
@@ -97,21 +119,22 @@ impl Process {
 
     /// What the banner says of `name`.
     pub fn says(&self, name: &str) -> Option<&str> {
-        self.banner.iter().find_map(|line| line.trim().strip_prefix(name).map(str::trim))
+        self.banner
+            .iter()
+            .find_map(|line| line.trim().strip_prefix(name).map(str::trim))
     }
 
     pub fn address(&self) -> String {
         self.says("api").unwrap().to_owned()
     }
 
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Everything that it logged so far.
     pub fn log(&self) -> String {
         let mut text = String::new();
-        std::fs::File::open(&self.log).unwrap().read_to_string(&mut text).unwrap();
+        std::fs::File::open(&self.log)
+            .unwrap()
+            .read_to_string(&mut text)
+            .unwrap();
         text
     }
 

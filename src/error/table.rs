@@ -1,10 +1,4 @@
-//! Errors: the only table from an error to its status and body (RFC 9457).
-
-use std::borrow::Cow;
-
-use diesel::result::{DatabaseErrorKind, Error as DieselError};
-use serde::Serialize;
-use utoipa::ToSchema;
+//! The table: what can go wrong, how it looks, how to mend it.
 
 /// What can go wrong, as the caller sees it; `Code::entry` is the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,12 +76,7 @@ pub struct Entry {
     pub cure: &'static str,
 }
 
-const fn entry(
-    slug: &'static str,
-    status: u16,
-    title: &'static str,
-    cure: &'static str,
-) -> Entry {
+const fn entry(slug: &'static str, status: u16, title: &'static str, cure: &'static str) -> Entry {
     Entry {
         slug,
         status,
@@ -312,189 +301,6 @@ impl Code {
     }
 }
 
-/// One fault of the input: where (a JSON Pointer, RFC 6901; a query parameter as `/name`), which rule, and in words.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct FieldError {
-    /// JSON Pointer to the faulty member; for a query parameter its name after a slash.
-    #[schema(example = "/password")]
-    pub pointer: String,
-    /// The rule that was broken, stable.
-    #[schema(example = "minLength")]
-    pub code: String,
-    /// The same in words.
-    pub detail: String,
-}
-
-impl FieldError {
-    /// Makes a fault at `pointer`.
-    pub fn new(pointer: impl Into<String>, code: &str, detail: impl Into<String>) -> Self {
-        Self {
-            pointer: pointer.into(),
-            code: code.to_owned(),
-            detail: detail.into(),
-        }
-    }
-}
-
-/// An error body, RFC 9457 `application/problem+json`.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(example = json!({
-    "type": "http://localhost:8080/problems/not-found",
-    "title": "There is nothing here",
-    "status": 404,
-    "detail": "There is nothing here",
-    "instance": "019ab0c8-5a7e-7c3e-9b5e-2f2f6b0e7a11",
-}))]
-pub struct Problem {
-    /// A stable URI that documents itself.
-    #[serde(rename = "type")]
-    #[schema(format = "uri")]
-    pub kind: String,
-    /// One short phrase, the same for every problem of this type.
-    pub title: String,
-    /// The HTTP status again.
-    #[schema(minimum = 400, maximum = 599)]
-    pub status: u16,
-    /// What went wrong this time.
-    pub detail: String,
-    /// The request's id, as in `X-Request-Id` and the log.
-    pub instance: String,
-    /// Every fault of the input, for input errors.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schema(required = false)]
-    pub errors: Vec<FieldError>,
-}
-
-/// An error on its way to the caller: its row of the table and what only this case knows.
-#[derive(Debug, thiserror::Error)]
-#[error("{}: {detail}", code.entry().slug)]
-pub struct ApiError {
-    /// The row of the table.
-    pub code: Code,
-    /// What went wrong this time, for the caller.
-    pub detail: Cow<'static, str>,
-    /// Every fault of the input.
-    pub errors: Vec<FieldError>,
-    /// The value of `WWW-Authenticate` (RFC 6750 section 3).
-    pub challenge: Option<String>,
-    /// Seconds for `Retry-After`.
-    pub retry_after: Option<u64>,
-    /// The methods for `Allow`.
-    pub allow: Option<String>,
-    /// The cause, for the log only.
-    #[source]
-    pub cause: Option<Box<dyn std::error::Error + Send + Sync>>,
-}
-
-impl ApiError {
-    /// Makes an error with a detail of its own.
-    pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            code,
-            detail: detail.into(),
-            errors: Vec::new(),
-            challenge: None,
-            retry_after: matches!(code.entry().status, 503).then_some(1),
-            allow: None,
-            cause: None,
-        }
-    }
-
-    /// What does not exist, or is not the caller's to see.
-    pub fn not_found() -> Self {
-        Code::NotFound.into()
-    }
-
-    /// Faults of the input, all at once.
-    pub fn invalid(errors: Vec<FieldError>) -> Self {
-        Self::with_errors(Code::ValidationFailed, errors)
-    }
-
-    /// An error that points at places of the input.
-    pub fn with_errors(code: Code, errors: Vec<FieldError>) -> Self {
-        let detail = match errors.as_slice() {
-            [only] => format!("{}: {}", only.pointer, only.detail),
-            several => format!("{} faults, see errors", several.len()),
-        };
-        Self {
-            errors,
-            ..Self::new(code, detail)
-        }
-    }
-
-    /// A refused try that may be repeated after `seconds`.
-    pub fn too_many_attempts(seconds: u64) -> Self {
-        Self {
-            retry_after: Some(seconds),
-            ..Self::new(
-                Code::TooManyAttempts,
-                format!("Too many failed tries; try again in {seconds} s"),
-            )
-        }
-    }
-
-    /// A fault of ours; `cause` goes to the log only.
-    pub fn internal(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self {
-            cause: Some(cause.into()),
-            ..Code::Internal.into()
-        }
-    }
-
-    /// A database that does not answer; `cause` goes to the log only.
-    pub fn database(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self {
-            cause: Some(cause.into()),
-            ..Code::DatabaseUnavailable.into()
-        }
-    }
-
-    /// The same error with the value of `WWW-Authenticate`.
-    #[must_use]
-    pub fn challenge(mut self, challenge: impl Into<String>) -> Self {
-        self.challenge = Some(challenge.into());
-        self
-    }
-}
-
-impl From<Code> for ApiError {
-    fn from(code: Code) -> Self {
-        Self::new(code, code.entry().title)
-    }
-}
-
-impl From<DieselError> for ApiError {
-    /// The named constraint decides; whatever means that Postgres can't serve is a 503, never a 404 or a 500.
-    fn from(error: DieselError) -> Self {
-        let DieselError::DatabaseError(kind, information) = &error else {
-            return match error {
-                DieselError::BrokenTransactionManager | DieselError::RollbackErrorOnCommit { .. } => {
-                    Self::database(error)
-                }
-                other => Self::internal(other),
-            };
-        };
-        let constraint = information.constraint_name().unwrap_or_default();
-        match (kind, constraint) {
-            (DatabaseErrorKind::UniqueViolation, "users_email_key") => Code::EmailTaken.into(),
-            (DatabaseErrorKind::UniqueViolation, "roles_pkey") => Code::RoleExists.into(),
-            (DatabaseErrorKind::ForeignKeyViolation, "user_roles_role_fkey") => {
-                Code::RoleInUse.into()
-            }
-            (
-                DatabaseErrorKind::UniqueViolation
-                | DatabaseErrorKind::ForeignKeyViolation
-                | DatabaseErrorKind::NotNullViolation
-                | DatabaseErrorKind::CheckViolation
-                | DatabaseErrorKind::ExclusionViolation
-                | DatabaseErrorKind::RestrictViolation,
-                _,
-            ) => Self::internal(error),
-            _ => Self::database(error),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -505,15 +311,10 @@ mod tests {
         slugs.sort_unstable();
         slugs.dedup();
         assert_eq!(slugs.len(), Code::ALL.len());
-        assert!(Code::ALL.iter().all(|code| (400..600).contains(&code.entry().status)));
-    }
-
-    #[test]
-    fn a_dead_database_is_unavailable_and_never_not_found() {
-        let closed = DieselError::DatabaseError(
-            DatabaseErrorKind::ClosedConnection,
-            Box::new("server closed the connection unexpectedly".to_owned()),
+        assert!(
+            Code::ALL
+                .iter()
+                .all(|code| (400..600).contains(&code.entry().status))
         );
-        assert_eq!(ApiError::from(closed).code, Code::DatabaseUnavailable);
     }
 }

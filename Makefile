@@ -1,0 +1,20 @@
+.PHONY: help run test bench check
+
+help: ## Show what there is
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+run: ## Run the server on a private Postgres
+	@scripts/install-missing server
+	cargo run --release
+
+test: ## Pass every test
+	@scripts/install-missing server clients
+	cargo test
+	tests/clients/run
+
+bench: ## Measure the workloads beside their floors
+	@scripts/install-missing server bench
+	bench/run
+
+check: ## Do what CI does
+	.ci/run

@@ -1,0 +1,198 @@
+//! One documented struct per room.
+
+use std::path::PathBuf;
+
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+
+use super::Lifetime;
+use crate::keys::Algorithm;
+
+/// The effective configuration.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The HTTP server.
+    pub server: ServerConfig,
+    /// Postgres.
+    pub database: DatabaseConfig,
+    /// Signing keys at rest.
+    pub keys: KeysConfig,
+    /// Access tokens.
+    pub tokens: TokensConfig,
+    /// Signed-in devices.
+    pub sessions: SessionsConfig,
+    /// Accounts.
+    pub users: UsersConfig,
+    /// Password hashing.
+    pub passwords: PasswordsConfig,
+    /// Rates.
+    pub limits: LimitsConfig,
+    /// Logs.
+    pub telemetry: TelemetryConfig,
+}
+
+/// Whether conveniences are allowed that only a developer's machine may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// A developer's machine: private Postgres, plain HTTP, a first administrator.
+    Development,
+    /// Everything else.
+    Production,
+}
+
+/// The HTTP server.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerConfig {
+    /// `host:port`; a name listens on all its addresses.
+    pub listen: String,
+    /// The address that clients see; `None` means `http://<listen>`.
+    pub issuer: Option<String>,
+    /// `None`: production when the issuer is not loopback.
+    pub mode: Option<Mode>,
+    /// Where the private Postgres and the development master key lie.
+    pub data_dir: PathBuf,
+    /// Threads that serve requests; 0 means one per core.
+    pub workers: usize,
+}
+
+/// Postgres.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatabaseConfig {
+    /// A libpq connection string; `None` means the private Postgres.
+    #[serde(serialize_with = "redacted")]
+    pub url: Option<SecretString>,
+    /// Connections of this process; 0 means two per core.
+    pub pool_size: usize,
+}
+
+/// Signing keys at rest.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeysConfig {
+    /// Keys of 32 bytes in base64, separated by commas: the first seals, all open.
+    #[serde(serialize_with = "redacted")]
+    pub master_key: Option<SecretString>,
+    /// Bits of new RSA keys.
+    pub rsa_bits: u16,
+}
+
+/// Access tokens.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokensConfig {
+    /// The `aud` of this API's own tokens; `None` means the issuer.
+    pub audience: Option<String>,
+    /// How access tokens for this API are signed.
+    pub algorithm: Algorithm,
+    /// The shared secret in base64 when `algorithm` is HS256; `None` means made and sealed.
+    #[serde(serialize_with = "redacted")]
+    pub hs256_secret: Option<SecretString>,
+    /// How long an access token lives.
+    pub access_lifetime: Lifetime,
+    /// Claim name to field of the user.
+    #[serde(default)]
+    pub private_claims: std::collections::BTreeMap<String, String>,
+    /// Other APIs that tokens are made for.
+    #[serde(default)]
+    pub audiences: Vec<AudienceConfig>,
+}
+
+/// One other API that tokens are made for.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct AudienceConfig {
+    /// The `aud`, an absolute URI without a fragment (RFC 8707 section 2).
+    pub id: String,
+    /// How its tokens are signed.
+    pub algorithm: Algorithm,
+    /// The secret shared with it, in base64, when `algorithm` is HS256; `None` means made and sealed.
+    #[serde(default, serialize_with = "redacted")]
+    pub hs256_secret: Option<SecretString>,
+}
+
+/// Signed-in devices.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct SessionsConfig {
+    /// A session ends when it was not refreshed for this long.
+    pub idle_lifetime: Lifetime,
+    /// A session ends this long after signing in.
+    pub absolute_lifetime: Lifetime,
+}
+
+/// Who may make accounts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SignUp {
+    /// Anyone.
+    Open,
+    /// Only holders of `users:write`.
+    Closed,
+}
+
+/// Accounts.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct UsersConfig {
+    /// Who may make accounts.
+    pub sign_up: SignUp,
+}
+
+/// Password hashing.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct PasswordsConfig {
+    /// Argon2id hashes at the same time; 0 means one per core.
+    pub parallel_hashes: usize,
+    /// Hashes that may wait for their turn.
+    pub queue: usize,
+}
+
+/// Rates.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitsConfig {
+    /// Whether failed sign-ins are counted at all.
+    pub enabled: bool,
+    /// Failed sign-ins per account before waiting starts.
+    pub sign_in_free_per_account: i32,
+    /// Failed sign-ins per address before waiting starts.
+    pub sign_in_free_per_address: i32,
+    /// The longest wait after a failure.
+    pub sign_in_longest_wait: Lifetime,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For eyes.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Logs.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct TelemetryConfig {
+    /// `None`: human in development, JSON in production.
+    pub log_format: Option<LogFormat>,
+    /// What is logged, in the syntax of tracing's `EnvFilter`.
+    pub log_filter: String,
+}
+
+/// Writes a secret as whether it is set, so that no dump ever holds one.
+fn redacted<S: serde::Serializer>(
+    secret: &Option<SecretString>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match secret {
+        Some(_) => serializer.serialize_some("[redacted]"),
+        None => serializer.serialize_none(),
+    }
+}

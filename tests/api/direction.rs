@@ -1,0 +1,232 @@
+//! The direction of the house: who may know whom, read from the sources.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+/// Rooms below everything, which know nobody but each other.
+const GROUND: &[&str] = &[
+    "config",
+    "db",
+    "error",
+    "schema",
+    "scope",
+    "strict_json",
+    "timestamp",
+];
+
+/// Which rooms a room may know besides the ground.
+fn allowed(room: &str) -> &'static [&'static str] {
+    match room {
+        "config" => &["keys"],
+        "db" | "schema" | "scope" | "strict_json" | "timestamp" | "error" | "audit"
+        | "embedded" | "telemetry" | "keys" => &[],
+        "tokens" => &["keys"],
+        "roles" => &["audit"],
+        "users" => &["audit", "roles"],
+        "sessions" => &["audit", "tokens", "users"],
+        "http" => &["audit", "keys", "tokens"],
+        "docs" => &[
+            "audit", "http", "keys", "roles", "sessions", "tokens", "users",
+        ],
+        "jobs" => &["sessions"],
+        "start" => &["audit", "embedded", "keys", "roles", "tokens", "users"],
+        "app" => &[
+            "audit", "docs", "http", "keys", "roles", "sessions", "tokens", "users",
+        ],
+        "cli" => &[
+            "app",
+            "audit",
+            "docs",
+            "embedded",
+            "jobs",
+            "roles",
+            "sessions",
+            "start",
+            "telemetry",
+            "tokens",
+            "users",
+        ],
+        _ => &[],
+    }
+}
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// Every source file: its path below `src`, its room, its text without tests.
+fn files() -> Vec<(String, String, String)> {
+    let mut found = Vec::new();
+    sources(Path::new("src"), &mut found);
+    found.sort();
+    found
+        .into_iter()
+        .map(|path| {
+            let name = path
+                .strip_prefix("src")
+                .unwrap()
+                .to_string_lossy()
+                .into_owned();
+            let room = name
+                .split('/')
+                .next()
+                .unwrap()
+                .trim_end_matches(".rs")
+                .to_owned();
+            let text = std::fs::read_to_string(&path).unwrap();
+            let code = text.split("#[cfg(test)]").next().unwrap().to_owned();
+            (name, room, code)
+        })
+        .collect()
+}
+
+/// The rooms that a text names after `crate::`, also inside braces.
+fn rooms_named(code: &str) -> Vec<String> {
+    let mut rooms = Vec::new();
+    for rest in code.split("crate::").skip(1) {
+        if let Some(list) = rest.strip_prefix('{') {
+            let mut depth = 0;
+            let mut word = String::new();
+            for character in list.chars() {
+                match character {
+                    '{' => depth += 1,
+                    '}' if depth == 0 => break,
+                    '}' => depth -= 1,
+                    ',' if depth == 0 => rooms.push(std::mem::take(&mut word)),
+                    _ if depth == 0 => word.push(character),
+                    _ => {}
+                }
+            }
+            rooms.push(word);
+        } else {
+            rooms.push(rest.to_owned());
+        }
+    }
+    rooms
+        .into_iter()
+        .map(|path| {
+            path.trim()
+                .chars()
+                .take_while(|character| character.is_alphanumeric() || *character == '_')
+                .collect()
+        })
+        .filter(|room: &String| !room.is_empty())
+        .collect()
+}
+
+#[test]
+fn rooms_know_only_those_below_them() {
+    let mut bad = Vec::new();
+    for (name, room, code) in files() {
+        if matches!(room.as_str(), "main" | "lib") {
+            continue;
+        }
+        let speaks_http = name.ends_with("routes.rs");
+        for known in rooms_named(&code) {
+            let ground = GROUND.contains(&known.as_str()) && !GROUND.contains(&room.as_str());
+            let below = known == room || ground || allowed(&room).contains(&known.as_str());
+            let ground_pair =
+                GROUND.contains(&room.as_str()) && matches!(known.as_str(), "error" | "schema");
+            // Handlers see the state, the extractors and, in the rooms below, everything.
+            let handler = speaks_http && matches!(known.as_str(), "app" | "http");
+            // The extractors and the middleware see the state that actix hands them.
+            let state = room == "http" && known == "app";
+            if !(below || ground_pair || handler || state) {
+                bad.push(format!("{name} -> {known}"));
+            }
+        }
+    }
+    assert!(bad.is_empty(), "{bad:#?}");
+}
+
+#[test]
+fn only_the_edges_speak_http() {
+    let speakers: Vec<_> = files()
+        .into_iter()
+        .filter(|(name, room, code)| {
+            let edge = name.ends_with("routes.rs") || matches!(room.as_str(), "http" | "app");
+            // The command line starts the server's runtime.
+            let starter = name == "cli/serve.rs";
+            code.contains("actix_web") && !edge && !starter
+        })
+        .map(|(name, ..)| name)
+        .collect();
+    assert!(speakers.is_empty(), "{speakers:?}");
+}
+
+#[test]
+fn only_stores_name_tables() {
+    let named: Vec<_> = files()
+        .into_iter()
+        .filter(|(name, room, code)| {
+            let store =
+                name.ends_with("store.rs") || matches!(room.as_str(), "db" | "schema" | "lib");
+            // The throttle is one table and one statement; its store is itself.
+            let own_store = name == "sessions/throttle.rs";
+            rooms_named(code).contains(&"schema".to_owned()) && !store && !own_store
+        })
+        .map(|(name, ..)| name)
+        .collect();
+    assert!(named.is_empty(), "{named:?}");
+}
+
+#[test]
+fn store_functions_on_accounts_take_the_owner_or_say_that_they_do_not() {
+    let mut bad = Vec::new();
+    for (name, _, code) in files() {
+        if !matches!(name.as_str(), "users/store.rs" | "sessions/store.rs") {
+            continue;
+        }
+        for rest in code.split("fn ").skip(1) {
+            let function: String = rest
+                .chars()
+                .take_while(|character| character.is_alphanumeric() || *character == '_')
+                .collect();
+            let flat: String = rest
+                .split(')')
+                .next()
+                .unwrap()
+                .split_whitespace()
+                .collect::<Vec<_>>()
+                .join(" ");
+            if !flat.contains("conn: &mut PgConnection") {
+                continue;
+            }
+            let owned = flat.contains("conn: &mut PgConnection, owner: Uuid");
+            // A new row names its owner itself; rotating is bound to the user of the verified token.
+            let exempt = matches!(
+                (name.as_str(), function.as_str()),
+                ("users/store.rs", "insert") | ("sessions/store.rs", "rotate")
+            );
+            if !owned && !function.ends_with("_any_owner") && !exempt {
+                bad.push(format!("{name}: {function}"));
+            }
+        }
+    }
+    assert!(bad.is_empty(), "{bad:?}");
+}
+
+#[test]
+fn files_stay_small() {
+    let long: BTreeMap<_, _> = files()
+        .into_iter()
+        .map(|(name, ..)| {
+            let lines = std::fs::read_to_string(Path::new("src").join(&name))
+                .unwrap()
+                .lines()
+                .count();
+            (name, lines)
+        })
+        .filter(|(_, lines)| *lines > 400)
+        .collect();
+    assert!(long.is_empty(), "split by endpoint, not by layer: {long:?}");
+}
