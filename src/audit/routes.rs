@@ -39,7 +39,7 @@ pub struct AuditEvent {
     /// The request's id, as in the log.
     pub request_id: Option<String>,
     /// More about it.
-    #[schema(value_type = Object)]
+    #[schema(value_type = std::collections::HashMap<String, serde_json::Value>)]
     pub details: serde_json::Value,
 }
 

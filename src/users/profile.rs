@@ -31,10 +31,10 @@ pub struct Profile {
     )]
     pub locale: Option<String>,
     /// What the account's owner stores; at most 16 KiB.
-    #[schema(value_type = Object, required = false)]
+    #[schema(value_type = HashMap<String, Value>, required = false)]
     pub user_metadata: Value,
     /// What administrators store (`users:write`); at most 16 KiB.
-    #[schema(value_type = Object, required = false)]
+    #[schema(value_type = HashMap<String, Value>, required = false)]
     pub app_metadata: Value,
     /// Whether the account may not sign in (`users:write`); disabling ends its sessions.
     #[schema(required = false)]

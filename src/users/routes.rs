@@ -50,10 +50,10 @@ pub struct User {
     /// Whether the account may not sign in.
     pub disabled: bool,
     /// What the account's owner stores.
-    #[schema(value_type = Object)]
+    #[schema(value_type = HashMap<String, Value>)]
     pub user_metadata: Value,
     /// What administrators store.
-    #[schema(value_type = Object)]
+    #[schema(value_type = HashMap<String, Value>)]
     pub app_metadata: Value,
     /// Grows with every change.
     pub version: i64,

@@ -12,7 +12,7 @@ fn declared() -> BTreeMap<String, BTreeMap<String, String>> {
         .skip(1)
     {
         let block = block.split("\n}").next().unwrap();
-        let name = block.trim().split_whitespace().next().unwrap().to_owned();
+        let name = block.split_whitespace().next().unwrap().to_owned();
         let mut columns = BTreeMap::new();
         let mut stored_name = None;
         for line in block.lines().map(str::trim) {
