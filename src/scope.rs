@@ -3,10 +3,16 @@
 use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// One permission, `resource:action`, both parts `[a-z][a-z0-9_.-]{0,62}`; a `scope-token` of RFC 6749 section 3.3.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schema(
+    value_type = String,
+    pattern = "^[a-z][a-z0-9_.-]{0,62}:[a-z][a-z0-9_.-]{0,62}$",
+    example = "articles:edit"
+)]
 pub struct Scope(String);
 
 /// Says that a text is no scope.

@@ -81,7 +81,7 @@ pub struct RoleContent {
     #[schema(max_length = 500, example = "Edits what others wrote")]
     pub description: String,
     /// What it allows; any `resource:action`, also those of your own services.
-    #[schema(value_type = Vec<String>, max_items = 200, example = json!(["articles:edit", "users:read"]))]
+    #[schema(max_items = 200)]
     pub scopes: Vec<Scope>,
 }
 

@@ -63,7 +63,7 @@ pub struct NewRole {
     #[schema(max_length = 500, example = "Edits what others wrote")]
     description: String,
     /// What it allows; any `resource:action`, also those of your own services.
-    #[schema(value_type = Vec<String>, max_items = 200, example = json!(["articles:edit", "users:read"]))]
+    #[schema(max_items = 200)]
     scopes: Vec<Scope>,
 }
 

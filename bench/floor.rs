@@ -1,0 +1,135 @@
+//! The floors that `bench/run` measures beside the server: the same work without what Tollgate adds.
+//!
+//! `bare PORT` and `middleware PORT` serve the answer of `GET /v1/tokens/current`, the one from a naked handler, the other
+//! behind our middleware without authentication; `sign-in N` does N times what signing in can't do without.
+
+use std::net::TcpListener;
+
+use actix_web::{
+    App, HttpResponse, HttpServer,
+    http::header::ContentType,
+    middleware::from_fn,
+    web::{self, Data},
+};
+use anyhow::Context;
+use aws_lc_rs::{
+    rand::SystemRandom,
+    rsa::KeySize,
+    signature::{RSA_PKCS1_SHA256, RsaKeyPair},
+};
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+use tollgate::{
+    app::AppState,
+    config::Config,
+    db::Db,
+    http,
+    start::{self, Database},
+    users::password,
+};
+
+fn main() -> anyhow::Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments
+        .iter()
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .as_slice()
+    {
+        ["bare", port] => serve(port.parse()?, None),
+        ["middleware", port] => serve(port.parse()?, Some(state()?)),
+        ["sign-in", count] => sign_in(count.parse()?),
+        // `cargo test --benches` and `cargo bench` pass their own; there is nothing to do then.
+        _ => Ok(()),
+    }
+}
+
+/// The claims of an ordinary token.
+fn claims() -> Value {
+    json!({
+        "iss": "http://localhost:8080", "sub": "01a20bf4-4417-720b-a398-ade7a859a777", "aud": "http://localhost:8080",
+        "exp": 1_795_497_487, "iat": 1_795_496_887, "jti": "01a20bf4-443d-7024-85cc-468ee477caed", "client_id": "tollgate",
+        "scope": "account:read account:write sessions:self", "sid": "01a20bf4-443b-7576-aead-714f1a882788", "gen": 0,
+        "uep": 0, "auth_time": 1_795_496_887, "acr": "1", "amr": ["pwd"], "roles": ["user"],
+    })
+}
+
+fn state() -> anyhow::Result<Data<AppState>> {
+    let config = Config::load(None)?;
+    let database = Database::open(&config)?;
+    let prepared = start::prepare(&config, "http://localhost:8080", &database)?;
+    let db = Db::new(database.url.expose_secret(), 1)?;
+    // The private Postgres is the measured server's; it outlives this process.
+    std::mem::forget(database);
+    Ok(Data::new(AppState::new(config, db, prepared.tokens)?))
+}
+
+fn serve(port: u16, state: Option<Data<AppState>>) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(("127.0.0.1", port))?;
+    let workers = std::thread::available_parallelism()?.get();
+    actix_web::rt::System::new().block_on(async move {
+        match state {
+            None => {
+                HttpServer::new(|| {
+                    App::new().route("/v1/tokens/current", web::get().to(answer_bytes))
+                })
+                .workers(workers)
+                .listen(listener)?
+                .run()
+                .await?;
+            }
+            Some(state) => {
+                HttpServer::new(move || {
+                    App::new()
+                        .app_data(Data::clone(&state))
+                        .app_data(Data::new(claims()))
+                        .wrap(from_fn(http::guard))
+                        .wrap(from_fn(http::observe))
+                        .route("/v1/tokens/current", web::get().to(answer_json))
+                })
+                .workers(workers)
+                .listen(listener)?
+                .run()
+                .await?;
+            }
+        }
+        anyhow::Ok(())
+    })
+}
+
+async fn answer_bytes() -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type(ContentType::json())
+        .body(r#"{"iss":"http://localhost:8080","sub":"01a20bf4-4417-720b-a398-ade7a859a777"}"#)
+}
+
+async fn answer_json(claims: Data<Value>) -> web::Json<Value> {
+    web::Json(claims.as_ref().clone())
+}
+
+fn sign_in(count: u32) -> anyhow::Result<()> {
+    let pair = aws_lc_rs::rsa::KeyPair::generate(KeySize::Rsa2048)
+        .ok()
+        .context("no key")?;
+    let der = aws_lc_rs::encoding::AsDer::<aws_lc_rs::encoding::Pkcs8V1Der<'_>>::as_der(&pair)
+        .ok()
+        .context("no key")?;
+    let pair = RsaKeyPair::from_pkcs8(der.as_ref())
+        .ok()
+        .context("no key")?;
+    let mut signature = vec![0; pair.public_modulus_len()];
+    let message = claims().to_string();
+    for _ in 0..count {
+        std::hint::black_box(password::hash_now("correct horse battery staple")?);
+        pair.sign(
+            &RSA_PKCS1_SHA256,
+            &SystemRandom::new(),
+            message.as_bytes(),
+            &mut signature,
+        )
+        .ok()
+        .context("no signature")?;
+        std::hint::black_box(&signature);
+    }
+    Ok(())
+}
