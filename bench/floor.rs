@@ -57,11 +57,11 @@ fn claims() -> Value {
 fn state() -> anyhow::Result<Data<AppState>> {
     let config = Config::load(None)?;
     let database = Database::open(&config)?;
-    let prepared = start::prepare(&config, "http://localhost:8080", &database)?;
+    let tokens = start::tokens(&config, "http://localhost:8080", &database)?;
     let db = Db::new(database.url.expose_secret(), 1)?;
     // The private Postgres is the measured server's; it outlives this process.
     std::mem::forget(database);
-    Ok(Data::new(AppState::new(config, db, prepared.tokens)?))
+    Ok(Data::new(AppState::new(config, db, tokens)?))
 }
 
 fn serve(port: u16, state: Option<Data<AppState>>) -> anyhow::Result<()> {

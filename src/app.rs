@@ -17,7 +17,7 @@ use crate::{
     error::ApiError,
     http::{self, InputSchemas, QueryNames, Routes},
     keys, roles,
-    sessions::{self, Lifetimes},
+    sessions::{self, Lifetimes, Rules},
     tokens::{self, Tokens},
     users::{self, Passwords},
 };
@@ -35,8 +35,6 @@ pub struct AppState {
     pub tokens: Tokens,
     /// Hashes passwords.
     pub passwords: Passwords,
-    /// How long sessions live.
-    pub lifetimes: Lifetimes,
     /// The schemas that bodies must fit.
     pub inputs: InputSchemas,
     /// The query parameters that operations have.
@@ -58,14 +56,21 @@ impl AppState {
         };
         Ok(Self {
             passwords: Passwords::new(parallel, config.passwords.queue)?,
-            lifetimes: Lifetimes::from(&config.sessions),
             inputs: InputSchemas::new(&document)?,
             query_names: QueryNames::new(&document),
-            openapi: Bytes::from(serde_json::to_vec(&document)?),
+            openapi: Bytes::from(docs::openapi_text()?),
             config,
             db,
             tokens,
         })
+    }
+
+    /// What opening and refreshing sessions goes by.
+    pub fn session_rules(&self) -> Rules {
+        Rules {
+            lifetimes: Lifetimes::from(&self.config.sessions),
+            tokens: self.tokens.clone(),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ pub async fn run(db: Db) {
     let mut clock = tokio::time::interval(PURGE_EVERY);
     loop {
         clock.tick().await;
-        if let Err(error) = db.run(sessions::throttle::purge).await {
+        if let Err(error) = db.run(sessions::purge).await {
             tracing::warn!(%error, "purge failed; it is tried again");
         }
     }

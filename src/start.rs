@@ -76,35 +76,46 @@ impl Database {
     }
 }
 
-/// What the first start made.
-pub struct Prepared {
-    /// Makes and verifies tokens.
-    pub tokens: Tokens,
-    /// The first administrator's password, when this process made them.
-    pub administrator: Option<String>,
-}
-
-/// Migrates, makes the keys that are missing and, in development, the first administrator; then loads the keys.
+/// Migrates, makes the keys that are missing, and loads all.
 ///
 /// # Errors
 /// Postgres, a migration, a weak or sealed key, a claim that can't be mapped.
-pub fn prepare(config: &Config, issuer: &str, database: &Database) -> anyhow::Result<Prepared> {
+pub fn tokens(config: &Config, issuer: &str, database: &Database) -> anyhow::Result<Tokens> {
+    prepare(config, issuer, database, |_conn| Ok(())).map(|(tokens, ())| tokens)
+}
+
+/// Everything before the first request: `tokens`, and in development the first administrator, whose password is answered
+/// when this process made them.
+///
+/// # Errors
+/// Those of `tokens`.
+pub fn first_start(
+    config: &Config,
+    issuer: &str,
+    database: &Database,
+) -> anyhow::Result<(Tokens, Option<String>)> {
+    prepare(config, issuer, database, |conn| match config.mode() {
+        Mode::Development => first_administrator(conn),
+        Mode::Production => Ok(None),
+    })
+}
+
+fn prepare<T>(
+    config: &Config,
+    issuer: &str,
+    database: &Database,
+    once: impl FnOnce(&mut PgConnection) -> anyhow::Result<T>,
+) -> anyhow::Result<(Tokens, T)> {
     let master = master_keys(config)?;
     let settings = TokenSettings::new(config, issuer)?;
     let wanted = settings.wanted_keys(config);
     let mut conn = database.connect_unprepared()?;
-    let administrator = db::prepare(&mut conn, |conn| {
+    let made = db::prepare(&mut conn, |conn| {
         Keyring::ensure(conn, &master, &wanted, config.keys.rsa_bits)?;
-        match config.mode() {
-            Mode::Development => first_administrator(conn),
-            Mode::Production => Ok(None),
-        }
+        once(conn)
     })?;
     let keyring = Keyring::load(&mut conn, &master, &wanted)?;
-    Ok(Prepared {
-        tokens: Tokens::new(keyring, settings),
-        administrator,
-    })
+    Ok((Tokens::new(keyring, settings), made))
 }
 
 /// Makes the first administrator where there is none yet; answers the password.

@@ -24,11 +24,11 @@ pub(super) fn run(command: Command, config: Config) -> anyhow::Result<()> {
         Some(issuer) => issuer.clone(),
         None => format!("http://{}", config.server.listen),
     };
-    let prepared = start::prepare(&config, &issuer, &database)?;
+    let tokens = start::tokens(&config, &issuer, &database)?;
     let mut parts = token.split('.');
     let header = decoded(parts.next());
     let claims = decoded(parts.next());
-    let refusal = refusal(&prepared.tokens, &token, &header);
+    let refusal = refusal(&tokens, &token, &header);
     let report = json!({"header": header, "claims": claims, "refused": refusal});
     super::print(&serde_json::to_string_pretty(&report)?)?;
     match refusal {

@@ -14,7 +14,7 @@ use crate::{
     config::{Config, Mode},
     db::Db,
     jobs,
-    start::{self, Database, FIRST_ADMINISTRATOR, Prepared},
+    start::{self, Database, FIRST_ADMINISTRATOR},
     telemetry,
 };
 
@@ -24,14 +24,14 @@ pub(super) fn run(config: Config) -> anyhow::Result<()> {
     let listeners = listen(&config.server.listen)?;
     let issuer = issuer(&config, &listeners)?;
     let database = Database::open(&config)?;
-    let prepared = start::prepare(&config, &issuer, &database)?;
+    let (tokens, administrator) = start::first_start(&config, &issuer, &database)?;
     let pool_size = match config.database.pool_size {
         0 => 2 * std::thread::available_parallelism()?.get(),
         some => some,
     };
     let db = Db::new(database.url.expose_secret(), u32::try_from(pool_size)?)?;
-    let banner = banner(&config, &issuer, &database, &prepared);
-    let state = Data::new(AppState::new(config, db.clone(), prepared.tokens)?);
+    let banner = banner(&config, &issuer, &database, administrator.as_deref());
+    let state = Data::new(AppState::new(config, db.clone(), tokens)?);
     actix_web::rt::System::new().block_on(async move {
         // Before the banner: whoever reads it may stop the server at once.
         let signals = [SignalKind::interrupt(), SignalKind::terminate()].map(signal);
@@ -117,7 +117,12 @@ fn from_here(path: &Path) -> PathBuf {
     path.strip_prefix(here).unwrap_or(path).to_owned()
 }
 
-fn banner(config: &Config, issuer: &str, database: &Database, prepared: &Prepared) -> String {
+fn banner(
+    config: &Config,
+    issuer: &str,
+    database: &Database,
+    administrator: Option<&str>,
+) -> String {
     let mode = match config.mode() {
         Mode::Development => "development",
         Mode::Production => "production",
@@ -136,7 +141,7 @@ fn banner(config: &Config, issuer: &str, database: &Database, prepared: &Prepare
         format!("  docs       {issuer}/docs"),
         format!("  database   {place}"),
     ];
-    if let Some(password) = &prepared.administrator {
+    if let Some(password) = administrator {
         lines.push(format!(
             "  admin      {FIRST_ADMINISTRATOR}, password {password}  (shown once; stored nowhere)"
         ));

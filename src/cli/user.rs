@@ -124,7 +124,8 @@ fn set_password(conn: &mut PgConnection, id: Uuid, limits: &LimitsConfig) -> any
     check_password(&secret, &found.user.email)?;
     let hash = password::hash_now(&secret)?;
     let old = found.user.password_hash;
-    account::finish_password_change(conn, id, &old, &hash, None, &Actor::operator(), limits)?;
+    let reach = Reach::Any(Authority::operator());
+    account::finish_password_change(conn, id, &reach, &old, &hash, &Actor::operator(), limits)?;
     Ok(())
 }
 

@@ -8,7 +8,7 @@ pub mod sign_in;
 mod store;
 pub mod throttle;
 
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use diesel::{PgConnection, QueryResult};
 use serde_json::json;
 use uuid::Uuid;
@@ -32,6 +32,15 @@ pub struct Lifetimes {
     pub idle: i64,
     /// In any case.
     pub absolute: i64,
+}
+
+/// What opening and refreshing sessions goes by.
+#[derive(Clone)]
+pub struct Rules {
+    /// How long sessions live.
+    pub lifetimes: Lifetimes,
+    /// Makes the tokens.
+    pub tokens: Tokens,
 }
 
 impl From<&SessionsConfig> for Lifetimes {
@@ -64,8 +73,7 @@ impl EndReason {
     }
 }
 
-/// An access token and the refresh token that brings the next one.
-#[derive(Debug)]
+/// An access token and the refresh token that brings the next one; deliberately not to be printed.
 pub struct Pair {
     /// The session.
     pub session_id: Uuid,
@@ -143,18 +151,20 @@ impl Wish {
     }
 }
 
-/// Makes the tokens of the session's current generation.
+/// Makes the tokens of the session's current generation; inside the transaction, so that a token that can't be made
+/// leaves everything as it was.
 ///
 /// # Errors
-/// 422 when the access token would be too large.
-pub fn pair(
+/// 422 when more is wished for than allowed, or the access token would be too large.
+fn pair(
     tokens: &Tokens,
     account: &Account,
     session: &SessionRow,
-    scopes: Scopes,
-    audience: Option<String>,
-    now: DateTime<Utc>,
+    wish: &Wish,
 ) -> Result<Pair, ApiError> {
+    let now = Utc::now();
+    let allowed = Scopes::from_stored(&session.scopes).common(&account.scopes);
+    let scopes = wish.within(&allowed)?;
     let issued = tokens.issue_access(
         Grant {
             user_id: account.user.id,
@@ -166,7 +176,7 @@ pub fn pair(
             auth_time: session.auth_time,
             acr: session.acr.clone(),
             amr: session.amr.clone(),
-            audience,
+            audience: wish.audience.clone(),
             private: tokens.private_claims(&account.mappable()),
         },
         now,
@@ -276,5 +286,15 @@ fn record_ends(
         }
         .record(conn)?;
     }
+    Ok(())
+}
+
+/// Forgets what nobody needs any more: old counters of failures, old addresses.
+///
+/// # Errors
+/// Postgres.
+pub fn purge(conn: &mut PgConnection) -> Result<(), ApiError> {
+    throttle::purge(conn)?;
+    store::forget_addresses_any_owner(conn)?;
     Ok(())
 }

@@ -2,32 +2,33 @@
 
 use diesel::PgConnection;
 
-use super::{Lifetimes, SessionRow, Wish, store};
+use super::{Pair, Rules, Wish, store};
 use crate::{
+    db,
     error::{ApiError, Code},
-    scope::Scopes,
     tokens::{RefreshClaims, Refusal},
-    users::{self, Account},
+    users,
 };
 
-/// Begins the next generation of the session that a verified refresh token names.
+/// Begins the next generation of the session that a verified refresh token names, and makes its tokens.
 ///
 /// The new access token may do what the session may, what the user's roles still allow and, if less is wished for, that.
 ///
 /// # Errors
-/// 401 when the session has ended, the token was used before, or the account is disabled or gone.
+/// 401 when the session has ended, the token was used before, or the account is disabled or gone; 422 for a wish that
+/// can't be granted, after which the presented token is as good as before.
 pub fn rotate(
     conn: &mut PgConnection,
     presented: &RefreshClaims,
     wish: &Wish,
-    lifetimes: Lifetimes,
-) -> Result<(Account, SessionRow, Scopes), ApiError> {
+    rules: &Rules,
+) -> Result<Pair, ApiError> {
     let used = || refused("the refresh token was used before, or its session has ended");
-    let session = store::rotate(conn, presented, lifetimes)?.ok_or_else(used)?;
-    let account = users::find(conn, session.user_id)?.ok_or_else(used)?;
-    let allowed = Scopes::from_stored(&session.scopes).common(&account.scopes);
-    let scopes = wish.within(&allowed)?;
-    Ok((account, session, scopes))
+    db::tx(conn, |conn| {
+        let session = store::rotate(conn, presented, rules.lifetimes)?.ok_or_else(used)?;
+        let account = users::find(conn, session.user_id)?.ok_or_else(used)?;
+        super::pair(&rules.tokens, &account, &session, wish)
+    })
 }
 
 /// The error for a refresh token that fails a check.

@@ -50,7 +50,7 @@ pub struct Refresh {
 }
 
 /// An access token and the refresh token that brings the next one.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 #[schema(example = json!({
     "session_id": "019ab0c8-5a7e-7c3e-9b5e-2f2f6b0e7a11",
     "token_type": "Bearer",
@@ -113,33 +113,20 @@ pub async fn create_session(
 ) -> Result<HttpResponse, ApiError> {
     let (Anyone(actor), Json(input)) = (anyone, input);
     let wish = Wish::parse(input.scope.as_deref(), input.resource, &app.tokens)?;
-    let (limits, lifetimes) = (app.config.limits.clone(), app.lifetimes);
+    let ticket = app.passwords.admit()?;
+    let (limits, rules) = (app.config.limits.clone(), app.session_rules());
     let attempt = {
         let (actor, limits) = (actor.clone(), limits.clone());
         app.db
             .run(move |conn| sign_in::begin(conn, &input.email, &actor, &limits))
             .await?
     };
-    let verdict = app
-        .passwords
-        .verify(input.password, attempt.stored_hash())
-        .await?;
-    let audience = wish.audience.clone();
-    let (account, session, scopes) = app
+    let verdict = ticket.verify(input.password, attempt.stored_hash()).await?;
+    let pair = app
         .db
-        .run(move |conn| {
-            sign_in::finish(conn, attempt, &verdict, &wish, &actor, lifetimes, &limits)
-        })
+        .run(move |conn| sign_in::finish(conn, attempt, &verdict, &wish, &actor, &rules, &limits))
         .await?;
-    let pair = super::pair(
-        &app.tokens,
-        &account,
-        &session,
-        scopes,
-        audience,
-        Utc::now(),
-    )?;
-    let location = format!("/v1/sessions/{}", session.id);
+    let location = format!("/v1/sessions/{}", pair.session_id);
     Ok(HttpResponse::Created()
         .insert_header((header::LOCATION, location))
         .json(TokenPair::from(pair)))
@@ -168,18 +155,10 @@ pub async fn create_tokens(
         .tokens
         .verify_refresh(input.refresh_token.expose_secret(), Utc::now())
         .map_err(refresh::refusal)?;
-    let (audience, lifetimes) = (wish.audience.clone(), app.lifetimes);
-    let (account, session, scopes) = app
+    let rules = app.session_rules();
+    let pair = app
         .db
-        .run(move |conn| refresh::rotate(conn, &presented, &wish, lifetimes))
+        .run(move |conn| refresh::rotate(conn, &presented, &wish, &rules))
         .await?;
-    let pair = super::pair(
-        &app.tokens,
-        &account,
-        &session,
-        scopes,
-        audience,
-        Utc::now(),
-    )?;
     Ok(web::Json(pair.into()))
 }

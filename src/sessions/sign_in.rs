@@ -7,7 +7,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    Lifetimes, SessionRow, Wish, store,
+    Pair, Rules, Wish, store,
     throttle::{self, Counters},
 };
 use crate::{
@@ -15,9 +15,8 @@ use crate::{
     config::LimitsConfig,
     db,
     error::{ApiError, Code},
-    scope::Scopes,
     tokens::FIRST_PARTY_CLIENT,
-    users::{self, Account, Email, UserRow, Verdict},
+    users::{self, Email, UserRow, Verdict},
 };
 
 /// How strongly a password alone proves who somebody is.
@@ -65,47 +64,52 @@ pub fn begin(
 /// Opens the session when the password was right, else writes the failure down.
 ///
 /// # Errors
-/// 401, the same for every reason; 422 for scopes that the account does not have.
+/// 401, the same for every reason; 422 for a wish that can't be granted.
 pub fn finish(
     conn: &mut PgConnection,
     attempt: Attempt,
     verdict: &Verdict,
     wish: &Wish,
     actor: &Actor,
-    lifetimes: Lifetimes,
+    rules: &Rules,
     limits: &LimitsConfig,
-) -> Result<(Account, SessionRow, Scopes), ApiError> {
+) -> Result<Pair, ApiError> {
     let Attempt { user, counters } = attempt;
     let subject_id = user.as_ref().map(|user| user.id);
-    match user.filter(|user| verdict.matches && !user.disabled) {
-        Some(user) => db::tx(conn, |conn| {
-            throttle::forgive(conn, &counters, limits)?;
-            if let Some(upgrade) = &verdict.upgrade {
-                users::upgrade_password(conn, user.id, &user.password_hash, upgrade)?;
-            }
-            open(conn, user.id, wish, actor, lifetimes)
-        }),
-        None => {
-            Event {
-                actor,
-                action: Action::SessionRefused,
-                subject_id,
-                details: json!({}),
-            }
-            .record(conn)?;
-            Err(Code::InvalidCredentials.into())
+    let Some(user) = user.filter(|_| verdict.matches) else {
+        let details = json!({});
+        Event {
+            actor,
+            action: Action::SessionRefused,
+            subject_id,
+            details,
         }
-    }
+        .record(conn)?;
+        return Err(Code::InvalidCredentials.into());
+    };
+    db::tx(conn, |conn| {
+        let pair = open(conn, &user, wish, actor, rules)?;
+        if let Some(upgrade) = &verdict.upgrade {
+            users::upgrade_password(conn, user.id, &user.password_hash, upgrade)?;
+        }
+        throttle::forgive(conn, &counters, limits)?;
+        Ok(pair)
+    })
 }
 
 fn open(
     conn: &mut PgConnection,
-    owner: Uuid,
+    user: &UserRow,
     wish: &Wish,
     actor: &Actor,
-    lifetimes: Lifetimes,
-) -> Result<(Account, SessionRow, Scopes), ApiError> {
-    let account = users::find(conn, owner)?.ok_or(Code::InvalidCredentials)?;
+    rules: &Rules,
+) -> Result<Pair, ApiError> {
+    // Read again: the account may have been disabled, or the password changed, while the hash was computed.
+    let account = users::lock(conn, user.id)?
+        .filter(|account| {
+            !account.user.disabled && account.user.password_hash == user.password_hash
+        })
+        .ok_or(Code::InvalidCredentials)?;
     let scopes = wish.within(&account.scopes)?;
     let new = store::NewRow {
         id: Uuid::now_v7(),
@@ -116,19 +120,19 @@ fn open(
         user_agent: actor.user_agent.as_deref(),
         address: actor.address.as_deref(),
     };
-    let session = store::insert(conn, owner, &new, lifetimes)?;
+    let session = store::insert(conn, user.id, &new, rules.lifetimes)?;
     let signed_in = Actor {
-        user_id: Some(owner),
+        user_id: Some(user.id),
         session_id: Some(session.id),
         client_id: Some(FIRST_PARTY_CLIENT.to_owned()),
         ..actor.clone()
     };
-    let event = Event {
+    Event {
         actor: &signed_in,
         action: Action::SessionCreated,
-        subject_id: Some(owner),
+        subject_id: Some(user.id),
         details: json!({}),
-    };
-    event.record(conn)?;
-    Ok((account, session, scopes))
+    }
+    .record(conn)?;
+    super::pair(&rules.tokens, &account, &session, wish)
 }

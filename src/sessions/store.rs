@@ -216,3 +216,14 @@ pub(super) fn is_familiar(
     ))
     .get_result(conn)
 }
+
+/// Forgets where sessions older than 30 days signed in from, some thousand at a time.
+pub(super) fn forget_addresses_any_owner(conn: &mut PgConnection) -> QueryResult<usize> {
+    diesel::sql_query(
+        "update sessions set address = null where id in (
+            select id from sessions
+            where address is not null and created_at < clock_timestamp() - interval '30 days'
+            limit 10000 for update skip locked)",
+    )
+    .execute(conn)
+}

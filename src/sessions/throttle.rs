@@ -165,14 +165,13 @@ pub fn forgive(
 ///
 /// # Errors
 /// Postgres.
-pub fn purge(conn: &mut PgConnection) -> Result<(), ApiError> {
+pub fn purge(conn: &mut PgConnection) -> QueryResult<usize> {
     sql_query(
         "delete from sign_in_throttle where key in (
             select key from sign_in_throttle where updated_at < clock_timestamp() - interval '1 day'
             order by updated_at limit 10000 for update skip locked)",
     )
-    .execute(conn)?;
-    Ok(())
+    .execute(conn)
 }
 
 #[cfg(test)]

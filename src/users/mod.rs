@@ -111,7 +111,11 @@ pub enum Reach {
 }
 
 impl Reach {
-    fn check(&self, account: &Account) -> Result<(), ApiError> {
+    /// Refuses an account that the caller does not reach.
+    ///
+    /// # Errors
+    /// 403.
+    pub fn check(&self, account: &Account) -> Result<(), ApiError> {
         match self {
             Self::Own => Ok(()),
             Self::Any(authority) => account.check_within(authority),
@@ -244,9 +248,19 @@ pub fn delete(
     })
 }
 
+/// Finds an account and holds it until the caller's transaction ends.
+///
+/// # Errors
+/// Postgres.
+pub fn lock(conn: &mut PgConnection, owner: Uuid) -> QueryResult<Option<Account>> {
+    let Some(user) = store::lock(conn, owner)? else {
+        return Ok(None);
+    };
+    Ok(Some(Account::new(user, store::roles_of(conn, owner)?)))
+}
+
 fn locked(conn: &mut PgConnection, owner: Uuid) -> Result<Account, ApiError> {
-    let user = store::lock(conn, owner)?.ok_or_else(ApiError::not_found)?;
-    Ok(Account::new(user, store::roles_of(conn, owner)?))
+    lock(conn, owner)?.ok_or_else(ApiError::not_found)
 }
 
 fn keep_an_administrator(conn: &mut PgConnection, leaving: &Account) -> Result<(), ApiError> {

@@ -7,7 +7,7 @@ use argon2::{
     password_hash::phc::PasswordHash,
 };
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use zxcvbn::zxcvbn;
 
 use crate::error::{ApiError, Code, FieldError};
@@ -43,11 +43,15 @@ pub struct Verdict {
 }
 
 impl Passwords {
-    /// Makes the pool: `parallel` hashes at the same time, `queue` waiting.
+    /// Makes the pool: `parallel` hashes at the same time, `queue` waiting; the first estimate of a password's strength,
+    /// which builds tables, is made in the background.
     ///
     /// # Errors
     /// No randomness.
     pub fn new(parallel: usize, queue: usize) -> anyhow::Result<Self> {
+        std::thread::Builder::new()
+            .name("warm-up".to_owned())
+            .spawn(|| zxcvbn("warm up", &[]))?;
         Ok(Self {
             admitted: Arc::new(Semaphore::new(parallel + queue)),
             slots: Arc::new(Semaphore::new(parallel)),
@@ -55,10 +59,34 @@ impl Passwords {
         })
     }
 
+    /// Takes a place in the queue, before any other work is done for a request that needs a hash.
+    ///
+    /// # Errors
+    /// 503 when the queue is full.
+    pub fn admit(&self) -> Result<Ticket, ApiError> {
+        let admitted = Arc::clone(&self.admitted)
+            .try_acquire_owned()
+            .map_err(|_full| ApiError::from(Code::Overloaded))?;
+        Ok(Ticket {
+            admitted: Arc::new(admitted),
+            slots: Arc::clone(&self.slots),
+            dummy: Arc::clone(&self.dummy),
+        })
+    }
+}
+
+/// A place in the queue; given back when it and the work done with it are gone.
+pub struct Ticket {
+    admitted: Arc<OwnedSemaphorePermit>,
+    slots: Arc<Semaphore>,
+    dummy: Arc<str>,
+}
+
+impl Ticket {
     /// Checks a new password and hashes it; `about` are texts that it must not consist of, as the address.
     ///
     /// # Errors
-    /// 422 for a bad password, pointing at `pointer`; 503 when the queue is full.
+    /// 422 for a bad password, pointing at `pointer`.
     pub async fn hash(
         &self,
         password: SecretString,
@@ -77,7 +105,7 @@ impl Passwords {
     /// Compares a password with the stored hash; without one, does the same work and says no.
     ///
     /// # Errors
-    /// 503 when the queue is full.
+    /// None that a caller causes.
     pub async fn verify(
         &self,
         password: SecretString,
@@ -100,13 +128,12 @@ impl Passwords {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, ApiError> {
-        let admitted = Arc::clone(&self.admitted)
-            .try_acquire_owned()
-            .map_err(|_full| ApiError::from(Code::Overloaded))?;
+        let admitted = Arc::clone(&self.admitted);
         let slot = Arc::clone(&self.slots)
             .acquire_owned()
             .await
             .map_err(ApiError::internal)?;
+        // A caller who hangs up does not stop a hash; its place stays taken until it is done.
         tokio::task::spawn_blocking(move || {
             let _held = (admitted, slot);
             work()

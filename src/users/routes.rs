@@ -161,6 +161,7 @@ pub async fn create_user(
         .collect();
     let hash = app
         .passwords
+        .admit()?
         .hash(new.password.clone(), about, "/password")
         .await?;
     let actor = visitor.actor().clone();

@@ -435,6 +435,23 @@ async fn tokens_are_looked_into() {
             (&json!(ada.id()), &Value::Null)
         );
     }
+    let count = "select count(*)::text as value from users";
+    let empty = create_empty_database();
+    let elsewhere = [
+        ("DATABASE_URL", empty.as_str()),
+        ("TOLLGATE_MASTER_KEY", MASTER_KEY),
+    ];
+    run(
+        operator.directory.path(),
+        &elsewhere,
+        &["token", "inspect", "x.y.z"],
+        "",
+    );
+    assert_eq!(
+        crate::harness::query_value(&empty, count),
+        "0",
+        "looking makes no administrator"
+    );
     let broken = inspect(&format!("{}AA", ada.access_token()));
     assert_eq!(broken.status.code(), Some(1));
     assert!(

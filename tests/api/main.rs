@@ -24,5 +24,6 @@ mod passwords;
 mod roles;
 mod schema;
 mod sessions;
+mod snapshots;
 mod tokens;
 mod users;

@@ -295,14 +295,21 @@ async fn waits_double_and_are_capped() {
 }
 
 #[tokio::test]
-async fn counters_that_nobody_touches_are_forgotten() {
+async fn old_counters_and_old_addresses_are_forgotten() {
     let app = TestApp::own(&[]);
+    let (old, new) = (app.person().await, app.person().await);
+    let aged = format!(
+        "update sessions set created_at = now() - interval '31 days' where id = '{}'",
+        old.session_id()
+    );
+    query(app.database(), &aged);
+    query(app.database(), "delete from sign_in_throttle");
     query(
         app.database(),
         "insert into sign_in_throttle values ('old', 1, now(), now() - interval '2 days'), ('new', 1, now(), now())",
     );
     let db = tollgate::db::Db::new(app.database(), 1).unwrap();
-    db.run(tollgate::sessions::throttle::purge).await.unwrap();
+    db.run(tollgate::sessions::purge).await.unwrap();
     assert_eq!(
         query_value(
             app.database(),
@@ -310,6 +317,8 @@ async fn counters_that_nobody_touches_are_forgotten() {
         ),
         "new"
     );
+    let kept = "select string_agg(id::text, ' ') as value from sessions where address is not null";
+    assert_eq!(query_value(app.database(), kept), new.session_id());
 }
 
 #[tokio::test]

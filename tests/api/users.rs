@@ -392,7 +392,8 @@ async fn private_claims_come_from_the_user_and_tokens_have_a_ceiling() {
     ada.patch("/v1/users/me", json!({"name": "Ada"}))
         .await
         .expect(200);
-    let token = ada.refresh().await.expect(200).at("/access_token");
+    let pair = ada.refresh().await.expect(200);
+    let (token, next) = (pair.at("/access_token"), pair.at("/refresh_token"));
     let claims = crate::harness::decode_part(token.as_str().unwrap(), 1);
     assert_eq!(
         (&claims["plan"], &claims["name"]),
@@ -409,8 +410,25 @@ async fn private_claims_come_from_the_user_and_tokens_have_a_ceiling() {
     )
     .await
     .expect(200);
+    // Neither signing in nor refreshing leaves anything behind, and what was held stays good.
+    let sessions = || {
+        query_value(
+            app.database(),
+            "select count(*)::text as value from sessions",
+        )
+    };
+    let before = sessions();
     let body = json!({"email": ada.email(), "password": PASSWORD});
     app.post("/v1/sessions", body)
         .await
         .expect_problem(422, "token-too-large");
+    assert_eq!(sessions(), before);
+    let laptop = json!({"refresh_token": next});
+    app.post("/v1/tokens", laptop.clone())
+        .await
+        .expect_problem(422, "token-too-large");
+    ada.patch("/v1/users/me", json!({"user_metadata": {"theme": null}}))
+        .await
+        .expect(200);
+    app.post("/v1/tokens", laptop).await.expect(200);
 }

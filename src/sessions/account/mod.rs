@@ -50,33 +50,39 @@ pub fn begin_password_change(
     limits: &LimitsConfig,
 ) -> Result<Account, ApiError> {
     let account = users::find(conn, owner)?.ok_or_else(ApiError::not_found)?;
-    match reach {
-        Reach::Own => throttle::take(conn, &counters(owner), limits)?,
-        Reach::Any(authority) => account.check_within(authority)?,
+    reach.check(&account)?;
+    if matches!(reach, Reach::Own) {
+        throttle::take(conn, &counters(owner), limits)?;
     }
     Ok(account)
 }
 
-/// Replaces the password hash `old` and ends every session but `kept`.
+/// Replaces the password hash `old` and ends every session, but the one in which the owner does it.
 ///
 /// # Errors
-/// 401 when the password was changed meanwhile.
+/// 403 above the caller, 401 when the password was changed meanwhile.
 pub fn finish_password_change(
     conn: &mut PgConnection,
     owner: Uuid,
+    reach: &Reach,
     old: &str,
     new: &str,
-    kept: Option<Uuid>,
     actor: &Actor,
     limits: &LimitsConfig,
 ) -> Result<(), ApiError> {
+    let kept = actor.session_id.filter(|_| actor.user_id == Some(owner));
     db::tx(conn, |conn| {
+        // Again, and held: a role may have been given while the hash was computed.
+        let account = users::lock(conn, owner)?.ok_or_else(ApiError::not_found)?;
+        reach.check(&account)?;
         users::replace_password(conn, owner, old, new)?;
         throttle::forgive(conn, &counters(owner), limits)?;
+        let action = Action::PasswordChanged;
+        let subject_id = Some(owner);
         Event {
             actor,
-            action: Action::PasswordChanged,
-            subject_id: Some(owner),
+            action,
+            subject_id,
             details: json!({}),
         }
         .record(conn)?;

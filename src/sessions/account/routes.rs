@@ -93,9 +93,10 @@ pub async fn replace_password(
         current_password,
         new_password,
     }) = input;
+    let ticket = app.passwords.admit()?;
     let limits = app.config.limits.clone();
     let account = {
-        let limits = limits.clone();
+        let (reach, limits) = (reach.clone(), limits.clone());
         app.db
             .run(move |conn| super::begin_password_change(conn, owner, &reach, &limits))
             .await?
@@ -109,8 +110,7 @@ pub async fn replace_password(
                 detail,
             )])
         })?;
-        let verdict = app
-            .passwords
+        let verdict = ticket
             .verify(current, Some(&account.user.password_hash))
             .await?;
         if !verdict.matches {
@@ -125,15 +125,11 @@ pub async fn replace_password(
         .into_iter()
         .flatten()
         .collect();
-    let hash = app
-        .passwords
-        .hash(new_password, about, "/new_password")
-        .await?;
+    let hash = ticket.hash(new_password, about, "/new_password").await?;
     let old = account.user.password_hash;
-    let kept = own.then(|| caller.session_id());
     app.db
         .run(move |conn| {
-            super::finish_password_change(conn, owner, &old, &hash, kept, &caller.actor, &limits)
+            super::finish_password_change(conn, owner, &reach, &old, &hash, &caller.actor, &limits)
         })
         .await?;
     Ok(HttpResponse::NoContent().finish())

@@ -160,13 +160,13 @@ impl TestApp {
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let config = Config::from_sources("", pairs)?;
         let url = SecretString::from(database);
-        let prepared = start::prepare(
+        let (tokens, administrator) = start::first_start(
             &config,
             "http://localhost:8080",
             &Database { url, private: None },
         )?;
-        let administrator_password = prepared.administrator.unwrap_or_default();
-        let state = AppState::new(config, Db::new(database, 8)?, prepared.tokens)?;
+        let administrator_password = administrator.unwrap_or_default();
+        let state = AppState::new(config, Db::new(database, 8)?, tokens)?;
         let (ready, started) = mpsc::channel();
         std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(async move {
