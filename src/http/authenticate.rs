@@ -1,5 +1,7 @@
 //! The authentication middleware: verifies the presented token in memory and leaves what it found on the request.
 
+use std::sync::Arc;
+
 use actix_web::{
     Error, HttpMessage,
     body::MessageBody,
@@ -12,14 +14,14 @@ use chrono::Utc;
 
 use crate::{
     app::AppState,
-    tokens::{AccessClaims, Refusal},
+    tokens::{Refusal, Verified},
 };
 
 /// What the request presented; only the extractors turn `Bad` into a 401, so a stale token locks nobody out.
 #[derive(Debug)]
 pub(super) enum Presented {
     /// A good token.
-    Ok(Box<AccessClaims>),
+    Ok(Arc<Verified>),
     /// No credentials.
     Absent,
     /// Credentials that are refused.
@@ -27,11 +29,7 @@ pub(super) enum Presented {
 }
 
 /// Whose good token the request carries, for the log.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Who {
-    pub user: Option<String>,
-    pub client: Option<String>,
-}
+pub(super) struct Who(pub Arc<Verified>);
 
 /// Verifies the Bearer token (RFC 6750 section 2.1); a token anywhere else is not looked at.
 ///
@@ -43,11 +41,8 @@ pub async fn authenticate<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, Error> {
     let presented = present(&app, request.headers());
-    if let Presented::Ok(claims) = &presented {
-        request.extensions_mut().insert(Who {
-            user: Some(claims.sub.to_string()),
-            client: Some(claims.client_id.clone()),
-        });
+    if let Presented::Ok(verified) = &presented {
+        request.extensions_mut().insert(Who(Arc::clone(verified)));
     }
     request.extensions_mut().insert(presented);
     next.call(request).await
@@ -66,7 +61,7 @@ fn present(app: &AppState, headers: &HeaderMap) -> Presented {
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer") && second.is_none())
         .map(|(_, token)| token);
     match token.map(|token| app.tokens.verify_access(token, Utc::now())) {
-        Some(Ok(claims)) => Presented::Ok(Box::new(claims)),
+        Some(Ok(verified)) => Presented::Ok(verified),
         Some(Err(refusal)) => Presented::Bad(refusal),
         None => Presented::Bad(Refusal::Scheme),
     }

@@ -3,6 +3,7 @@
 use std::{
     future::{Ready, ready},
     marker::PhantomData,
+    sync::Arc,
 };
 
 use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload};
@@ -13,33 +14,36 @@ use crate::{
     audit::Actor,
     error::{ApiError, Code},
     scope::{Authority, Demand},
-    tokens::AccessClaims,
+    tokens::{AccessClaims, Verified},
 };
 
 /// Whoever holds a good token with one of the scopes that `S` demands; else 401 or 403.
 pub struct Caller<S> {
     /// Who acts, for the audit log.
     pub actor: Actor,
-    /// How far they reach.
-    pub authority: Authority,
-    claims: Box<AccessClaims>,
+    verified: Arc<Verified>,
     demand: PhantomData<S>,
 }
 
 impl<S> Caller<S> {
     /// The user's id.
     pub fn user_id(&self) -> Uuid {
-        self.claims.sub
+        self.verified.claims.sub
     }
 
     /// The session's id.
     pub fn session_id(&self) -> Uuid {
-        self.claims.sid
+        self.verified.claims.sid
     }
 
     /// The claims of the token.
-    pub fn into_claims(self) -> AccessClaims {
-        *self.claims
+    pub fn claims(&self) -> &AccessClaims {
+        &self.verified.claims
+    }
+
+    /// How far the caller reaches.
+    pub fn authority(&self) -> &Authority {
+        &self.verified.authority
     }
 }
 
@@ -79,7 +83,7 @@ impl<S: Demand> FromRequest for Visitor<S> {
 /// Turns what was presented into a caller, into nobody, or into the error that RFC 6750 section 3.1 names.
 fn demand<S: Demand>(request: &HttpRequest) -> Result<Option<Caller<S>>, ApiError> {
     let presented = request.extensions_mut().remove::<Presented>();
-    let claims = match presented.unwrap_or(Presented::Absent) {
+    let verified = match presented.unwrap_or(Presented::Absent) {
         Presented::Absent => return Ok(None),
         Presented::Bad(refusal) => {
             return Err(
@@ -88,12 +92,9 @@ fn demand<S: Demand>(request: &HttpRequest) -> Result<Option<Caller<S>>, ApiErro
                 )),
             );
         }
-        Presented::Ok(claims) => claims,
+        Presented::Ok(verified) => verified,
     };
-    let authority = Authority::new(
-        claims.scope.parse().map_err(ApiError::internal)?,
-        &claims.roles,
-    );
+    let (claims, authority) = (&verified.claims, &verified.authority);
     if !S::NAMES.is_empty() && !S::NAMES.iter().any(|name| authority.may(name)) {
         let names = S::NAMES.join(" ");
         return Err(ApiError::new(
@@ -112,8 +113,7 @@ fn demand<S: Demand>(request: &HttpRequest) -> Result<Option<Caller<S>>, ApiErro
     };
     Ok(Some(Caller {
         actor,
-        authority,
-        claims,
+        verified,
         demand: PhantomData,
     }))
 }

@@ -1,6 +1,6 @@
 //! The outermost layer: a request id, one log line, headers that every answer has, and the body of every error.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use actix_web::{
     Error, HttpMessage, HttpResponse, ResponseError,
@@ -13,6 +13,7 @@ use actix_web::{
     middleware::Next,
     web,
 };
+use tracing::field;
 use uuid::Uuid;
 
 use super::{authenticate::Who, origin};
@@ -154,19 +155,20 @@ fn log<B>(response: &ServiceResponse<B>, id: &RequestId, begun: Instant) {
     let who = request
         .extensions()
         .get::<Who>()
-        .cloned()
-        .unwrap_or_default();
+        .map(|who| Arc::clone(&who.0));
+    let user = who.as_ref().map(|who| field::display(who.claims.sub));
+    let client = who.as_ref().map(|who| who.claims.client_id.as_str());
     let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
     match status {
         401 | 403 => tracing::warn!(
             method = %request.method(), path = ?request.path(), status, micros, request_id = id.0,
-            user = who.user, client = who.client, address = origin::actor(request).address, "denied"
+            user, client, address = origin::actor(request).address, "denied"
         ),
         500.. => tracing::error!(
-            method = %request.method(), path = ?request.path(), status, micros, request_id = id.0, user = who.user, "failed"
+            method = %request.method(), path = ?request.path(), status, micros, request_id = id.0, user, "failed"
         ),
         _ => tracing::info!(
-            method = %request.method(), path = ?request.path(), status, micros, request_id = id.0, user = who.user, "served"
+            method = %request.method(), path = ?request.path(), status, micros, request_id = id.0, user, "served"
         ),
     }
 }

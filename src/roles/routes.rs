@@ -196,7 +196,7 @@ pub async fn delete_role(
 ) -> Result<HttpResponse, ApiError> {
     let name = name.into_inner();
     app.db
-        .run(move |conn| super::delete(conn, &caller.authority, &caller.actor, &name))
+        .run(move |conn| super::delete(conn, caller.authority(), &caller.actor, &name))
         .await?;
     Ok(HttpResponse::NoContent().finish())
 }
@@ -211,7 +211,7 @@ async fn save(
     let save = move |conn: &mut _| {
         super::save(
             conn,
-            &caller.authority,
+            caller.authority(),
             &caller.actor,
             &name,
             &content,

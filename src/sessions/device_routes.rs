@@ -113,7 +113,7 @@ impl SessionRef {
         };
         (
             id,
-            (!caller.authority.may("sessions:write")).then(|| caller.user_id()),
+            (!caller.authority().may("sessions:write")).then(|| caller.user_id()),
         )
     }
 }
@@ -233,7 +233,7 @@ pub async fn delete_session(
 ) -> Result<HttpResponse, ApiError> {
     let (id, owner) = path.into_inner().resolve(&caller);
     app.db
-        .run(move |conn| super::end(conn, owner, id, &caller.authority, &caller.actor))
+        .run(move |conn| super::end(conn, owner, id, caller.authority(), &caller.actor))
         .await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -1,23 +1,28 @@
 //! Access tokens: JWTs after RFC 9068 that anyone with the key can verify.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{FIRST_PARTY_CLIENT, Refusal, Tokens, check_times, jws};
+use super::{
+    FIRST_PARTY_CLIENT, Refusal, Tokens, Verified, check_expiry, check_times, jws,
+    verified::VerifiedTokens,
+};
 use crate::{
     error::ApiError,
     keys::{Purpose, Slot},
-    scope::Scopes,
+    scope::{Authority, Scopes},
     strict_json,
 };
 
 const TYPE: &str = "at+jwt";
 
 /// The claims of an access token, RFC 9068 section 2.2.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct AccessClaims {
     /// Who made it: Tollgate's address.
     pub iss: String,
@@ -131,10 +136,36 @@ impl Tokens {
 
     /// Verifies an access token for this API: key, algorithm, type, signature, issuer, audience, times. No I/O.
     ///
+    /// What was verified before is only checked for its expiry.
+    ///
     /// # Errors
     /// The first check that failed.
-    pub fn verify_access(&self, token: &str, now: DateTime<Utc>) -> Result<AccessClaims, Refusal> {
-        let (key, payload) = self.verified_payload(token, Purpose::Access, TYPE)?;
+    pub fn verify_access(&self, token: &str, now: DateTime<Utc>) -> Result<Arc<Verified>, Refusal> {
+        // Before hashing it: a token of this size is none of ours.
+        let parts = jws::Parts::split(token)?;
+        let fingerprint = VerifiedTokens::fingerprint(token).ok_or(Refusal::Malformed)?;
+        if let Some(verified) = self.verified.get(&fingerprint) {
+            check_expiry(verified.claims.exp, now)?;
+            return Ok(verified);
+        }
+        let claims = self.verify_anew(&parts, now)?;
+        let scopes = claims
+            .scope
+            .parse()
+            .map_err(|_no_scopes| Refusal::Claim("scope"))?;
+        let authority = Authority::new(scopes, &claims.roles);
+        let verified = Arc::new(Verified { claims, authority });
+        self.verified
+            .insert(fingerprint, Arc::clone(&verified), now.timestamp());
+        Ok(verified)
+    }
+
+    fn verify_anew(
+        &self,
+        parts: &jws::Parts<'_>,
+        now: DateTime<Utc>,
+    ) -> Result<AccessClaims, Refusal> {
+        let (key, payload) = self.verified_payload(parts, Purpose::Access, TYPE)?;
         let (claims, not_before) = AccessClaims::parse(&payload)?;
         if claims.iss != self.settings.issuer {
             return Err(Refusal::Issuer);

@@ -87,7 +87,8 @@ impl Tokens {
         token: &str,
         now: DateTime<Utc>,
     ) -> Result<RefreshClaims, Refusal> {
-        let (key, payload) = self.verified_payload(token, Purpose::Refresh, TYPE)?;
+        let (key, payload) =
+            self.verified_payload(&jws::Parts::split(token)?, Purpose::Refresh, TYPE)?;
         let text = strict_json::check(&payload).map_err(|_fault| Refusal::Malformed)?;
         let claims: RefreshClaims =
             serde_json::from_str(text).map_err(|_mistyped| Refusal::Malformed)?;

@@ -1,6 +1,6 @@
 //! The presented token over HTTP; refreshing lives with sessions, which it changes.
 
-use actix_web::web;
+use actix_web::HttpResponse;
 
 use super::AccessClaims;
 use crate::{error::Problem, http::Caller, scope::AnyToken};
@@ -18,6 +18,6 @@ use crate::{error::Problem, http::Caller, scope::AnyToken};
         (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub async fn read_current_token(caller: Caller<AnyToken>) -> web::Json<AccessClaims> {
-    web::Json(caller.into_claims())
+pub async fn read_current_token(caller: Caller<AnyToken>) -> HttpResponse {
+    HttpResponse::Ok().json(caller.claims())
 }

@@ -117,10 +117,10 @@ impl UserRef {
             Self::Me => caller.user_id(),
             Self::Id(id) => id,
         };
-        if id == caller.user_id() && caller.authority.may(Own::NAME) {
+        if id == caller.user_id() && caller.authority().may(Own::NAME) {
             Ok((id, Reach::Own))
-        } else if caller.authority.may(All::NAME) {
-            Ok((id, Reach::Any(caller.authority.clone())))
+        } else if caller.authority().may(All::NAME) {
+            Ok((id, Reach::Any(caller.authority().clone())))
         } else {
             Err(ApiError::not_found())
         }
@@ -290,7 +290,7 @@ pub async fn give_role(
 ) -> Result<HttpResponse, ApiError> {
     let (owner, role) = owner_and_role(&caller, path);
     app.db
-        .run(move |conn| super::give_role(conn, owner, &role, &caller.authority, &caller.actor))
+        .run(move |conn| super::give_role(conn, owner, &role, caller.authority(), &caller.actor))
         .await?;
     Ok(HttpResponse::NoContent().finish())
 }
@@ -319,7 +319,7 @@ pub async fn take_role(
 ) -> Result<HttpResponse, ApiError> {
     let (owner, role) = owner_and_role(&caller, path);
     app.db
-        .run(move |conn| super::take_role(conn, owner, &role, &caller.authority, &caller.actor))
+        .run(move |conn| super::take_role(conn, owner, &role, caller.authority(), &caller.actor))
         .await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -294,6 +294,33 @@ async fn tok_06_tok_07_times_are_required_numbers_within_bounds() {
 }
 
 #[tokio::test]
+async fn tok_06_a_token_that_was_good_a_moment_ago_expires_all_the_same() {
+    let app = hs256_app();
+    let person = app.person().await;
+    // Within the leeway of 5 s for two more seconds.
+    let exp = Utc::now().timestamp() - 3;
+    let token = Forge::from(person.access_token(), SECRET)
+        .claim("exp", json!(exp))
+        .sign();
+    knock(&app, "GET", "/v1/tokens/current", &token)
+        .await
+        .expect(200);
+    while knock(&app, "GET", "/v1/tokens/current", &token)
+        .await
+        .status()
+        == 200
+    {
+        assert!(
+            Utc::now().timestamp() <= exp + 6,
+            "it was verified once and never expired"
+        );
+    }
+    knock(&app, "GET", "/v1/tokens/current", &token)
+        .await
+        .expect_problem(401, "invalid-token");
+}
+
+#[tokio::test]
 async fn tok_08_tok_09_audience_and_issuer_are_exact() {
     let app = hs256_app();
     let person = app.person().await;

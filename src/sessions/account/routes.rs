@@ -55,7 +55,7 @@ pub async fn update_user(
     patch: MergePatch<Profile>,
 ) -> Result<web::Json<User>, ApiError> {
     let (owner, reach) = path.into_inner().resolve(&caller)?;
-    let administrative = caller.authority.may(UsersWrite::NAME);
+    let administrative = caller.authority().may(UsersWrite::NAME);
     let change = move |conn: &mut _| {
         super::patch(conn, owner, &reach, administrative, &patch.0, &caller.actor)
     };
