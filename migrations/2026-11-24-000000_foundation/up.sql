@@ -25,7 +25,7 @@ create table users (
     updated_at timestamptz not null default clock_timestamp(),
     constraint users_pkey primary key (id),
     constraint users_email_key unique (email),
-    constraint users_email_canonical_check check (email = lower(email)),
+    constraint users_email_canonical_check check (email = lower(email collate "C")),
     constraint users_user_metadata_check check (jsonb_typeof(user_metadata) = 'object'),
     constraint users_app_metadata_check check (jsonb_typeof(app_metadata) = 'object')
 );

@@ -105,7 +105,7 @@ impl PrivatePostgres {
         let cluster = Cluster::find(settings)?;
         let deadline = Instant::now() + START_PATIENCE;
         // Held until it answers, so that of several starting processes one makes the cluster.
-        let lock_path = cluster.directory.join("start.lock");
+        let lock_path = cluster.beside("lock");
         let lock = File::create(&lock_path).map_err(at(&lock_path))?;
         lock.lock().map_err(at(&lock_path))?;
         cluster.initialise()?;
@@ -181,7 +181,12 @@ impl Cluster {
     }
 
     fn log(&self) -> PathBuf {
-        self.directory.join("postgres.log")
+        self.beside("log")
+    }
+
+    /// A file of ours beside the directory: inside it, Postgres' user could make us write elsewhere through a link.
+    fn beside(&self, extension: &str) -> PathBuf {
+        self.directory.with_extension(extension)
     }
 
     /// Makes the cluster beside its place and moves it there whole, so that a crash leaves nothing half-made.

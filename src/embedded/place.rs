@@ -5,7 +5,7 @@ use std::{
     io,
     os::unix::{
         ffi::OsStrExt,
-        fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown},
+        fs::{DirBuilderExt, MetadataExt, PermissionsExt, lchown},
     },
     path::{Path, PathBuf},
     process::Command,
@@ -141,7 +141,7 @@ impl Owner {
         match DirBuilder::new().mode(0o700).create(path) {
             Ok(()) => {
                 if let Some((uid, gid)) = self.other_user {
-                    chown(path, Some(uid), Some(gid)).map_err(at(path))?;
+                    lchown(path, Some(uid), Some(gid)).map_err(at(path))?;
                 }
                 Ok(())
             }

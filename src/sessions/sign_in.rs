@@ -104,12 +104,14 @@ fn open(
     actor: &Actor,
     rules: &Rules,
 ) -> Result<Pair, ApiError> {
-    // Read again: the account may have been disabled, or the password changed, while the hash was computed.
+    // Read again and held: the account may have been disabled, or the password changed, while the hash was computed.
     let account = users::lock(conn, user.id)?
-        .filter(|account| {
-            !account.user.disabled && account.user.password_hash == user.password_hash
-        })
+        .filter(|account| !account.user.disabled)
         .ok_or(Code::InvalidCredentials)?;
+    if account.user.password_hash != user.password_hash {
+        // Or another sign-in has just stored a stronger hash of the same password; a second try will tell.
+        return Err(Code::Overloaded.into());
+    }
     let scopes = wish.within(&account.scopes)?;
     let new = store::NewRow {
         id: Uuid::now_v7(),

@@ -56,7 +56,8 @@ fn network(address: &str) -> String {
             let bits = u128::from(address) & (u128::MAX << 64);
             format!("{}/64", Ipv6Addr::from(bits))
         }
-        _ => address.to_owned(),
+        Ok(IpAddr::V4(address)) => address.to_string(),
+        Err(_no_address) => address.to_owned(),
     }
 }
 
@@ -185,7 +186,7 @@ mod tests {
             network("2001:0db8:0001:0002::1")
         );
         assert_ne!(network("2001:db8:1:2::1"), network("2001:db8:1:3::1"));
-        assert_eq!(network("::ffff:192.0.2.1"), "::ffff:192.0.2.1");
+        assert_eq!(network("::ffff:192.0.2.1"), "192.0.2.1");
         assert_eq!(network("192.0.2.1"), "192.0.2.1");
     }
 
