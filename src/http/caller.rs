@@ -119,6 +119,6 @@ fn demand<S: Demand>(request: &HttpRequest) -> Result<Option<Caller<S>>, ApiErro
 }
 
 /// No credentials came: the challenge has no error attribute (RFC 6750 section 3.1).
-pub fn unauthenticated() -> ApiError {
+fn unauthenticated() -> ApiError {
     ApiError::from(Code::AuthenticationRequired).challenge("")
 }

@@ -12,6 +12,7 @@ use actix_web::{
 use jsonschema::{ValidationError, Validator, error::ValidationErrorKind};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use serde_path_to_error::{Path, Segment};
 use utoipa::ToSchema;
 
 use crate::{
@@ -76,7 +77,7 @@ impl InputSchemas {
 fn faults(error: &ValidationError<'_>) -> Vec<FieldError> {
     let place = error.instance_path().as_str();
     let code = error.kind().keyword();
-    let member = |name: &str| format!("{place}/{}", name.replace('~', "~0").replace('/', "~1"));
+    let member = |name: &str| format!("{place}/{}", escaped(name));
     match error.kind() {
         ValidationErrorKind::Required { property } => {
             let name = property.as_str().unwrap_or_default();
@@ -116,7 +117,7 @@ impl<T: DeserializeOwned + ToSchema + 'static> FromRequest for Json<T> {
         Box::pin(async move {
             let parsed = serde_path_to_error::deserialize(body.await?);
             parsed.map(Self).map_err(|error| {
-                let pointer = format!("/{}", error.path().to_string().replace('.', "/"));
+                let pointer = pointer(error.path());
                 ApiError::invalid(vec![FieldError::new(
                     pointer,
                     "format",
@@ -125,6 +126,22 @@ impl<T: DeserializeOwned + ToSchema + 'static> FromRequest for Json<T> {
             })
         })
     }
+}
+
+/// The place where deserialising failed, as a JSON Pointer.
+fn pointer(path: &Path) -> String {
+    path.iter()
+        .map(|segment| match segment {
+            Segment::Seq { index } => format!("/{index}"),
+            Segment::Map { key } => format!("/{}", escaped(key)),
+            Segment::Enum { .. } | Segment::Unknown => String::new(),
+        })
+        .collect()
+}
+
+/// A member's name inside a JSON Pointer (RFC 6901 section 3).
+fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
 }
 
 /// A merge patch (RFC 7396) that fits the schema of `T`: what it leaves out stays, null removes.

@@ -10,7 +10,7 @@ mod page;
 mod resource;
 
 pub use authenticate::authenticate;
-pub use caller::{Caller, Visitor, unauthenticated};
+pub use caller::{Caller, Visitor};
 pub use guard::{QueryNames, guard};
 pub use json::{InputSchemas, Json, MergePatch, body_limit};
 pub use observe::observe;

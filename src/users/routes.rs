@@ -11,7 +11,7 @@ use crate::{
     app::AppState,
     config::SignUp,
     error::{ApiError, Code, Problem},
-    http::{Caller, Json, Page, PageQuery, Pager, Query, Visitor, unauthenticated},
+    http::{Caller, Json, Page, PageQuery, Pager, Query, Visitor},
     roles::RoleName,
     scope::{AccountRead, AccountWrite, Either, Named, UsersRead, UsersWrite},
     timestamp::Timestamp,
@@ -149,10 +149,7 @@ pub async fn create_user(
     input: Json<NewUser>,
 ) -> Result<HttpResponse, ApiError> {
     if app.config.users.sign_up == SignUp::Closed && !visitor.is_caller() {
-        return Err(ApiError {
-            code: Code::SignUpClosed,
-            ..unauthenticated()
-        });
+        return Err(Code::SignUpClosed.into());
     }
     let Json(new) = input;
     let about = [Some(new.email.to_string()), new.name.clone()]
