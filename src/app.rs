@@ -17,7 +17,7 @@ use crate::{
     error::ApiError,
     http::{self, InputSchemas, QueryNames, Routes},
     keys, roles,
-    sessions::{self, Lifetimes, Rules},
+    sessions::{self, Lifetimes, Rules, Turns},
     tokens::{self, Tokens},
     users::{self, Passwords},
 };
@@ -35,6 +35,8 @@ pub struct AppState {
     pub tokens: Tokens,
     /// Hashes passwords.
     pub passwords: Passwords,
+    /// Whose turn it is to refresh a session.
+    pub turns: Turns,
     /// The schemas that bodies must fit.
     pub inputs: InputSchemas,
     /// The query parameters that operations have.
@@ -56,6 +58,7 @@ impl AppState {
         };
         Ok(Self {
             passwords: Passwords::new(parallel, config.passwords.queue)?,
+            turns: Turns::default(),
             inputs: InputSchemas::new(&document)?,
             query_names: QueryNames::new(&document),
             openapi: Bytes::from(docs::openapi_text()?),

@@ -48,6 +48,9 @@ diesel::table! {
         last_seen_at -> Timestamptz,
         ended_at -> Nullable<Timestamptz>,
         end_reason -> Nullable<Text>,
+        gen_acked -> Int8,
+        refresh_kid -> Nullable<Text>,
+        external -> Bool,
     }
 }
 

@@ -65,6 +65,8 @@ pub enum Action {
     SessionCreated,
     /// Somebody failed to sign in.
     SessionRefused,
+    /// A refresh token was refused that can't be one of an honest client.
+    RefreshRefused,
     /// A session ended.
     SessionEnded,
     /// A signing key was made.
@@ -88,6 +90,7 @@ impl Action {
             Self::RoleDeleted => "role.deleted",
             Self::SessionCreated => "session.created",
             Self::SessionRefused => "session.refused",
+            Self::RefreshRefused => "session.refresh_refused",
             Self::SessionEnded => "session.ended",
             Self::KeyCreated => "key.created",
         }

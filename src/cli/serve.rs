@@ -7,7 +7,10 @@ use std::{
 
 use actix_web::{dev::ServerHandle, web::Data};
 use secrecy::ExposeSecret;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    task::JoinHandle,
+};
 
 use crate::{
     app::{self, AppState},
@@ -35,14 +38,17 @@ pub(super) fn run(config: Config) -> anyhow::Result<()> {
     actix_web::rt::System::new().block_on(async move {
         // Before the banner: whoever reads it may stop the server at once.
         let signals = [SignalKind::interrupt(), SignalKind::terminate()].map(signal);
-        let purge = actix_web::rt::spawn(jobs::run(db));
+        let background = [
+            actix_web::rt::spawn(jobs::purge(db.clone())),
+            actix_web::rt::spawn(jobs::acknowledge(db, state.tokens.clone())),
+        ];
         let server = app::serve(listeners, state)?;
         for signal in signals {
             actix_web::rt::spawn(stop_at(signal?, server.handle()));
         }
         super::print(&banner)?;
         server.await?;
-        purge.abort();
+        background.iter().for_each(JoinHandle::abort);
         anyhow::Ok(())
     })?;
     // The pool is gone with the runtime; only now may the private Postgres go.

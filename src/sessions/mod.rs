@@ -7,6 +7,9 @@ pub mod routes;
 pub mod sign_in;
 mod store;
 pub mod throttle;
+mod turns;
+
+use std::collections::HashMap;
 
 use chrono::Utc;
 use diesel::{PgConnection, QueryResult};
@@ -14,6 +17,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 pub use store::SessionRow;
+pub use turns::Turns;
 
 use crate::{
     audit::{Action, Actor, Event},
@@ -61,6 +65,8 @@ pub enum EndReason {
     PasswordChanged,
     /// The account was disabled.
     UserDisabled,
+    /// A refresh token was used that somebody else had used before.
+    RefreshTokenReused,
 }
 
 impl EndReason {
@@ -69,6 +75,7 @@ impl EndReason {
             Self::SignedOut => "signed_out",
             Self::PasswordChanged => "password_changed",
             Self::UserDisabled => "user_disabled",
+            Self::RefreshTokenReused => "refresh_token_reused",
         }
     }
 }
@@ -133,6 +140,12 @@ impl Wish {
         }
     }
 
+    /// Whether the access token is for an API whose uses of it we don't see.
+    pub fn is_external(&self, tokens: &Tokens) -> bool {
+        let audience = self.audience.as_deref();
+        audience.is_some_and(|audience| !tokens.is_own_audience(audience))
+    }
+
     /// What of `allowed` is wished for.
     ///
     /// # Errors
@@ -187,6 +200,7 @@ fn pair(
         generation: session.generation,
         issued_at: session.rotated_at,
         expires_at: session.refresh_exp,
+        kid: session.refresh_kid.clone(),
     })?;
     Ok(Pair {
         session_id: session.id,
@@ -287,6 +301,14 @@ fn record_ends(
         .record(conn)?;
     }
     Ok(())
+}
+
+/// Writes down which generations were seen in use, in one statement.
+///
+/// # Errors
+/// Postgres.
+pub fn acknowledge(conn: &mut PgConnection, uses: &HashMap<Uuid, i64>) -> QueryResult<usize> {
+    store::acknowledge_any_owner(conn, uses)
 }
 
 /// Forgets what nobody needs any more: old counters of failures, old addresses.

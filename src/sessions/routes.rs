@@ -38,7 +38,7 @@ pub struct NewSession {
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"refresh_token": "eyJhbGciOiJIUzI1NiIsInR5cCI6InJ0K2p3dCJ9.e30.c2ln"}))]
 pub struct Refresh {
-    /// The refresh token of the pair before; it works once.
+    /// The refresh token of the pair before.
     #[schema(value_type = String, max_length = 4096)]
     refresh_token: SecretString,
     /// Less than the session may do, separated by spaces; the session itself keeps what it has.
@@ -69,7 +69,7 @@ pub struct TokenPair {
     access_token: String,
     /// Seconds until the access token expires.
     expires_in: i64,
-    /// Goes to `POST /v1/tokens`, once.
+    /// Goes to `POST /v1/tokens`.
     refresh_token: String,
     /// Seconds until the refresh token expires.
     refresh_expires_in: i64,
@@ -134,7 +134,9 @@ pub async fn create_session(
 
 /// Refreshes
 ///
-/// Answers the next pair of tokens for a refresh token, which works once. Looks at no access token.
+/// Answers the next pair of tokens for a refresh token. The same token again answers the same successor, for several
+/// tabs and lost answers: within 30 s, and as long as nothing of the new pair was used. Later it ends the session, because
+/// then two hold it. Looks at no access token.
 #[utoipa::path(
     post,
     path = "/v1/tokens",
@@ -147,18 +149,20 @@ pub async fn create_session(
 )]
 pub async fn create_tokens(
     app: web::Data<AppState>,
+    anyone: Anyone,
     input: Json<Refresh>,
 ) -> Result<web::Json<TokenPair>, ApiError> {
-    let Json(input) = input;
+    let (Anyone(actor), Json(input)) = (anyone, input);
     let wish = Wish::parse(input.scope.as_deref(), input.resource, &app.tokens)?;
     let presented = app
         .tokens
         .verify_refresh(input.refresh_token.expose_secret(), Utc::now())
         .map_err(refresh::refusal)?;
     let rules = app.session_rules();
+    let _turn = app.turns.wait(presented.sid).await;
     let pair = app
         .db
-        .run(move |conn| refresh::rotate(conn, &presented, &wish, &rules))
+        .run(move |conn| refresh::refresh(conn, &presented, &wish, &rules, &actor))
         .await?;
     Ok(web::Json(pair.into()))
 }

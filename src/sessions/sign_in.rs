@@ -116,6 +116,8 @@ fn open(
     let new = store::NewRow {
         id: Uuid::now_v7(),
         client_id: FIRST_PARTY_CLIENT,
+        refresh_kid: rules.tokens.refresh_kid(),
+        external: wish.is_external(&rules.tokens),
         scopes: &scopes.names(),
         acr: PASSWORD_ACR,
         amr: &[PASSWORD_AMR.to_owned()],

@@ -1,23 +1,21 @@
 //! The table of sessions.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use diesel::{
     dsl::sql,
     expression::SqlLiteral,
     prelude::*,
-    sql_types::{BigInt, Timestamptz},
+    sql_types::{Array, BigInt, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid},
 };
 use uuid::Uuid;
 
 use super::Lifetimes;
-use crate::{
-    db::Window,
-    schema::{sessions, users},
-    tokens::RefreshClaims,
-};
+use crate::{db::Window, schema::sessions, tokens::RefreshClaims};
 
 /// One stored session.
-#[derive(Clone, Debug, Queryable, Selectable)]
+#[derive(Clone, Debug, Queryable, QueryableByName, Selectable)]
 #[diesel(table_name = sessions)]
 pub struct SessionRow {
     /// Its id, the `sid` of its tokens.
@@ -48,11 +46,15 @@ pub struct SessionRow {
     pub created_at: DateTime<Utc>,
     /// When it was last refreshed.
     pub last_seen_at: DateTime<Utc>,
+    /// The key of the generation's refresh token; `None` from before keys were written down.
+    pub refresh_kid: Option<String>,
 }
 
 pub(super) struct NewRow<'a> {
     pub id: Uuid,
     pub client_id: &'a str,
+    pub refresh_kid: Option<String>,
+    pub external: bool,
     pub scopes: &'a [String],
     pub acr: &'a str,
     pub amr: &'a [String],
@@ -81,6 +83,8 @@ pub(super) fn insert(
             sessions::id.eq(new.id),
             sessions::user_id.eq(owner),
             sessions::client_id.eq(new.client_id),
+            sessions::refresh_kid.eq(&new.refresh_kid),
+            sessions::external.eq(new.external),
             sessions::scopes.eq(new.scopes),
             sessions::rotated_at.eq(this_second()),
             sessions::auth_time.eq(this_second()),
@@ -95,38 +99,79 @@ pub(super) fn insert(
         .get_result(conn)
 }
 
-/// Begins the next generation where the presented one is still current, in one statement: of parallel uses one wins.
-pub(super) fn rotate(
+/// Answers the session in the generation after the presented one, or nothing where the table of `refresh` refuses.
+///
+/// One statement, so that of parallel uses the first begins the generation and the others find it begun.
+/// `rotated_at` is cut to whole seconds, hence 31 for the 30 seconds that are promised.
+pub(super) fn refresh(
     conn: &mut PgConnection,
     presented: &RefreshClaims,
     lifetimes: Lifetimes,
+    kid: Option<&str>,
+    external: bool,
 ) -> QueryResult<Option<SessionRow>> {
-    let enabled = users::table
-        .filter(users::id.eq(sessions::user_id))
-        .filter(users::disabled.eq(false));
-    let current = sessions::table
-        .find(presented.sid)
-        .filter(sessions::user_id.eq(presented.sub))
-        .filter(sessions::client_id.eq(&presented.client_id))
-        .filter(sessions::generation.eq(presented.generation))
-        .filter(sessions::ended_at.is_null())
-        .filter(sql::<diesel::sql_types::Bool>(
-            "sessions.refresh_exp > clock_timestamp()",
-        ))
-        .filter(diesel::dsl::exists(enabled));
-    let expires = sql::<Timestamptz>("least(date_trunc('second', clock_timestamp()) + ")
-        .bind::<BigInt, _>(lifetimes.idle)
-        .sql(" * interval '1 second', sessions.absolute_exp)");
-    diesel::update(current)
-        .set((
-            sessions::generation.eq(sessions::generation + 1),
-            sessions::rotated_at.eq(this_second()),
-            sessions::refresh_exp.eq(expires),
-            sessions::last_seen_at.eq(sql::<Timestamptz>("clock_timestamp()")),
-        ))
-        .returning(SessionRow::as_returning())
-        .get_result(conn)
+    diesel::sql_query(
+        "update sessions set
+            gen = case when gen = $4 then gen + 1 else gen end,
+            rotated_at = case when gen = $4 then date_trunc('second', clock_timestamp()) else rotated_at end,
+            refresh_exp = case when gen = $4
+                then least(date_trunc('second', clock_timestamp()) + $5 * interval '1 second', absolute_exp)
+                else refresh_exp end,
+            refresh_kid = case when gen = $4 then $6 else refresh_kid end,
+            external = case when gen = $4 then $7 else external or $7 end,
+            last_seen_at = clock_timestamp()
+         from users
+         where sessions.id = $1 and user_id = $2 and client_id = $3
+            and users.id = user_id and not users.disabled
+            and ended_at is null and refresh_exp > clock_timestamp()
+            and (gen = $4 or gen = $4 + 1 and (
+                rotated_at >= clock_timestamp() - interval '31 seconds'
+                or gen_acked < gen and (not external or rotated_at >= clock_timestamp() - interval '10 minutes')))
+         returning sessions.id, user_id, client_id, scopes, gen as generation, rotated_at, refresh_exp, auth_time, acr,
+            amr, user_agent, address, sessions.created_at, last_seen_at, refresh_kid",
+    )
+    .bind::<SqlUuid, _>(presented.sid)
+    .bind::<SqlUuid, _>(presented.sub)
+    .bind::<Text, _>(&presented.client_id)
+    .bind::<BigInt, _>(presented.generation)
+    .bind::<BigInt, _>(lifetimes.idle)
+    .bind::<Nullable<Text>, _>(kid)
+    .bind::<Bool, _>(external)
+    .get_result(conn)
+    .optional()
+}
+
+/// The generation that a live session of this user and client is in, for telling why a refresh token was refused.
+pub(super) fn live_generation(
+    conn: &mut PgConnection,
+    owner: Uuid,
+    id: Uuid,
+    client_id: &str,
+) -> QueryResult<Option<i64>> {
+    sessions::table
+        .find(id)
+        .filter(sessions::user_id.eq(owner))
+        .filter(sessions::client_id.eq(client_id))
+        .filter(live())
+        .select(sessions::generation)
+        .first(conn)
         .optional()
+}
+
+/// Remembers the newest generation of each session that was seen in use.
+pub(super) fn acknowledge_any_owner(
+    conn: &mut PgConnection,
+    uses: &HashMap<Uuid, i64>,
+) -> QueryResult<usize> {
+    let (ids, generations): (Vec<Uuid>, Vec<i64>) = uses.iter().unzip();
+    diesel::sql_query(
+        "update sessions set gen_acked = used.gen
+         from unnest($1, $2) as used (id, gen)
+         where sessions.id = used.id and sessions.gen_acked < used.gen and used.gen <= sessions.gen",
+    )
+    .bind::<Array<SqlUuid>, _>(ids)
+    .bind::<Array<BigInt>, _>(generations)
+    .execute(conn)
 }
 
 #[diesel::dsl::auto_type(no_type_alias)]

@@ -154,6 +154,8 @@ impl Tokens {
             .parse()
             .map_err(|_no_scopes| Refusal::Claim("scope"))?;
         let authority = Authority::new(scopes, &claims.roles);
+        // Once a token is enough: its next use finds it verified.
+        self.uses.note(claims.sid, claims.generation);
         let verified = Arc::new(Verified { claims, authority });
         self.verified
             .insert(fingerprint, Arc::clone(&verified), now.timestamp());

@@ -6,11 +6,13 @@ mod private;
 mod refresh;
 mod refusal;
 pub mod routes;
+mod uses;
 mod verified;
 
 use std::{collections::HashMap, sync::Arc};
 
 use chrono::{DateTime, Utc};
+use uuid::Uuid;
 
 pub use access::{AccessClaims, Grant, Issued};
 pub use private::PrivateClaims;
@@ -18,6 +20,7 @@ pub use refresh::{RefreshClaims, RefreshGrant};
 pub use refusal::Refusal;
 pub use verified::Verified;
 
+use uses::Uses;
 use verified::VerifiedTokens;
 
 use crate::{
@@ -102,6 +105,7 @@ pub struct Tokens {
     keyring: Arc<Keyring>,
     settings: Arc<TokenSettings>,
     verified: Arc<VerifiedTokens>,
+    uses: Arc<Uses>,
 }
 
 impl Tokens {
@@ -111,6 +115,7 @@ impl Tokens {
             keyring: Arc::new(keyring),
             settings: Arc::new(settings),
             verified: Arc::default(),
+            uses: Arc::default(),
         }
     }
 
@@ -122,6 +127,23 @@ impl Tokens {
     /// The address that clients see, the `iss` of every token.
     pub fn issuer(&self) -> &str {
         &self.settings.issuer
+    }
+
+    /// Takes the generations that were seen in use since the last call, by session.
+    pub fn take_uses(&self) -> HashMap<Uuid, i64> {
+        self.uses.take()
+    }
+
+    /// Gives back what could not be written down.
+    pub fn restore_uses(&self, uses: HashMap<Uuid, i64>) {
+        for (session_id, generation) in uses {
+            self.uses.note(session_id, generation);
+        }
+    }
+
+    /// Tells whether this is the audience of the API that Tollgate itself serves.
+    pub fn is_own_audience(&self, audience: &str) -> bool {
+        audience == self.settings.audience
     }
 
     /// Tells whether tokens can be made for `audience`.

@@ -40,7 +40,7 @@ pub struct RefreshClaims {
 }
 
 /// What a refresh token is made of; the same values make the same token, byte for byte.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct RefreshGrant {
     /// The user's id.
     pub user_id: Uuid,
@@ -52,6 +52,8 @@ pub struct RefreshGrant {
     pub issued_at: DateTime<Utc>,
     /// When the token expires.
     pub expires_at: DateTime<Utc>,
+    /// The key that signs it; `None` means the current one.
+    pub kid: Option<String>,
 }
 
 impl Tokens {
@@ -60,10 +62,11 @@ impl Tokens {
     /// # Errors
     /// 500 when there is no key.
     pub fn issue_refresh(&self, grant: &RefreshGrant) -> Result<String, ApiError> {
-        let key = self
-            .keyring
-            .signing(&Slot::internal(Purpose::Refresh))
-            .ok_or_else(|| ApiError::internal("no key signs refresh tokens"))?;
+        let key = match &grant.kid {
+            Some(kid) => self.keyring.by_kid(kid),
+            None => self.keyring.signing(&Slot::internal(Purpose::Refresh)),
+        };
+        let key = key.ok_or_else(|| ApiError::internal("no key signs refresh tokens"))?;
         let claims = RefreshClaims {
             iss: self.settings.issuer.clone(),
             aud: self.refresh_audience(),
@@ -105,6 +108,12 @@ impl Tokens {
         }
         check_times(claims.exp, claims.iat, None, now)?;
         Ok(claims)
+    }
+
+    /// The name of the key that signs new refresh tokens.
+    pub fn refresh_kid(&self) -> Option<String> {
+        let key = self.keyring.signing(&Slot::internal(Purpose::Refresh))?;
+        Some(key.kid.clone())
     }
 
     fn refresh_audience(&self) -> String {

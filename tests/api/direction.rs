@@ -30,7 +30,7 @@ fn allowed(room: &str) -> &'static [&'static str] {
         "docs" => &[
             "audit", "http", "keys", "roles", "sessions", "tokens", "users",
         ],
-        "jobs" => &["sessions"],
+        "jobs" => &["sessions", "tokens"],
         "start" => &["audit", "embedded", "keys", "roles", "tokens", "users"],
         "app" => &[
             "audit", "docs", "http", "keys", "roles", "sessions", "tokens", "users",
@@ -202,10 +202,10 @@ fn store_functions_on_accounts_take_the_owner_or_say_that_they_do_not() {
                 continue;
             }
             let owned = flat.contains("conn: &mut PgConnection, owner: Uuid");
-            // A new row names its owner itself; rotating is bound to the user of the verified token.
+            // A new row names its owner itself; refreshing is bound to the user of the verified token.
             let exempt = matches!(
                 (name.as_str(), function.as_str()),
-                ("users/store.rs", "insert") | ("sessions/store.rs", "rotate")
+                ("users/store.rs", "insert") | ("sessions/store.rs", "refresh")
             );
             if !owned && !function.ends_with("_any_owner") && !exempt {
                 bad.push(format!("{name}: {function}"));

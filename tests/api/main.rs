@@ -21,6 +21,7 @@ mod json_bodies;
 mod logs;
 mod openapi;
 mod passwords;
+mod refresh;
 mod roles;
 mod schema;
 mod sessions;

@@ -120,52 +120,6 @@ async fn a_pair_may_do_less_but_never_more() {
 }
 
 #[tokio::test]
-async fn refreshing_gives_the_next_pair_and_a_refresh_token_works_once() {
-    let app = TestApp::shared();
-    let ada = app.person().await;
-    let first = ada.refresh().await.expect(200).json();
-    assert_eq!(first["session_id"], ada.session_id());
-    assert_ne!(first["refresh_token"], ada.refresh_token());
-    ada.refresh().await.expect_problem(401, "invalid-grant");
-    let claims = crate::harness::decode_part(first["access_token"].as_str().unwrap(), 1);
-    assert_eq!(claims["gen"], 1);
-    app.post(
-        "/v1/tokens",
-        json!({"refresh_token": first["refresh_token"]}),
-    )
-    .await
-    .expect(200);
-}
-
-#[tokio::test]
-async fn fifty_uses_of_one_refresh_token_at_once_give_one_pair() {
-    let app = TestApp::shared();
-    let replica = app
-        .replica(&[("TOLLGATE_LIMITS__ENABLED", "false")])
-        .unwrap();
-    let ada = app.person().await;
-    let uses: Vec<_> = (0..50)
-        .map(|index| {
-            let app = if index % 2 == 0 {
-                app.clone()
-            } else {
-                replica.clone()
-            };
-            let body = json!({"refresh_token": ada.refresh_token()});
-            tokio::spawn(async move { app.post("/v1/tokens", body).await.status() })
-        })
-        .collect();
-    let mut won = 0;
-    for attempt in uses {
-        match attempt.await.unwrap() {
-            200 => won += 1,
-            status => assert_eq!(status, 401),
-        }
-    }
-    assert_eq!(won, 1);
-}
-
-#[tokio::test]
 async fn idle_and_absolute_lifetimes_are_kept_by_the_database_clock() {
     let app = TestApp::own(&[
         ("TOLLGATE_LIMITS__ENABLED", "false"),

@@ -19,6 +19,7 @@ use tollgate::{
     app::{self, AppState},
     config::Config,
     db::Db,
+    jobs,
     start::{self, Database},
 };
 
@@ -166,11 +167,14 @@ impl TestApp {
             &Database { url, private: None },
         )?;
         let administrator_password = administrator.unwrap_or_default();
-        let state = AppState::new(config, Db::new(database, 8)?, tokens)?;
+        let db = Db::new(database, 8)?;
+        let uses = jobs::acknowledge(db.clone(), tokens.clone());
+        let state = AppState::new(config, db, tokens)?;
         let (ready, started) = mpsc::channel();
         std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(async move {
                 let server = app::serve(vec![listener], Data::new(state)).unwrap();
+                actix_web::rt::spawn(uses);
                 ready.send(()).unwrap();
                 server.await.unwrap();
             });
