@@ -128,6 +128,18 @@ impl Process {
         self.says("api").unwrap().to_owned()
     }
 
+    /// The CPU that it has used, in clock ticks (proc(5)).
+    pub fn cpu_ticks(&self) -> u64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        let fields: Vec<_> = stat
+            .rsplit_once(')')
+            .unwrap()
+            .1
+            .split_whitespace()
+            .collect();
+        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+    }
+
     /// Everything that it logged so far.
     pub fn log(&self) -> String {
         let mut text = String::new();
