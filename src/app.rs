@@ -8,6 +8,7 @@ use actix_web::{
     middleware::from_fn,
     web::{self, Bytes, Data, PathConfig, ServiceConfig},
 };
+use diesel::PgConnection;
 
 use crate::{
     audit,
@@ -68,6 +69,28 @@ impl AppState {
         })
     }
 
+    /// Runs `work`, which may revoke tokens: this replica refuses them before it answers, the others within a second.
+    ///
+    /// # Errors
+    /// Those of `Db::run`.
+    pub async fn run_revoking<T, F>(&self, work: F) -> Result<T, ApiError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut PgConnection) -> Result<T, ApiError> + Send + 'static,
+    {
+        let tokens = self.tokens.clone();
+        self.db
+            .run(move |conn| {
+                let done = work(conn)?;
+                if let Err(error) = tokens.follow(conn) {
+                    // It is done all the same, and the control channel brings the rest.
+                    tracing::warn!(%error, "what was just revoked could not be read");
+                }
+                Ok(done)
+            })
+            .await
+    }
+
     /// What opening and refreshing sessions goes by.
     pub fn session_rules(&self) -> Rules {
         Rules {
@@ -118,7 +141,7 @@ pub fn routes() -> Routes {
     routes
         .at("/v1/roles/{name}")
         .get(roles::routes::read_role)
-        .put(roles::routes::replace_role)
+        .put(sessions::role_routes::replace_role)
         .delete(roles::routes::delete_role);
     routes
         .at("/v1/audit-events")

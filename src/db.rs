@@ -3,11 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use diesel::{
-    Connection, ConnectionError, PgConnection, RunQueryDsl,
+    Connection, ConnectionError, PgConnection, QueryResult, RunQueryDsl,
     connection::{SimpleConnection, TransactionManager},
     r2d2::{ConnectionManager, CustomizeConnection, Pool},
     sql_query,
-    sql_types::BigInt,
+    sql_types::{BigInt, Text},
 };
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use tokio::sync::Semaphore;
@@ -117,11 +117,25 @@ fn discard(conn: &mut PgConnection) {
 ///
 /// # Errors
 /// Those of `work`, after rolling back.
-pub fn tx<T>(
+pub fn tx<T, E: From<diesel::result::Error>>(
     conn: &mut PgConnection,
-    work: impl FnOnce(&mut PgConnection) -> Result<T, ApiError>,
-) -> Result<T, ApiError> {
+    work: impl FnOnce(&mut PgConnection) -> Result<T, E>,
+) -> Result<T, E> {
     conn.transaction(work)
+}
+
+/// The channel on which replicas tell each other that keys or revocations have changed.
+pub const CONTROL_CHANNEL: &str = "tollgate_control";
+
+/// Tells every replica, once the caller's transaction commits, that keys or revocations have changed.
+///
+/// # Errors
+/// Postgres.
+pub fn notify_replicas(conn: &mut PgConnection) -> QueryResult<()> {
+    sql_query("select pg_notify($1, '')")
+        .bind::<Text, _>(CONTROL_CHANNEL)
+        .execute(conn)?;
+    Ok(())
 }
 
 /// Opens a connection outside the pool, for commands and for starting.

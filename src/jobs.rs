@@ -1,18 +1,141 @@
-//! What happens by the clock: writing down uses, purging what nobody needs any more.
+//! What happens by the clock: following other replicas, turning keys, writing down uses, purging what nobody needs any more.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::{db::Db, sessions, tokens::Tokens};
+use diesel::{PgConnection, connection::SimpleConnection};
+use secrecy::{ExposeSecret, SecretString};
 
+use crate::{
+    audit::Actor,
+    db::{self, CONTROL_CHANNEL, Db},
+    revocation, sessions,
+    tokens::Tokens,
+};
+
+/// How often what has changed is read though nobody told, because a word may be lost.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How often the control channel is asked for words that came.
+const LISTEN_EVERY: Duration = Duration::from_millis(20);
+
+/// How long one turn at the control channel lasts; stopping waits for it.
+const LISTEN_FOR: Duration = Duration::from_millis(200);
+
+/// Without an answer for this long, the control connection is given up for a new one.
+const CONTROL_PATIENCE: Duration = Duration::from_secs(3);
+
+const RECONNECT_AFTER: Duration = Duration::from_millis(200);
+const TURN_KEYS_EVERY: Duration = Duration::from_secs(10);
 const PURGE_EVERY: Duration = Duration::from_secs(600);
 const ACKNOWLEDGE_EVERY: Duration = Duration::from_millis(500);
+
+/// Follows the keys and revocations that any replica changes, within a second, until the runtime stops.
+///
+/// One connection listens to the control channel; the pool may be exhausted and this still goes on.
+pub async fn follow(url: SecretString, tokens: Tokens) {
+    let mut control = None;
+    let mut is_lost = false;
+    loop {
+        let (url, tokens) = (url.clone(), tokens.clone());
+        let turn = tokio::task::spawn_blocking(move || {
+            let mut control = match control {
+                Some(control) => control,
+                None => Control::open(&url, &tokens)?,
+            };
+            control.listen(&tokens)?;
+            anyhow::Ok(control)
+        });
+        let outcome = match tokio::time::timeout(CONTROL_PATIENCE, turn).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(panicked)) => Err(panicked.into()),
+            Err(elapsed) => Err(elapsed.into()),
+        };
+        control = match outcome {
+            Ok(control) => {
+                if is_lost {
+                    tracing::info!("the control channel is back");
+                }
+                is_lost = false;
+                Some(control)
+            }
+            Err(error) => {
+                if !is_lost {
+                    tracing::warn!(
+                        error = format!("{error:#}"),
+                        "the control channel is lost; it is tried again"
+                    );
+                }
+                is_lost = true;
+                tokio::time::sleep(RECONNECT_AFTER).await;
+                None
+            }
+        };
+    }
+}
+
+/// The connection that listens, and when the tables were last looked at.
+struct Control {
+    conn: PgConnection,
+    looked: Instant,
+}
+
+impl Control {
+    fn open(url: &SecretString, tokens: &Tokens) -> anyhow::Result<Self> {
+        let mut conn = db::connect(url.expose_secret())?;
+        conn.batch_execute(&format!(
+            "set statement_timeout = '2s'; set timezone = 'UTC'; listen {CONTROL_CHANNEL}"
+        ))?;
+        let looked = Instant::now();
+        tokens.follow_anew(&mut conn)?;
+        Ok(Self { conn, looked })
+    }
+
+    /// Waits a little for a word that something has changed, or until it is time to look anyway, and then looks.
+    fn listen(&mut self, tokens: &Tokens) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        while begun.elapsed() < LISTEN_FOR {
+            let mut told = false;
+            for word in self.conn.notifications_iter() {
+                word?;
+                told = true;
+            }
+            if told || self.looked.elapsed() >= LOOK_EVERY {
+                self.looked = Instant::now();
+                tokens.follow(&mut self.conn)?;
+            }
+            std::thread::sleep(LISTEN_EVERY);
+        }
+        Ok(())
+    }
+}
+
+/// Lets keys grow old in the background until the runtime stops; of several replicas each may do it.
+pub async fn turn_keys(db: Db, tokens: Tokens) {
+    let mut clock = tokio::time::interval(TURN_KEYS_EVERY);
+    loop {
+        clock.tick().await;
+        let tokens = tokens.clone();
+        let turned = db
+            .run(move |conn| Ok(tokens.keys().plan().turn(conn, &Actor::clock())?))
+            .await;
+        if let Err(error) = turned {
+            tracing::warn!(%error, "keys could not be looked after; it is tried again");
+        }
+    }
+}
 
 /// Purges in the background until the runtime stops.
 pub async fn purge(db: Db) {
     let mut clock = tokio::time::interval(PURGE_EVERY);
     loop {
         clock.tick().await;
-        if let Err(error) = db.run(sessions::purge).await {
+        let purged = db
+            .run(|conn| {
+                revocation::purge(conn)?;
+                sessions::purge(conn)
+            })
+            .await;
+        if let Err(error) = purged {
             tracing::warn!(%error, "purge failed; it is tried again");
         }
     }

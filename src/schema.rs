@@ -18,6 +18,23 @@ diesel::table! {
 }
 
 diesel::table! {
+    longest_lifetimes (purpose) {
+        purpose -> Text,
+        seconds -> Int8,
+    }
+}
+
+diesel::table! {
+    revocations (kind, id) {
+        kind -> Text,
+        id -> Text,
+        epoch -> Nullable<Int8>,
+        until -> Timestamptz,
+        xid -> Int8,
+    }
+}
+
+diesel::table! {
     roles (name) {
         name -> Text,
         description -> Text,
@@ -72,6 +89,10 @@ diesel::table! {
         state -> Text,
         sealed -> Bytea,
         created_at -> Timestamptz,
+        activates_at -> Nullable<Timestamptz>,
+        activated_at -> Nullable<Timestamptz>,
+        retires_at -> Nullable<Timestamptz>,
+        retired_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -107,6 +128,8 @@ diesel::joinable!(user_roles -> users (user_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
     audit_events,
+    longest_lifetimes,
+    revocations,
     roles,
     sessions,
     sign_in_throttle,

@@ -17,7 +17,8 @@ use crate::{
     config::{Config, Mode},
     db,
     embedded::{PrivatePostgres, Settings},
-    keys::{Keyring, MasterKeys},
+    error::ApiError,
+    keys::{Keys, Lifetimes, MasterKeys, Plan},
     roles::RoleName,
     scope::{ADMINISTRATOR, Authority},
     tokens::{TokenSettings, Tokens},
@@ -76,7 +77,7 @@ impl Database {
     }
 }
 
-/// Migrates, makes the keys that are missing, and loads all.
+/// Migrates, makes the keys that are missing, and loads keys and revocations.
 ///
 /// # Errors
 /// Postgres, a migration, a weak or sealed key, a claim that can't be mapped.
@@ -106,16 +107,31 @@ fn prepare<T>(
     database: &Database,
     once: impl FnOnce(&mut PgConnection) -> anyhow::Result<T>,
 ) -> anyhow::Result<(Tokens, T)> {
-    let master = master_keys(config)?;
     let settings = TokenSettings::new(config, issuer)?;
-    let wanted = settings.wanted_keys(config);
+    let plan = plan(config, &settings)?;
     let mut conn = database.connect_unprepared()?;
     let made = db::prepare(&mut conn, |conn| {
-        Keyring::ensure(conn, &master, &wanted, config.keys.rsa_bits)?;
+        plan.ensure(conn, &Actor::clock())?;
         once(conn)
     })?;
-    let keyring = Keyring::load(&mut conn, &master, &wanted)?;
-    Ok((Tokens::new(keyring, settings), made))
+    let tokens = Tokens::new(Keys::load(&mut conn, plan)?, settings);
+    // Before the first request: what is dead stays dead across restarts.
+    tokens.follow_anew(&mut conn)?;
+    Ok((tokens, made))
+}
+
+/// What keys this configuration needs.
+fn plan(config: &Config, settings: &TokenSettings) -> anyhow::Result<Plan> {
+    Ok(Plan {
+        master: master_keys(config)?,
+        wanted: settings.wanted_keys(config),
+        rsa_bits: config.keys.rsa_bits,
+        rotation_interval: i32::try_from(config.keys.rotation_interval.seconds())?,
+        lifetimes: Lifetimes {
+            access: config.tokens.access_lifetime.seconds(),
+            refresh: config.sessions.idle_lifetime.seconds(),
+        },
+    })
 }
 
 /// Makes the first administrator where there is none yet; answers the password.
@@ -148,7 +164,7 @@ pub fn create_user(
     let hash = password::hash_now(new.password.expose_secret())?;
     let (actor, authority) = (Actor::operator(), Authority::operator());
     // The password was checked by whoever gave it; here only the account and its roles stand or fall together.
-    let account = db::tx(conn, |conn| {
+    let account = db::tx::<_, ApiError>(conn, |conn| {
         let account = users::create(conn, &actor, new, &hash, verified)?;
         for role in roles {
             users::give_role(conn, account.user.id, role, &authority, &actor)?;

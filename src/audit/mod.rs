@@ -27,6 +27,14 @@ pub struct Actor {
 }
 
 impl Actor {
+    /// The server itself, by the clock.
+    pub fn clock() -> Self {
+        Self {
+            client_id: Some("clock".to_owned()),
+            ..Self::default()
+        }
+    }
+
     /// The operator at the command line.
     pub fn operator() -> Self {
         Self {
@@ -69,8 +77,16 @@ pub enum Action {
     RefreshRefused,
     /// A session ended.
     SessionEnded,
-    /// A signing key was made.
+    /// A signing key was made and published.
     KeyCreated,
+    /// A signing key began to sign.
+    KeyActivated,
+    /// A signing key ended in its time.
+    KeyRetired,
+    /// A signing key was retired at once, and what it had signed with it.
+    KeyRevoked,
+    /// A signing key was sealed with another master key.
+    KeyResealed,
 }
 
 impl Action {
@@ -93,6 +109,10 @@ impl Action {
             Self::RefreshRefused => "session.refresh_refused",
             Self::SessionEnded => "session.ended",
             Self::KeyCreated => "key.created",
+            Self::KeyActivated => "key.activated",
+            Self::KeyRetired => "key.retired",
+            Self::KeyRevoked => "key.revoked",
+            Self::KeyResealed => "key.resealed",
         }
     }
 }

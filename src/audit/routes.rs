@@ -111,7 +111,7 @@ pub async fn list_audit_events(
         limit: query.limit,
         cursor: query.cursor,
     };
-    let pager = Pager::new(list, &page_query, app.tokens.keyring())?;
+    let pager = Pager::new(list, &page_query, &app.tokens.keyring())?;
     let window = pager.window();
     let filter = Filter {
         action: query.action,
@@ -122,6 +122,6 @@ pub async fn list_audit_events(
         .db
         .run(move |conn| Ok(store::list_any_owner(conn, &filter, window)?))
         .await?;
-    let page: Page<AuditEvent> = pager.page(rows, |row| row.id, app.tokens.keyring())?;
+    let page: Page<AuditEvent> = pager.page(rows, |row| row.id, &app.tokens.keyring())?;
     Ok(page.respond("/v1/audit-events", &filters))
 }

@@ -7,6 +7,7 @@ use crate::{
     config::Config,
     roles::{self, RoleContent, RoleName, routes::Role},
     scope::{Authority, Scope},
+    sessions,
     start::Database,
 };
 
@@ -47,7 +48,7 @@ pub(super) fn run(command: Command, config: Config) -> anyhow::Result<()> {
                 description: description.unwrap_or(kept),
                 scopes: scope,
             };
-            roles::save(&mut conn, &authority, &actor, &name, &content, true)?;
+            sessions::redefine_role(&mut conn, &authority, &actor, &name, &content)?;
         }
         Command::List { json } => {
             let listed: Vec<_> = roles::list(&mut conn)?

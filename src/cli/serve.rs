@@ -40,7 +40,9 @@ pub(super) fn run(config: Config) -> anyhow::Result<()> {
         let signals = [SignalKind::interrupt(), SignalKind::terminate()].map(signal);
         let background = [
             actix_web::rt::spawn(jobs::purge(db.clone())),
-            actix_web::rt::spawn(jobs::acknowledge(db, state.tokens.clone())),
+            actix_web::rt::spawn(jobs::acknowledge(db.clone(), state.tokens.clone())),
+            actix_web::rt::spawn(jobs::turn_keys(db, state.tokens.clone())),
+            actix_web::rt::spawn(jobs::follow(database.url.clone(), state.tokens.clone())),
         ];
         let server = app::serve(listeners, state)?;
         for signal in signals {

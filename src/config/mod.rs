@@ -105,6 +105,12 @@ impl Config {
             check_uri("tokens.audiences.id", &audience.id)?;
         }
         self.check_tokens()?;
+        if !(3_600..=31_536_000).contains(&self.keys.rotation_interval.seconds()) {
+            return Err(ConfigError::new(
+                "keys.rotation_interval",
+                "between 1h and 365d",
+            ));
+        }
         if !matches!(self.keys.rsa_bits, 2048 | 3072 | 4096) {
             return Err(ConfigError::new("keys.rsa_bits", "2048, 3072 or 4096"));
         }
@@ -134,19 +140,31 @@ impl Config {
                 "at most sessions.absolute_lifetime",
             ));
         }
-        let own = (tokens.algorithm, tokens.hs256_secret.is_some());
-        let others = tokens
-            .audiences
-            .iter()
-            .map(|audience| (audience.algorithm, audience.hs256_secret.is_some()));
-        if std::iter::once(own)
-            .chain(others)
-            .any(|(algorithm, secret)| secret && algorithm != Algorithm::Hs256)
-        {
-            return Err(ConfigError::new(
-                "tokens.hs256_secret",
-                "algorithm = \"HS256\" beside it",
-            ));
+        let own = (
+            tokens.algorithm,
+            &tokens.hs256_secret,
+            &tokens.hs256_previous_secret,
+        );
+        let others = tokens.audiences.iter().map(|audience| {
+            (
+                audience.algorithm,
+                &audience.hs256_secret,
+                &audience.hs256_previous_secret,
+            )
+        });
+        for (algorithm, secret, previous) in std::iter::once(own).chain(others) {
+            if secret.is_some() && algorithm != Algorithm::Hs256 {
+                return Err(ConfigError::new(
+                    "tokens.hs256_secret",
+                    "algorithm = \"HS256\" beside it",
+                ));
+            }
+            if previous.is_some() && secret.is_none() {
+                return Err(ConfigError::new(
+                    "tokens.hs256_previous_secret",
+                    "hs256_secret beside it",
+                ));
+            }
         }
         let mut ids: Vec<_> = tokens
             .audiences

@@ -20,6 +20,8 @@ pub struct Config {
     pub keys: KeysConfig,
     /// Access tokens.
     pub tokens: TokensConfig,
+    /// Tokens that die before they expire.
+    pub revocation: RevocationConfig,
     /// Signed-in devices.
     pub sessions: SessionsConfig,
     /// Accounts.
@@ -78,6 +80,8 @@ pub struct KeysConfig {
     pub master_key: Option<SecretString>,
     /// Bits of new RSA keys.
     pub rsa_bits: u16,
+    /// How long a key signs before its successor does.
+    pub rotation_interval: Lifetime,
 }
 
 /// Access tokens.
@@ -91,6 +95,9 @@ pub struct TokensConfig {
     /// The shared secret in base64 when `algorithm` is HS256; `None` means made and sealed.
     #[serde(serialize_with = "redacted")]
     pub hs256_secret: Option<SecretString>,
+    /// Another such secret that is accepted too, for replacing the first.
+    #[serde(default, serialize_with = "redacted")]
+    pub hs256_previous_secret: Option<SecretString>,
     /// How long an access token lives.
     pub access_lifetime: Lifetime,
     /// Claim name to field of the user.
@@ -112,6 +119,27 @@ pub struct AudienceConfig {
     /// The secret shared with it, in base64, when `algorithm` is HS256; `None` means made and sealed.
     #[serde(default, serialize_with = "redacted")]
     pub hs256_secret: Option<SecretString>,
+    /// Another such secret that is accepted too, for replacing the first.
+    #[serde(default, serialize_with = "redacted")]
+    pub hs256_previous_secret: Option<SecretString>,
+}
+
+/// What verifying does when revocations can't be read any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnLoss {
+    /// Goes on with what is known.
+    Serve,
+    /// Answers 503.
+    Refuse,
+}
+
+/// Tokens that die before they expire.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct RevocationConfig {
+    /// What verifying does when the database was out of reach for 5 s.
+    pub on_loss: OnLoss,
 }
 
 /// Signed-in devices.

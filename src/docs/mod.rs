@@ -42,7 +42,7 @@ use crate::{audit, error, http, keys, roles, scope, sessions, tokens, users};
         roles::routes::list_roles,
         roles::routes::create_role,
         roles::routes::read_role,
-        roles::routes::replace_role,
+        sessions::role_routes::replace_role,
         roles::routes::delete_role,
         audit::routes::list_audit_events,
         keys::routes::read_jwks,

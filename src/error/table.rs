@@ -43,6 +43,10 @@ pub enum Code {
     RoleBuiltIn,
     /// The last administrator would be gone.
     LastAdministrator,
+    /// A key is staged already.
+    KeyStaged,
+    /// The configuration gives the key.
+    KeyConfigured,
     /// The body is too large.
     PayloadTooLarge,
     /// The URI is too long.
@@ -108,6 +112,8 @@ impl Code {
         Self::RoleInUse,
         Self::RoleBuiltIn,
         Self::LastAdministrator,
+        Self::KeyStaged,
+        Self::KeyConfigured,
         Self::PayloadTooLarge,
         Self::UriTooLong,
         Self::UnsupportedMediaType,
@@ -242,6 +248,18 @@ impl Code {
                 409,
                 "The last administrator can't go",
                 "Give the role `admin` to another enabled account first.",
+            ),
+            Self::KeyStaged => entry(
+                "key-staged",
+                409,
+                "A key is staged already",
+                "It signs once verifiers that cache the key set know it; see `GET /v1/keys` for when. Where the active key is in wrong hands, `DELETE /v1/keys/{kid}` retires it at once.",
+            ),
+            Self::KeyConfigured => entry(
+                "key-configured",
+                409,
+                "The configuration gives this secret",
+                "Rotate it there: first accept the new secret as `hs256_previous_secret` everywhere, then swap the two, then drop the old one.",
             ),
             Self::PayloadTooLarge => entry(
                 "payload-too-large",

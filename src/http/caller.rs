@@ -14,7 +14,7 @@ use crate::{
     audit::Actor,
     error::{ApiError, Code},
     scope::{Authority, Demand},
-    tokens::{AccessClaims, Verified},
+    tokens::{AccessClaims, Refusal, Verified},
 };
 
 /// Whoever holds a good token with one of the scopes that `S` demands; else 401 or 403.
@@ -85,6 +85,7 @@ fn demand<S: Demand>(request: &HttpRequest) -> Result<Option<Caller<S>>, ApiErro
     let presented = request.extensions_mut().remove::<Presented>();
     let verified = match presented.unwrap_or(Presented::Absent) {
         Presented::Absent => return Ok(None),
+        Presented::Bad(Refusal::Undecided) => return Err(Code::DatabaseUnavailable.into()),
         Presented::Bad(refusal) => {
             return Err(
                 ApiError::new(Code::InvalidToken, refusal.to_string()).challenge(&format!(

@@ -69,7 +69,7 @@ impl Pager {
         let after = match &query.cursor {
             None => None,
             Some(text) => {
-                let cursor = open(text, cursor_key(keyring)?).ok_or_else(|| {
+                let cursor = open(text, keyring).ok_or_else(|| {
                     refused(
                         "/cursor",
                         "cursor",
@@ -163,11 +163,11 @@ fn seal(cursor: &Cursor, key: &Key) -> Result<String, ApiError> {
     Ok(format!("{body}.{}", URL_SAFE_NO_PAD.encode(tag)))
 }
 
-fn open(text: &str, key: &Key) -> Option<Cursor> {
+fn open(text: &str, keyring: &Keyring) -> Option<Cursor> {
     let (body, tag) = text.split_once('.')?;
-    if !key.verifies(tag, body.as_bytes()) {
-        return None;
-    }
+    keyring
+        .verifying(Purpose::Cursor)
+        .find(|key| key.verifies(tag, body.as_bytes()))?;
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(body).ok()?).ok()
 }
 

@@ -63,6 +63,7 @@ pub struct Jwks {
 }
 
 /// The set as it is served: serialised once.
+#[derive(Default)]
 pub struct PublishedKeys {
     /// The document.
     pub body: String,

@@ -12,7 +12,7 @@ use super::Jwks;
 use crate::app::AppState;
 
 /// Seconds that a verifier may keep the set (`KEY-04`: at most 900).
-const MAX_AGE: u32 = 600;
+pub(super) const MAX_AGE: i32 = 600;
 
 /// Reads the public keys
 ///
@@ -31,7 +31,8 @@ const MAX_AGE: u32 = 600;
     ),
 )]
 pub async fn read_jwks(app: web::Data<AppState>, request: actix_web::HttpRequest) -> HttpResponse {
-    let published = app.tokens.keyring().published();
+    let keyring = app.tokens.keyring();
+    let published = keyring.published();
     let unchanged = match IfNoneMatch::parse(&request) {
         Ok(IfNoneMatch::Any) => true,
         Ok(IfNoneMatch::Items(tags)) => tags
@@ -48,7 +49,7 @@ pub async fn read_jwks(app: web::Data<AppState>, request: actix_web::HttpRequest
         .insert_header((ETAG, published.etag.as_str()))
         .insert_header(CacheControl(vec![
             CacheDirective::Public,
-            CacheDirective::MaxAge(MAX_AGE),
+            CacheDirective::MaxAge(MAX_AGE.unsigned_abs()),
         ]));
     if unchanged {
         response.finish()

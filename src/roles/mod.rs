@@ -97,7 +97,18 @@ pub fn effective_scopes<'a>(roles: impl IntoIterator<Item = (&'a str, &'a [Strin
     all
 }
 
-/// Makes a role, or changes it when `replace` says so; tells whether it is new.
+/// What saving a role did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It is new.
+    Created,
+    /// It allows something else than before.
+    Redefined,
+    /// It allows what it did.
+    Described,
+}
+
+/// Makes a role, or changes it when `replace` says so; who has it is the caller's to think of.
 ///
 /// # Errors
 /// 403 above the caller's own scopes, 409 for `admin` or an existing name.
@@ -108,7 +119,7 @@ pub fn save(
     name: &RoleName,
     content: &RoleContent,
     replace: bool,
-) -> Result<(RoleRow, bool), ApiError> {
+) -> Result<(RoleRow, Change), ApiError> {
     if name.as_ref() == ADMINISTRATOR {
         return Err(Code::RoleBuiltIn.into());
     }
@@ -126,16 +137,21 @@ pub fn save(
         if !authority.covers(&reach, &[]) {
             return Err(Code::AboveOwnScopes.into());
         }
-        let created = stored.is_none();
-        let row = if created {
-            store::insert(conn, name.as_ref(), &content.description, &scopes.names())?
-        } else {
-            store::update(conn, name.as_ref(), &content.description, &scopes.names())?
+        let names = scopes.names();
+        let change = match &stored {
+            None => Change::Created,
+            Some(stored) if Scopes::from_stored(&stored.scopes) != scopes => Change::Redefined,
+            Some(_) => Change::Described,
         };
-        let action = if created {
-            Action::RoleCreated
-        } else {
-            Action::RoleUpdated
+        let (row, action) = match change {
+            Change::Created => (
+                store::insert(conn, name.as_ref(), &content.description, &names)?,
+                Action::RoleCreated,
+            ),
+            _ => (
+                store::update(conn, name.as_ref(), &content.description, &names)?,
+                Action::RoleUpdated,
+            ),
         };
         let details = json!({"role": name, "scopes": row.scopes});
         Event {
@@ -145,7 +161,7 @@ pub fn save(
             details,
         }
         .record(conn)?;
-        Ok((row, created))
+        Ok((row, change))
     })
 }
 

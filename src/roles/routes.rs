@@ -119,7 +119,17 @@ pub async fn create_role(
         description,
         scopes,
     };
-    save(&app, caller, name, content, false).await
+    let (row, _created) = app
+        .db
+        .run(move |conn| {
+            let (authority, actor) = (caller.authority(), &caller.actor);
+            super::save(conn, authority, actor, &name, &content, false)
+        })
+        .await?;
+    let role = Role::from(row);
+    Ok(HttpResponse::Created()
+        .insert_header((header::LOCATION, format!("/v1/roles/{}", role.name)))
+        .json(role))
 }
 
 /// Reads a role
@@ -150,31 +160,6 @@ pub async fn read_role(
         .ok_or_else(ApiError::not_found)
 }
 
-/// Replaces or makes a role
-///
-/// Neither its old nor its new scopes may exceed your own. What users may do follows at their next token.
-#[utoipa::path(
-    put,
-    path = "/v1/roles/{name}",
-    tag = "roles",
-    params(("name" = String, Path, description = "The role's name", example = "editor")),
-    request_body = RoleContent,
-    security(("bearer" = ["roles:write"])),
-    responses(
-        (status = 200, description = "Replaced", body = Role),
-        (status = 201, description = "Made", body = Role, headers(("Location" = String, description = "The role's URI"))),
-        (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
-    ),
-)]
-pub async fn replace_role(
-    app: web::Data<AppState>,
-    caller: Caller<RolesWrite>,
-    name: web::Path<RoleName>,
-    input: Json<RoleContent>,
-) -> Result<HttpResponse, ApiError> {
-    save(&app, caller, name.into_inner(), input.0, true).await
-}
-
 /// Deletes a role
 ///
 /// Only a role that nobody has, and none that is built in.
@@ -199,33 +184,4 @@ pub async fn delete_role(
         .run(move |conn| super::delete(conn, caller.authority(), &caller.actor, &name))
         .await?;
     Ok(HttpResponse::NoContent().finish())
-}
-
-async fn save(
-    app: &AppState,
-    caller: Caller<RolesWrite>,
-    name: RoleName,
-    content: RoleContent,
-    replace: bool,
-) -> Result<HttpResponse, ApiError> {
-    let save = move |conn: &mut _| {
-        super::save(
-            conn,
-            caller.authority(),
-            &caller.actor,
-            &name,
-            &content,
-            replace,
-        )
-    };
-    let (row, created) = app.db.run(save).await?;
-    let role = Role::from(row);
-    Ok(if created {
-        let location = format!("/v1/roles/{}", role.name);
-        HttpResponse::Created()
-            .insert_header((header::LOCATION, location))
-            .json(role)
-    } else {
-        HttpResponse::Ok().json(role)
-    })
 }

@@ -140,14 +140,14 @@ pub async fn list_sessions(
     query: Query<PageQuery>,
 ) -> Result<HttpResponse, ApiError> {
     let (owner, current) = (caller.user_id(), caller.session_id());
-    let pager = Pager::new(format!("sessions {owner}"), &query.0, app.tokens.keyring())?;
+    let pager = Pager::new(format!("sessions {owner}"), &query.0, &app.tokens.keyring())?;
     let window = pager.window();
     let rows = app
         .db
         .run(move |conn| Ok(super::list(conn, owner, window)?))
         .await?;
     let seen = rows.into_iter().map(|row| Seen(row, current)).collect();
-    let page: Page<Session> = pager.page(seen, |Seen(row, _)| row.id, app.tokens.keyring())?;
+    let page: Page<Session> = pager.page(seen, |Seen(row, _)| row.id, &app.tokens.keyring())?;
     Ok(page.respond("/v1/sessions", &[]))
 }
 
@@ -169,17 +169,16 @@ pub async fn delete_other_sessions(
     caller: Caller<SessionsSelf>,
 ) -> Result<HttpResponse, ApiError> {
     let (owner, current) = (caller.user_id(), caller.session_id());
-    app.db
-        .run(move |conn| {
-            super::end_others(
-                conn,
-                owner,
-                Some(current),
-                EndReason::SignedOut,
-                &caller.actor,
-            )
-        })
-        .await?;
+    app.run_revoking(move |conn| {
+        super::end_others(
+            conn,
+            owner,
+            Some(current),
+            EndReason::SignedOut,
+            &caller.actor,
+        )
+    })
+    .await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -213,7 +212,7 @@ pub async fn read_session(
 
 /// Signs out
 ///
-/// Ends a session: its refresh token is dead at once. One's own (`current` is an alias) with `sessions:self`, anyone's
+/// Ends a session: its refresh token is dead at once, its access tokens within a second on every replica. One's own (`current` is an alias) with `sessions:self`, anyone's
 /// within one's own scopes with `sessions:write`.
 #[utoipa::path(
     delete,
@@ -232,8 +231,7 @@ pub async fn delete_session(
     path: web::Path<SessionRef>,
 ) -> Result<HttpResponse, ApiError> {
     let (id, owner) = path.into_inner().resolve(&caller);
-    app.db
-        .run(move |conn| super::end(conn, owner, id, caller.authority(), &caller.actor))
+    app.run_revoking(move |conn| super::end(conn, owner, id, caller.authority(), &caller.actor))
         .await?;
     Ok(HttpResponse::NoContent().finish())
 }

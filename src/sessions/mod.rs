@@ -3,6 +3,7 @@
 pub mod account;
 pub mod device_routes;
 pub mod refresh;
+pub mod role_routes;
 pub mod routes;
 pub mod sign_in;
 mod store;
@@ -24,9 +25,11 @@ use crate::{
     config::SessionsConfig,
     db::{self, Window},
     error::{ApiError, FieldError},
-    scope::Scopes,
+    revocation::{self, Revocation},
+    roles::{self, Change, RoleContent, RoleName, RoleRow},
+    scope::{Authority, Scopes},
     tokens::{Grant, RefreshGrant, Tokens},
-    users::Account,
+    users::{self, Account},
 };
 
 /// How long sessions live, in seconds.
@@ -243,14 +246,13 @@ pub fn end(
     conn: &mut PgConnection,
     owner: Option<Uuid>,
     id: Uuid,
-    authority: &crate::scope::Authority,
+    authority: &Authority,
     actor: &Actor,
 ) -> Result<(), ApiError> {
     db::tx(conn, |conn| {
         let session = find(conn, owner, id)?.ok_or_else(ApiError::not_found)?;
         if actor.user_id != Some(session.user_id) {
-            let account =
-                crate::users::find(conn, session.user_id)?.ok_or_else(ApiError::not_found)?;
+            let account = users::find(conn, session.user_id)?.ok_or_else(ApiError::not_found)?;
             account.check_within(authority)?;
         }
         let ended = store::end(
@@ -283,6 +285,7 @@ pub fn end_others(
     })
 }
 
+/// Kills the access tokens of sessions that have ended, and writes down why they did.
 fn record_ends(
     conn: &mut PgConnection,
     owner: Uuid,
@@ -290,6 +293,8 @@ fn record_ends(
     reason: EndReason,
     actor: &Actor,
 ) -> Result<(), ApiError> {
+    let dead: Vec<_> = ended.iter().copied().map(Revocation::Session).collect();
+    revocation::revoke(conn, &dead)?;
     for session_id in ended {
         let details = json!({"session_id": session_id, "reason": reason.name()});
         Event {
@@ -301,6 +306,32 @@ fn record_ends(
         .record(conn)?;
     }
     Ok(())
+}
+
+/// Saves a role; where it allows something else than before, the access tokens of those who have it die.
+///
+/// # Errors
+/// Those of `roles::save`.
+pub fn redefine_role(
+    conn: &mut PgConnection,
+    authority: &Authority,
+    actor: &Actor,
+    name: &RoleName,
+    content: &RoleContent,
+) -> Result<(RoleRow, Change), ApiError> {
+    let saved = db::tx::<_, ApiError>(conn, |conn| {
+        let saved = roles::save(conn, authority, actor, name, content, true)?;
+        if saved.1 == Change::Redefined {
+            revocation::revoke_holders(conn, name.as_ref())?;
+        }
+        Ok(saved)
+    })?;
+    if saved.1 == Change::Redefined {
+        // Whoever was just signing in or refreshing may have read the old definition and was not to be seen yet.
+        store::await_running_any_owner(conn)?;
+        revocation::revoke_holders(conn, name.as_ref())?;
+    }
+    Ok(saved)
 }
 
 /// Writes down which generations were seen in use, in one statement.

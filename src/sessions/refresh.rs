@@ -91,6 +91,7 @@ fn ended() -> ApiError {
 /// The error for a refresh token that fails a check.
 pub fn refusal(refusal: Refusal) -> ApiError {
     refused(match refusal {
+        Refusal::Undecided => return Code::DatabaseUnavailable.into(),
         Refusal::Expired => "the refresh token is expired",
         _ => "the refresh token is not one of ours",
     })

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use diesel::{
+    connection::SimpleConnection,
     dsl::sql,
     expression::SqlLiteral,
     prelude::*,
@@ -246,6 +247,15 @@ pub(super) fn end(
         Which::AllBut(None) => {}
     }
     target.get_results(conn)
+}
+
+/// Waits until everything that was opening or refreshing a session has ended.
+///
+/// In the order in which all take them, so that none waits for the other: accounts before sessions.
+pub(super) fn await_running_any_owner(conn: &mut PgConnection) -> QueryResult<()> {
+    conn.transaction(|conn| {
+        conn.batch_execute("lock table users in exclusive mode; lock table sessions in share mode")
+    })
 }
 
 /// Tells whether the user has signed in from this address before, so that a stranger's failures don't slow them down.

@@ -13,8 +13,10 @@ use super::{
     verified::VerifiedTokens,
 };
 use crate::{
+    config::OnLoss,
     error::ApiError,
     keys::{Purpose, Slot},
+    revocation::Bearer,
     scope::{Authority, Scopes},
     strict_json,
 };
@@ -105,10 +107,11 @@ impl Tokens {
     pub fn issue_access(&self, grant: Grant, now: DateTime<Utc>) -> Result<Issued, ApiError> {
         let settings = &self.settings;
         let audience = grant.audience.unwrap_or_else(|| settings.audience.clone());
+        let keyring = self.keyring();
         let key = settings
             .algorithms
             .get(&audience)
-            .and_then(|algorithm| self.keyring.signing(&Slot::access(*algorithm, &audience)))
+            .and_then(|algorithm| keyring.signing(&Slot::access(*algorithm, &audience)))
             .ok_or_else(|| ApiError::internal(format!("no key signs for {audience}")))?;
         let claims = AccessClaims {
             iss: settings.issuer.clone(),
@@ -134,9 +137,9 @@ impl Tokens {
         })
     }
 
-    /// Verifies an access token for this API: key, algorithm, type, signature, issuer, audience, times. No I/O.
+    /// Verifies an access token for this API: key, algorithm, type, signature, issuer, audience, times, revocation. No I/O.
     ///
-    /// What was verified before is only checked for its expiry.
+    /// Of what was verified before only expiry and revocation are checked.
     ///
     /// # Errors
     /// The first check that failed.
@@ -144,29 +147,48 @@ impl Tokens {
         // Before hashing it: a token of this size is none of ours.
         let parts = jws::Parts::split(token)?;
         let fingerprint = VerifiedTokens::fingerprint(token).ok_or(Refusal::Malformed)?;
-        if let Some(verified) = self.verified.get(&fingerprint) {
-            check_expiry(verified.claims.exp, now)?;
-            return Ok(verified);
+        let verified = match self.verified.get(&fingerprint) {
+            Some(verified) => {
+                check_expiry(verified.claims.exp, now)?;
+                self.check_alive(&verified)?;
+                verified
+            }
+            None => {
+                let verified = Arc::new(self.verify_anew(&parts, now)?);
+                self.check_alive(&verified)?;
+                self.verified
+                    .insert(fingerprint, Arc::clone(&verified), now.timestamp());
+                verified
+            }
+        };
+        if verified.is_seen_again(now.timestamp()) {
+            self.uses
+                .note(verified.claims.sid, verified.claims.generation);
         }
-        let claims = self.verify_anew(&parts, now)?;
-        let scopes = claims
-            .scope
-            .parse()
-            .map_err(|_no_scopes| Refusal::Claim("scope"))?;
-        let authority = Authority::new(scopes, &claims.roles);
-        // Once a token is enough: its next use finds it verified.
-        self.uses.note(claims.sid, claims.generation);
-        let verified = Arc::new(Verified { claims, authority });
-        self.verified
-            .insert(fingerprint, Arc::clone(&verified), now.timestamp());
         Ok(verified)
     }
 
-    fn verify_anew(
-        &self,
-        parts: &jws::Parts<'_>,
-        now: DateTime<Utc>,
-    ) -> Result<AccessClaims, Refusal> {
+    /// Checks that nothing has killed a token before its time.
+    fn check_alive(&self, verified: &Verified) -> Result<(), Refusal> {
+        let claims = &verified.claims;
+        let bearer = Bearer {
+            session: claims.sid,
+            user: claims.sub,
+            epoch: claims.uep,
+            client: &claims.client_id,
+            token: claims.jti,
+            key: &verified.kid,
+        };
+        if self.revocations.hold(&bearer) {
+            return Err(Refusal::Revoked);
+        }
+        if self.settings.on_loss == OnLoss::Refuse && self.revocations.are_lost() {
+            return Err(Refusal::Undecided);
+        }
+        Ok(())
+    }
+
+    fn verify_anew(&self, parts: &jws::Parts<'_>, now: DateTime<Utc>) -> Result<Verified, Refusal> {
         let (key, payload) = self.verified_payload(parts, Purpose::Access, TYPE)?;
         let (claims, not_before) = AccessClaims::parse(&payload)?;
         if claims.iss != self.settings.issuer {
@@ -177,7 +199,12 @@ impl Tokens {
             return Err(Refusal::Audience);
         }
         check_times(claims.exp, claims.iat, not_before, now)?;
-        Ok(claims)
+        let scopes = claims
+            .scope
+            .parse()
+            .map_err(|_no_scopes| Refusal::Claim("scope"))?;
+        let authority = Authority::new(scopes, &claims.roles);
+        Ok(Verified::new(claims, authority, key.kid.clone()))
     }
 
     /// The configured claims that `user`, given as JSON, has values for.

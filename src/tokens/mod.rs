@@ -12,6 +12,8 @@ mod verified;
 use std::{collections::HashMap, sync::Arc};
 
 use chrono::{DateTime, Utc};
+use diesel::PgConnection;
+use secrecy::SecretString;
 use uuid::Uuid;
 
 pub use access::{AccessClaims, Grant, Issued};
@@ -24,8 +26,9 @@ use uses::Uses;
 use verified::VerifiedTokens;
 
 use crate::{
-    config::{Config, ConfigError},
-    keys::{Algorithm, Key, Keyring, Purpose, Slot, Wanted},
+    config::{AudienceConfig, Config, ConfigError, OnLoss},
+    keys::{Algorithm, Key, KeyError, Keyring, Keys, Purpose, SharedSecret, Slot, Wanted},
+    revocation::Revocations,
 };
 
 /// The client id of everything that signs in without naming a client.
@@ -45,6 +48,7 @@ pub struct TokenSettings {
     algorithms: HashMap<String, Algorithm>,
     access_lifetime: i64,
     private_claims: PrivateClaims,
+    on_loss: OnLoss,
 }
 
 impl TokenSettings {
@@ -71,6 +75,7 @@ impl TokenSettings {
             algorithms,
             access_lifetime: config.tokens.access_lifetime.seconds(),
             private_claims: PrivateClaims::parse(&config.tokens.private_claims)?,
+            on_loss: config.revocation.on_loss,
         })
     }
 
@@ -78,19 +83,13 @@ impl TokenSettings {
     pub fn wanted_keys(&self, config: &Config) -> Vec<Wanted> {
         let own = Wanted {
             slot: Slot::access(config.tokens.algorithm, &self.audience),
-            secret: config
-                .tokens
-                .hs256_secret
-                .clone()
-                .map(|secret| ("tokens.hs256_secret", secret)),
+            secret: shared(
+                "tokens.hs256_secret",
+                &config.tokens.hs256_secret,
+                &config.tokens.hs256_previous_secret,
+            ),
         };
-        let others = config.tokens.audiences.iter().map(|audience| Wanted {
-            slot: Slot::access(audience.algorithm, &audience.id),
-            secret: audience
-                .hs256_secret
-                .clone()
-                .map(|secret| ("tokens.audiences.hs256_secret", secret)),
-        });
+        let others = config.tokens.audiences.iter().map(wanted_of);
         let internal = [Purpose::Refresh, Purpose::Cursor].map(|purpose| Wanted {
             slot: Slot::internal(purpose),
             secret: None,
@@ -99,29 +98,83 @@ impl TokenSettings {
     }
 }
 
-/// Makes and verifies tokens; no I/O.
+fn wanted_of(audience: &AudienceConfig) -> Wanted {
+    Wanted {
+        slot: Slot::access(audience.algorithm, &audience.id),
+        secret: shared(
+            "tokens.audiences.hs256_secret",
+            &audience.hs256_secret,
+            &audience.hs256_previous_secret,
+        ),
+    }
+}
+
+fn shared(
+    setting: &'static str,
+    current: &Option<SecretString>,
+    previous: &Option<SecretString>,
+) -> Option<SharedSecret> {
+    current.clone().map(|current| SharedSecret {
+        setting,
+        current,
+        previous: previous.clone(),
+    })
+}
+
+/// Makes and verifies tokens; no I/O but to follow what changes in the database.
 #[derive(Clone)]
 pub struct Tokens {
-    keyring: Arc<Keyring>,
+    keys: Arc<Keys>,
+    revocations: Arc<Revocations>,
     settings: Arc<TokenSettings>,
     verified: Arc<VerifiedTokens>,
     uses: Arc<Uses>,
 }
 
 impl Tokens {
-    /// Puts keys and settings together.
-    pub fn new(keyring: Keyring, settings: TokenSettings) -> Self {
+    /// Puts keys and settings together; nothing counts as revoked before the first `follow`.
+    pub fn new(keys: Keys, settings: TokenSettings) -> Self {
         Self {
-            keyring: Arc::new(keyring),
+            keys: Arc::new(keys),
+            revocations: Arc::default(),
             settings: Arc::new(settings),
             verified: Arc::default(),
             uses: Arc::default(),
         }
     }
 
-    /// The keys in use.
-    pub fn keyring(&self) -> &Keyring {
-        &self.keyring
+    /// The keys in use just now.
+    pub fn keyring(&self) -> Arc<Keyring> {
+        self.keys.ring()
+    }
+
+    /// The keys, with what there must be.
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// What is dead before its time.
+    pub fn revocations(&self) -> &Revocations {
+        &self.revocations
+    }
+
+    /// Takes over what has changed in the database: keys and revocations, each even if the other can't be read.
+    ///
+    /// # Errors
+    /// Postgres, a key that can't be used.
+    pub fn follow(&self, conn: &mut PgConnection) -> Result<(), KeyError> {
+        let keys = self.keys.follow(conn);
+        self.revocations.follow(conn)?;
+        keys
+    }
+
+    /// The same on a new connection, which may lead to another server: all revocations are read.
+    ///
+    /// # Errors
+    /// Those of `follow`.
+    pub fn follow_anew(&self, conn: &mut PgConnection) -> Result<(), KeyError> {
+        self.revocations.read_anew(conn)?;
+        self.keys.follow(conn)
     }
 
     /// The address that clients see, the `iss` of every token.
@@ -157,12 +210,14 @@ impl Tokens {
         parts: &jws::Parts<'_>,
         purpose: Purpose,
         kind: &str,
-    ) -> Result<(&Key, Vec<u8>), Refusal> {
+    ) -> Result<(Arc<Key>, Vec<u8>), Refusal> {
         let header = parts.header()?;
-        let key = self
-            .keyring
-            .by_kid(&header.kid)
-            .ok_or(Refusal::UnknownKey)?;
+        let key = match self.keyring().by_kid(&header.kid) {
+            Some(key) => key,
+            // It may be new: whoever can't read the keys can't tell.
+            None if self.keys.are_lost() => return Err(Refusal::Undecided),
+            None => return Err(Refusal::UnknownKey),
+        };
         if header.alg != key.slot.algorithm.name() {
             return Err(Refusal::Algorithm);
         }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{FIRST_PARTY_CLIENT, Refusal, Tokens, check_times, jws};
 use crate::{
-    error::ApiError,
+    error::{ApiError, Code},
     keys::{Key, Purpose, Slot},
     strict_json,
 };
@@ -60,13 +60,15 @@ impl Tokens {
     /// Makes the refresh token of a generation.
     ///
     /// # Errors
-    /// 500 when there is no key.
+    /// 503 while the key is not known here.
     pub fn issue_refresh(&self, grant: &RefreshGrant) -> Result<String, ApiError> {
-        let key = match &grant.kid {
-            Some(kid) => self.keyring.by_kid(kid),
-            None => self.keyring.signing(&Slot::internal(Purpose::Refresh)),
+        let kid = match &grant.kid {
+            Some(kid) => Some(kid.clone()),
+            None => self.refresh_kid(),
         };
-        let key = key.ok_or_else(|| ApiError::internal("no key signs refresh tokens"))?;
+        let key = kid.and_then(|kid| self.keyring().by_kid(&kid));
+        // Another replica may have made it a moment ago, in place of one that had to go at once.
+        let key = key.ok_or(Code::Overloaded)?;
         let claims = RefreshClaims {
             iss: self.settings.issuer.clone(),
             aud: self.refresh_audience(),
@@ -76,9 +78,9 @@ impl Tokens {
             client_id: FIRST_PARTY_CLIENT.to_owned(),
             iat: grant.issued_at.timestamp(),
             exp: grant.expires_at.timestamp(),
-            jti: token_id(key, grant.session_id, grant.generation)?,
+            jti: token_id(&key, grant.session_id, grant.generation)?,
         };
-        jws::sign(key, TYPE, &claims)
+        jws::sign(&key, TYPE, &claims)
     }
 
     /// Verifies a refresh token before any work in the database.
@@ -102,7 +104,7 @@ impl Tokens {
             return Err(Refusal::Audience);
         }
         let expected =
-            token_id(key, claims.sid, claims.generation).map_err(|_no_hmac| Refusal::Signature)?;
+            token_id(&key, claims.sid, claims.generation).map_err(|_no_hmac| Refusal::Signature)?;
         if claims.jti != expected {
             return Err(Refusal::Claim("jti"));
         }
@@ -112,7 +114,8 @@ impl Tokens {
 
     /// The name of the key that signs new refresh tokens.
     pub fn refresh_kid(&self) -> Option<String> {
-        let key = self.keyring.signing(&Slot::internal(Purpose::Refresh))?;
+        let keyring = self.keyring();
+        let key = keyring.signing(&Slot::internal(Purpose::Refresh))?;
         Some(key.kid.clone())
     }
 

@@ -36,6 +36,12 @@ pub enum Refusal {
     /// It is from the future.
     #[error("the token is not valid yet")]
     NotYetValid,
+    /// It was good, and died before it expired.
+    #[error("the token is revoked")]
+    Revoked,
+    /// Keys or revocations could not be read for a while, so nobody can tell.
+    #[error("the token can't be checked just now")]
+    Undecided,
     /// The request carries credentials in a form that is not accepted.
     #[error("the Authorization header is not one Bearer token")]
     Scheme,

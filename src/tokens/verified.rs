@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
 };
 
 use aws_lc_rs::digest;
@@ -17,6 +20,34 @@ pub struct Verified {
     pub claims: AccessClaims,
     /// How far its holder reaches.
     pub authority: Authority,
+    /// The key that signed it.
+    pub kid: String,
+    /// When its use was last noted, in seconds since 1970.
+    noted: AtomicI64,
+}
+
+/// Seconds between two notes of the same token's use.
+const NOTE_EVERY: i64 = 60;
+
+impl Verified {
+    pub(super) fn new(claims: AccessClaims, authority: Authority, kid: String) -> Self {
+        Self {
+            claims,
+            authority,
+            kid,
+            noted: AtomicI64::new(i64::MIN),
+        }
+    }
+
+    /// Tells, at the first use and then once a minute, that this use is to be noted.
+    pub(super) fn is_seen_again(&self, now: i64) -> bool {
+        let noted = self.noted.load(Ordering::Relaxed);
+        now.saturating_sub(noted) >= NOTE_EVERY
+            && self
+                .noted
+                .compare_exchange(noted, now, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+    }
 }
 
 /// The SHA-256 of a token: the cache holds no token, so nobody can read one out of it.
@@ -77,8 +108,8 @@ mod tests {
     use super::*;
 
     fn verified(exp: i64) -> Arc<Verified> {
-        Arc::new(Verified {
-            claims: AccessClaims {
+        Arc::new(Verified::new(
+            AccessClaims {
                 iss: String::new(),
                 sub: uuid::Uuid::nil(),
                 aud: String::new(),
@@ -96,8 +127,9 @@ mod tests {
                 roles: Vec::new(),
                 private: serde_json::Map::new(),
             },
-            authority: Authority::operator(),
-        })
+            Authority::operator(),
+            String::new(),
+        ))
     }
 
     #[test]

@@ -4,7 +4,7 @@ use diesel::PgConnection;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Account, keep_an_administrator, locked, store};
+use super::{Account, keep_an_administrator, locked, revoke_tokens, store};
 use crate::{
     audit::{Action, Actor, Event},
     db,
@@ -34,6 +34,7 @@ pub fn give_role(
                 details,
             }
             .record(conn)?;
+            revoke_tokens(conn, owner)?;
         }
         Ok(())
     })
@@ -63,6 +64,7 @@ pub fn take_role(
                 details,
             }
             .record(conn)?;
+            revoke_tokens(conn, owner)?;
         }
         Ok(())
     })

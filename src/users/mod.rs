@@ -24,6 +24,7 @@ use crate::{
     audit::{self, Action, Actor, Event},
     db::{self, Window},
     error::{ApiError, Code},
+    revocation::{self, Revocation},
     roles::{self, EVERYONE},
     scope::{ADMINISTRATOR, Authority, Scopes},
 };
@@ -236,6 +237,11 @@ pub fn delete(
         reach.check(&account)?;
         keep_an_administrator(conn, &account)?;
         store::delete(conn, owner)?;
+        let none = Revocation::User {
+            id: owner,
+            epoch: i64::MAX,
+        };
+        revocation::revoke(conn, &[none])?;
         let event = Event {
             actor,
             action: Action::UserDeleted,
@@ -246,6 +252,15 @@ pub fn delete(
         audit::erase_person(conn, owner)?;
         Ok(())
     })
+}
+
+/// Kills every access token of an account: the next one says what is true by then.
+///
+/// # Errors
+/// Postgres.
+pub fn revoke_tokens(conn: &mut PgConnection, owner: Uuid) -> QueryResult<()> {
+    let epoch = store::advance_epoch(conn, owner)?;
+    revocation::revoke(conn, &[Revocation::User { id: owner, epoch }])
 }
 
 /// Finds an account and holds it until the caller's transaction ends.

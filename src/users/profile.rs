@@ -89,6 +89,9 @@ pub fn patch(
         _ => Action::UserUpdated,
     };
     let user = store::update_profile(conn, owner, &profile)?;
+    if action == Action::UserDisabled {
+        super::revoke_tokens(conn, owner)?;
+    }
     let members: Vec<_> = patch
         .as_object()
         .into_iter()

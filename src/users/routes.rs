@@ -196,14 +196,15 @@ pub async fn list_users(
     let pager = Pager::new(
         format!("users {}", caller.user_id()),
         &query.0,
-        app.tokens.keyring(),
+        &app.tokens.keyring(),
     )?;
     let window = pager.window();
     let accounts = app
         .db
         .run(move |conn| Ok(super::list(conn, window)?))
         .await?;
-    let page: Page<User> = pager.page(accounts, |account| account.user.id, app.tokens.keyring())?;
+    let page: Page<User> =
+        pager.page(accounts, |account| account.user.id, &app.tokens.keyring())?;
     Ok(page.respond("/v1/users", &[]))
 }
 
@@ -257,8 +258,7 @@ pub async fn delete_user(
     path: web::Path<UserRef>,
 ) -> Result<HttpResponse, ApiError> {
     let (owner, reach) = path.into_inner().resolve(&caller)?;
-    app.db
-        .run(move |conn| super::delete(conn, owner, &reach, &caller.actor))
+    app.run_revoking(move |conn| super::delete(conn, owner, &reach, &caller.actor))
         .await?;
     Ok(HttpResponse::NoContent().finish())
 }
@@ -286,9 +286,10 @@ pub async fn give_role(
     path: web::Path<(UserRef, RoleName)>,
 ) -> Result<HttpResponse, ApiError> {
     let (owner, role) = owner_and_role(&caller, path);
-    app.db
-        .run(move |conn| super::give_role(conn, owner, &role, caller.authority(), &caller.actor))
-        .await?;
+    app.run_revoking(move |conn| {
+        super::give_role(conn, owner, &role, caller.authority(), &caller.actor)
+    })
+    .await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -315,9 +316,10 @@ pub async fn take_role(
     path: web::Path<(UserRef, RoleName)>,
 ) -> Result<HttpResponse, ApiError> {
     let (owner, role) = owner_and_role(&caller, path);
-    app.db
-        .run(move |conn| super::take_role(conn, owner, &role, caller.authority(), &caller.actor))
-        .await?;
+    app.run_revoking(move |conn| {
+        super::take_role(conn, owner, &role, caller.authority(), &caller.actor)
+    })
+    .await?;
     Ok(HttpResponse::NoContent().finish())
 }
 

@@ -154,6 +154,14 @@ pub(super) fn update_profile(
         .get_result(conn)
 }
 
+/// Lets every token of the account that was made so far be of an older epoch; answers the new one.
+pub(super) fn advance_epoch(conn: &mut PgConnection, owner: Uuid) -> QueryResult<i64> {
+    diesel::update(users::table.find(owner))
+        .set(users::epoch.eq(users::epoch + 1))
+        .returning(users::epoch)
+        .get_result(conn)
+}
+
 /// Stores a new hash where `old` is still the current one; tells whether it was.
 pub(super) fn update_password(
     conn: &mut PgConnection,

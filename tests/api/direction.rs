@@ -21,16 +21,17 @@ fn allowed(room: &str) -> &'static [&'static str] {
     match room {
         "config" => &["keys"],
         "db" | "schema" | "scope" | "strict_json" | "timestamp" | "error" | "audit"
-        | "embedded" | "telemetry" | "keys" => &[],
-        "tokens" => &["keys"],
+        | "embedded" | "telemetry" | "revocation" => &[],
+        "keys" => &["audit", "revocation"],
+        "tokens" => &["keys", "revocation"],
         "roles" => &["audit"],
-        "users" => &["audit", "roles"],
-        "sessions" => &["audit", "tokens", "users"],
+        "users" => &["audit", "revocation", "roles"],
+        "sessions" => &["audit", "keys", "revocation", "roles", "tokens", "users"],
         "http" => &["audit", "keys", "tokens"],
         "docs" => &[
             "audit", "http", "keys", "roles", "sessions", "tokens", "users",
         ],
-        "jobs" => &["sessions", "tokens"],
+        "jobs" => &["audit", "revocation", "sessions", "tokens"],
         "start" => &["audit", "embedded", "keys", "roles", "tokens", "users"],
         "app" => &[
             "audit", "docs", "http", "keys", "roles", "sessions", "tokens", "users",
@@ -41,6 +42,7 @@ fn allowed(room: &str) -> &'static [&'static str] {
             "docs",
             "embedded",
             "jobs",
+            "keys",
             "roles",
             "sessions",
             "start",

@@ -22,6 +22,7 @@ mod logs;
 mod openapi;
 mod passwords;
 mod refresh;
+mod revocation;
 mod roles;
 mod schema;
 mod sessions;

@@ -110,8 +110,9 @@ async fn built_in_roles_and_roles_in_use_stay() {
     let given = format!("/v1/users/{}/roles/{role}", ada.id());
     administrator.put(&given, Value::Null).await.expect(204);
     administrator.put(&given, Value::Null).await.expect(204);
+    let account = format!("/v1/users/{}", ada.id());
     assert_eq!(
-        ada.get("/v1/users/me").await.at("/roles"),
+        administrator.get(&account).await.at("/roles"),
         json!([role, "user"])
     );
     administrator

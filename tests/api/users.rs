@@ -319,7 +319,7 @@ async fn erasing_an_account_leaves_no_personal_data_and_never_reuses_the_id() {
     ada.delete("/v1/users/me").await.expect(204);
     ada.get("/v1/users/me")
         .await
-        .expect_problem(404, "not-found");
+        .expect_problem(401, "invalid-token");
     ada.refresh().await.expect_problem(401, "invalid-grant");
     let remains = query_value(
         app.database(),

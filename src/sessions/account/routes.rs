@@ -59,7 +59,7 @@ pub async fn update_user(
     let change = move |conn: &mut _| {
         super::patch(conn, owner, &reach, administrative, &patch.0, &caller.actor)
     };
-    let account = app.db.run(change).await?;
+    let account = app.run_revoking(change).await?;
     Ok(web::Json(account.into()))
 }
 
@@ -127,10 +127,9 @@ pub async fn replace_password(
         .collect();
     let hash = ticket.hash(new_password, about, "/new_password").await?;
     let old = account.user.password_hash;
-    app.db
-        .run(move |conn| {
-            super::finish_password_change(conn, owner, &reach, &old, &hash, &caller.actor, &limits)
-        })
-        .await?;
+    app.run_revoking(move |conn| {
+        super::finish_password_change(conn, owner, &reach, &old, &hash, &caller.actor, &limits)
+    })
+    .await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -169,12 +169,14 @@ impl TestApp {
         let administrator_password = administrator.unwrap_or_default();
         let db = Db::new(database, 8)?;
         let uses = jobs::acknowledge(db.clone(), tokens.clone());
+        let following = jobs::follow(SecretString::from(database), tokens.clone());
         let state = AppState::new(config, db, tokens)?;
         let (ready, started) = mpsc::channel();
         std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(async move {
                 let server = app::serve(vec![listener], Data::new(state)).unwrap();
                 actix_web::rt::spawn(uses);
+                actix_web::rt::spawn(following);
                 ready.send(()).unwrap();
                 server.await.unwrap();
             });

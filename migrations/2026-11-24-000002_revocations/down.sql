@@ -1,0 +1,7 @@
+drop index sessions_refresh_kid_idx;
+alter table signing_keys drop column retired_at;
+alter table signing_keys drop column retires_at;
+alter table signing_keys drop column activated_at;
+alter table signing_keys drop column activates_at;
+drop table longest_lifetimes;
+drop table revocations;

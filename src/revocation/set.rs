@@ -1,0 +1,200 @@
+//! The revocations as every replica holds them: in memory, followed by the control channel, asked at every use of a token.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    time::{Duration, Instant},
+};
+
+use diesel::{PgConnection, QueryResult};
+use uuid::Uuid;
+
+use super::store::{self, Row};
+
+/// Without news for this long, a replica says that it is not ready.
+const LOST_AFTER: Duration = Duration::from_secs(5);
+
+/// How often everything is read anew, which forgets what has expired.
+const FORGET_EVERY: Duration = Duration::from_secs(600);
+
+/// What of a token can be revoked.
+#[derive(Clone, Copy, Debug)]
+pub struct Bearer<'a> {
+    /// Its session.
+    pub session: Uuid,
+    /// Its user.
+    pub user: Uuid,
+    /// The user's epoch that it names.
+    pub epoch: i64,
+    /// The app it was given to.
+    pub client: &'a str,
+    /// Its own id.
+    pub token: Uuid,
+    /// The key that signed it.
+    pub key: &'a str,
+}
+
+/// The set, how far it has followed the table, and when.
+#[derive(Default)]
+pub struct Revocations(RwLock<Known>);
+
+#[derive(Default)]
+struct Known {
+    dead: Dead,
+    /// What committed before this transaction is known.
+    horizon: i64,
+    /// How often something was added.
+    additions: u64,
+    reloaded: Option<Instant>,
+    read_anew: Option<Instant>,
+}
+
+#[derive(Default)]
+struct Dead {
+    sessions: HashSet<Uuid>,
+    users: HashMap<Uuid, i64>,
+    clients: HashSet<String>,
+    tokens: HashSet<Uuid>,
+    keys: HashSet<String>,
+}
+
+/// What operators want to know of the set.
+#[derive(Clone, Copy, Debug)]
+pub struct Status {
+    /// Revocations by kind.
+    pub entries: [(&'static str, usize); 5],
+    /// How long ago it was last compared with the table; `None` before the first time.
+    pub age: Option<Duration>,
+}
+
+impl Revocations {
+    /// Tells whether a token is dead.
+    pub fn hold(&self, bearer: &Bearer<'_>) -> bool {
+        let dead = &self.read().dead;
+        dead.sessions.contains(&bearer.session)
+            || dead
+                .users
+                .get(&bearer.user)
+                .is_some_and(|epoch| bearer.epoch < *epoch)
+            || dead.tokens.contains(&bearer.token)
+            || dead.clients.contains(bearer.client)
+            || dead.keys.contains(bearer.key)
+    }
+
+    /// Tells whether the set may be out of date because the database is out of reach.
+    pub fn are_lost(&self) -> bool {
+        self.read()
+            .reloaded
+            .is_none_or(|reloaded| reloaded.elapsed() >= LOST_AFTER)
+    }
+
+    /// Counts the set and tells its age.
+    pub fn status(&self) -> Status {
+        let known = self.read();
+        let dead = &known.dead;
+        Status {
+            entries: [
+                ("sid", dead.sessions.len()),
+                ("user", dead.users.len()),
+                ("client", dead.clients.len()),
+                ("jti", dead.tokens.len()),
+                ("kid", dead.keys.len()),
+            ],
+            age: known.reloaded.map(|reloaded| reloaded.elapsed()),
+        }
+    }
+
+    /// Adds what has committed since the last time; now and then reads everything anew.
+    ///
+    /// # Errors
+    /// Postgres.
+    pub fn follow(&self, conn: &mut PgConnection) -> QueryResult<()> {
+        let begun = Instant::now();
+        let (horizon, fresh) = {
+            let known = self.read();
+            let fresh = known
+                .read_anew
+                .is_some_and(|at| at.elapsed() < FORGET_EVERY);
+            (known.horizon, fresh)
+        };
+        if !fresh {
+            return self.read_anew(conn);
+        }
+        let rows = store::since(conn, horizon)?;
+        let mut known = self.write();
+        known.add(&rows);
+        known.horizon = horizon_of(&rows).max(known.horizon);
+        known.reloaded = known.reloaded.max(Some(begun));
+        Ok(())
+    }
+
+    /// Reads everything, as at the start and on a new connection, which may lead to another server.
+    ///
+    /// # Errors
+    /// Postgres.
+    pub fn read_anew(&self, conn: &mut PgConnection) -> QueryResult<()> {
+        loop {
+            let begun = Instant::now();
+            let additions = self.read().additions;
+            let rows = store::since(conn, 0)?;
+            let mut known = self.write();
+            // What somebody added meanwhile may be newer than what was read.
+            if known.additions == additions {
+                known.dead = Dead::default();
+                known.add(&rows);
+                known.horizon = horizon_of(&rows);
+                known.reloaded = Some(begun);
+                known.read_anew = Some(begun);
+                return Ok(());
+            }
+        }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Known> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Known> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    fn add(&mut self, rows: &[Row]) {
+        for row in rows {
+            let (Some(kind), Some(id)) = (&row.kind, &row.id) else {
+                continue;
+            };
+            self.additions += 1;
+            self.dead.add(kind, id, row.epoch);
+        }
+    }
+}
+
+impl Dead {
+    fn add(&mut self, kind: &str, id: &str, epoch: Option<i64>) {
+        match (kind, id.parse::<Uuid>(), epoch) {
+            ("sid", Ok(id), _) => {
+                self.sessions.insert(id);
+            }
+            ("user", Ok(id), Some(epoch)) => {
+                let first_good = self.users.entry(id).or_insert(epoch);
+                *first_good = epoch.max(*first_good);
+            }
+            ("jti", Ok(id), _) => {
+                self.tokens.insert(id);
+            }
+            ("client", _, _) => {
+                self.clients.insert(id.to_owned());
+            }
+            ("kid", _, _) => {
+                self.keys.insert(id.to_owned());
+            }
+            _ => tracing::error!(kind, id, "a revocation that names nothing"),
+        }
+    }
+}
+
+fn horizon_of(rows: &[Row]) -> i64 {
+    rows.first().map_or(0, |row| row.horizon)
+}
