@@ -147,6 +147,14 @@ pub fn routes() -> Routes {
         .at("/v1/audit-events")
         .get(audit::routes::list_audit_events);
     routes
+        .at("/v1/keys")
+        .get(keys::routes::list_keys)
+        .post(keys::routes::create_key);
+    routes
+        .at("/v1/keys/{kid}")
+        .get(keys::routes::read_key)
+        .delete(sessions::key_routes::delete_key);
+    routes
         .at("/.well-known/jwks.json")
         .get(keys::routes::read_jwks);
     routes

@@ -168,6 +168,8 @@ scopes! {
     UsersWrite = "users:write", "create, change and delete accounts and give roles";
     RolesRead = "roles:read", "read roles and their scopes";
     RolesWrite = "roles:write", "create, change and delete roles";
+    KeysRead = "keys:read", "see signing keys and their states";
+    KeysWrite = "keys:write", "rotate signing keys and retire them at once";
     AuditRead = "audit:read", "read who did what, when and from where";
 }
 

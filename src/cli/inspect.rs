@@ -5,11 +5,7 @@ use chrono::Utc;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use crate::{
-    config::Config,
-    start::{self, Database},
-    tokens::Tokens,
-};
+use crate::{config::Config, start::Database, tokens::Tokens};
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -20,11 +16,7 @@ pub(super) enum Command {
 pub(super) fn run(command: Command, config: Config) -> anyhow::Result<()> {
     let Command::Inspect { token } = command;
     let database = Database::open(&config)?;
-    let issuer = match &config.server.issuer {
-        Some(issuer) => issuer.clone(),
-        None => format!("http://{}", config.server.listen),
-    };
-    let tokens = start::tokens(&config, &issuer, &database)?;
+    let tokens = super::tokens(&config, &database)?;
     let mut parts = token.split('.');
     let header = decoded(parts.next());
     let claims = decoded(parts.next());

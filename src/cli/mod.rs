@@ -1,6 +1,7 @@
 //! The commands.
 
 mod inspect;
+mod key;
 mod role;
 mod serve;
 mod user;
@@ -10,7 +11,12 @@ use std::{ffi::OsString, io::Write, path::PathBuf, process::ExitCode};
 use clap::{Parser, Subcommand};
 use serde::Serialize;
 
-use crate::{config::Config, docs, embedded};
+use crate::{
+    config::Config,
+    docs, embedded,
+    start::{self, Database},
+    tokens::Tokens,
+};
 
 /// The back end of a front end: users, sessions and tokens on Postgres.
 #[derive(Parser)]
@@ -35,6 +41,9 @@ enum Command {
     /// Define, list and delete roles
     #[command(subcommand)]
     Role(role::Command),
+    /// List, rotate and reseal signing keys
+    #[command(subcommand)]
+    Key(key::Command),
     /// Look into tokens
     #[command(subcommand)]
     Token(inspect::Command),
@@ -98,6 +107,7 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
         Some(Command::Migrate) => serve::migrate(config()?),
         Some(Command::User(command)) => user::run(command, config()?),
         Some(Command::Role(command)) => role::run(command, config()?),
+        Some(Command::Key(command)) => key::run(command, config()?),
         Some(Command::Token(command)) => inspect::run(command, config()?),
         Some(Command::Openapi { check: None }) => print(docs::openapi_text()?.trim_end()),
         Some(Command::Openapi { check: Some(file) }) => {
@@ -117,6 +127,15 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
         }
         Some(Command::GuardPostgres { arguments }) => Err(embedded::guard(&arguments).into()),
     }
+}
+
+/// Keys and settings, as a server with this configuration would have them.
+fn tokens(config: &Config, database: &Database) -> anyhow::Result<Tokens> {
+    let issuer = match &config.server.issuer {
+        Some(issuer) => issuer.clone(),
+        None => format!("http://{}", config.server.listen),
+    };
+    start::tokens(config, &issuer, database)
 }
 
 /// Prints a line; a closed pipe is an error, not a panic.

@@ -241,6 +241,22 @@ pub fn list(conn: &mut PgConnection) -> Result<Vec<KeyRow>, KeyError> {
     Ok(store::list(conn)?)
 }
 
+/// The stored key that signs in a slot.
+///
+/// # Errors
+/// Postgres.
+pub fn active(conn: &mut PgConnection, slot: &Slot) -> Result<Option<KeyRow>, KeyError> {
+    Ok(store::in_state(conn, slot, State::Active)?)
+}
+
+/// Finds a stored key.
+///
+/// # Errors
+/// Postgres.
+pub fn find(conn: &mut PgConnection, kid: &str) -> Result<Option<KeyRow>, KeyError> {
+    Ok(store::find(conn, kid)?)
+}
+
 /// Lets a staged key sign in place of its slot's active one.
 fn activate(conn: &mut PgConnection, key: &KeyRow, actor: &Actor) -> Result<(), KeyError> {
     store::begin_to_retire(conn, &key.slot()?)?;

@@ -2,6 +2,8 @@
 
 pub mod account;
 pub mod device_routes;
+mod ends;
+pub mod key_routes;
 pub mod refresh;
 pub mod role_routes;
 pub mod routes;
@@ -14,22 +16,19 @@ use std::collections::HashMap;
 
 use chrono::Utc;
 use diesel::{PgConnection, QueryResult};
-use serde_json::json;
 use uuid::Uuid;
 
+pub use ends::{EndReason, end, end_others, redefine_role, revoke_key};
 pub use store::SessionRow;
 pub use turns::Turns;
 
 use crate::{
-    audit::{Action, Actor, Event},
     config::SessionsConfig,
-    db::{self, Window},
+    db::Window,
     error::{ApiError, FieldError},
-    revocation::{self, Revocation},
-    roles::{self, Change, RoleContent, RoleName, RoleRow},
-    scope::{Authority, Scopes},
+    scope::Scopes,
     tokens::{Grant, RefreshGrant, Tokens},
-    users::{self, Account},
+    users::Account,
 };
 
 /// How long sessions live, in seconds.
@@ -55,30 +54,6 @@ impl From<&SessionsConfig> for Lifetimes {
         Self {
             idle: config.idle_lifetime.seconds(),
             absolute: config.absolute_lifetime.seconds(),
-        }
-    }
-}
-
-/// Why a session ended; the name is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EndReason {
-    /// Its user signed out, or was signed out.
-    SignedOut,
-    /// The password was changed.
-    PasswordChanged,
-    /// The account was disabled.
-    UserDisabled,
-    /// A refresh token was used that somebody else had used before.
-    RefreshTokenReused,
-}
-
-impl EndReason {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::SignedOut => "signed_out",
-            Self::PasswordChanged => "password_changed",
-            Self::UserDisabled => "user_disabled",
-            Self::RefreshTokenReused => "refresh_token_reused",
         }
     }
 }
@@ -236,102 +211,6 @@ pub fn find(
         Some(owner) => store::find_live(conn, owner, id),
         None => store::find_live_any_owner(conn, id),
     }
-}
-
-/// Ends one live session: its refresh token is dead at once.
-///
-/// # Errors
-/// 404 when there is none, 403 when its owner is above the caller.
-pub fn end(
-    conn: &mut PgConnection,
-    owner: Option<Uuid>,
-    id: Uuid,
-    authority: &Authority,
-    actor: &Actor,
-) -> Result<(), ApiError> {
-    db::tx(conn, |conn| {
-        let session = find(conn, owner, id)?.ok_or_else(ApiError::not_found)?;
-        if actor.user_id != Some(session.user_id) {
-            let account = users::find(conn, session.user_id)?.ok_or_else(ApiError::not_found)?;
-            account.check_within(authority)?;
-        }
-        let ended = store::end(
-            conn,
-            session.user_id,
-            &store::Which::One(id),
-            EndReason::SignedOut.name(),
-        )?;
-        if ended.is_empty() {
-            return Err(ApiError::not_found());
-        }
-        record_ends(conn, session.user_id, &ended, EndReason::SignedOut, actor)
-    })
-}
-
-/// Ends every live session of `owner` but `kept`.
-///
-/// # Errors
-/// Postgres.
-pub fn end_others(
-    conn: &mut PgConnection,
-    owner: Uuid,
-    kept: Option<Uuid>,
-    reason: EndReason,
-    actor: &Actor,
-) -> Result<(), ApiError> {
-    db::tx(conn, |conn| {
-        let ended = store::end(conn, owner, &store::Which::AllBut(kept), reason.name())?;
-        record_ends(conn, owner, &ended, reason, actor)
-    })
-}
-
-/// Kills the access tokens of sessions that have ended, and writes down why they did.
-fn record_ends(
-    conn: &mut PgConnection,
-    owner: Uuid,
-    ended: &[Uuid],
-    reason: EndReason,
-    actor: &Actor,
-) -> Result<(), ApiError> {
-    let dead: Vec<_> = ended.iter().copied().map(Revocation::Session).collect();
-    revocation::revoke(conn, &dead)?;
-    for session_id in ended {
-        let details = json!({"session_id": session_id, "reason": reason.name()});
-        Event {
-            actor,
-            action: Action::SessionEnded,
-            subject_id: Some(owner),
-            details,
-        }
-        .record(conn)?;
-    }
-    Ok(())
-}
-
-/// Saves a role; where it allows something else than before, the access tokens of those who have it die.
-///
-/// # Errors
-/// Those of `roles::save`.
-pub fn redefine_role(
-    conn: &mut PgConnection,
-    authority: &Authority,
-    actor: &Actor,
-    name: &RoleName,
-    content: &RoleContent,
-) -> Result<(RoleRow, Change), ApiError> {
-    let saved = db::tx::<_, ApiError>(conn, |conn| {
-        let saved = roles::save(conn, authority, actor, name, content, true)?;
-        if saved.1 == Change::Redefined {
-            revocation::revoke_holders(conn, name.as_ref())?;
-        }
-        Ok(saved)
-    })?;
-    if saved.1 == Change::Redefined {
-        // Whoever was just signing in or refreshing may have read the old definition and was not to be seen yet.
-        store::await_running_any_owner(conn)?;
-        revocation::revoke_holders(conn, name.as_ref())?;
-    }
-    Ok(saved)
 }
 
 /// Writes down which generations were seen in use, in one statement.

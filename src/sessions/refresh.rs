@@ -14,7 +14,7 @@
 use diesel::PgConnection;
 use serde_json::json;
 
-use super::{EndReason, Pair, Rules, Wish, record_ends, store};
+use super::{EndReason, Pair, Rules, Wish, ends::record_ends, store};
 use crate::{
     audit::{Action, Actor, Event},
     db,

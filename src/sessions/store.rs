@@ -249,6 +249,28 @@ pub(super) fn end(
     target.get_results(conn)
 }
 
+/// Ends the sessions whose refresh token `kid` signed; answers those that may have a living access token.
+pub(super) fn end_signed_by_any_owner(
+    conn: &mut PgConnection,
+    kid: &str,
+    reason: &str,
+) -> QueryResult<Vec<Uuid>> {
+    let ended: Vec<(Uuid, bool)> = diesel::update(sessions::table)
+        .filter(sessions::refresh_kid.eq(kid))
+        .filter(sessions::ended_at.is_null())
+        .set((
+            sessions::ended_at.eq(sql::<Timestamptz>("clock_timestamp()").nullable()),
+            sessions::end_reason.eq(reason),
+        ))
+        .returning((
+            sessions::id,
+            sql::<Bool>("last_seen_at > clock_timestamp() - interval '1 day 1 minute'"),
+        ))
+        .get_results(conn)?;
+    let alive = |(id, seen): (Uuid, bool)| seen.then_some(id);
+    Ok(ended.into_iter().filter_map(alive).collect())
+}
+
 /// Waits until everything that was opening or refreshing a session has ended.
 ///
 /// In the order in which all take them, so that none waits for the other: accounts before sessions.

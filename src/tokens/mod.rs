@@ -194,6 +194,11 @@ impl Tokens {
         }
     }
 
+    /// The audience of the API that Tollgate itself serves.
+    pub fn audience(&self) -> &str {
+        &self.settings.audience
+    }
+
     /// Tells whether this is the audience of the API that Tollgate itself serves.
     pub fn is_own_audience(&self, audience: &str) -> bool {
         audience == self.settings.audience

@@ -18,6 +18,7 @@ mod forged_tokens;
 mod fuzz;
 mod harness;
 mod json_bodies;
+mod keys;
 mod logs;
 mod openapi;
 mod passwords;

@@ -205,7 +205,10 @@ async fn what_a_role_allows_changes_at_once_also_for_those_who_refresh_meanwhile
             let token = token.as_str().unwrap();
             let scope = decode_part(token, 1)["scope"].to_string();
             let alive = use_at(&app, token).await.status() == 200;
-            assert!(!alive || !scope.contains("orders:write"), "{scope} is alive");
+            assert!(
+                !alive || !scope.contains("orders:write"),
+                "{scope} is alive"
+            );
         }
     }
 }

@@ -10,17 +10,20 @@ use std::{
     sync::{Arc, LazyLock, mpsc},
 };
 
-use actix_web::web::Data;
+use actix_web::{dev::ServerHandle, web::Data};
+use diesel::{Connection, PgConnection};
 use reqwest::{Method, RequestBuilder};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 use tollgate::{
     app::{self, AppState},
+    audit::Actor,
     config::Config,
     db::Db,
     jobs,
     start::{self, Database},
+    tokens::Tokens,
 };
 
 pub use person::Person;
@@ -43,6 +46,15 @@ struct Inner {
     database: String,
     administrator_password: String,
     administrator: OnceCell<Person>,
+    tokens: Tokens,
+    server: ServerHandle,
+}
+
+impl Drop for Inner {
+    /// Stops the server, so that tests that are over hold no connections.
+    fn drop(&mut self) {
+        drop(self.server.stop(false));
+    }
 }
 
 /// An answer, read to its end.
@@ -170,6 +182,7 @@ impl TestApp {
         let db = Db::new(database, 8)?;
         let uses = jobs::acknowledge(db.clone(), tokens.clone());
         let following = jobs::follow(SecretString::from(database), tokens.clone());
+        let kept = tokens.clone();
         let state = AppState::new(config, db, tokens)?;
         let (ready, started) = mpsc::channel();
         std::thread::spawn(move || {
@@ -177,22 +190,31 @@ impl TestApp {
                 let server = app::serve(vec![listener], Data::new(state)).unwrap();
                 actix_web::rt::spawn(uses);
                 actix_web::rt::spawn(following);
-                ready.send(()).unwrap();
+                ready.send(server.handle()).unwrap();
                 server.await.unwrap();
             });
         });
-        started.recv()?;
+        let server = started.recv()?;
         Ok(Self(Arc::new(Inner {
             address,
             database: database.to_owned(),
             administrator_password,
             administrator: OnceCell::new(),
+            tokens: kept,
+            server,
         })))
     }
 
     /// Where the database is.
     pub fn database(&self) -> &str {
         &self.0.database
+    }
+
+    /// Does to the keys what the server does by the clock.
+    pub fn turn_keys(&self) {
+        let mut conn = PgConnection::establish(self.database()).unwrap();
+        let plan = self.0.tokens.keys().plan();
+        plan.turn(&mut conn, &Actor::clock()).unwrap();
     }
 
     /// Where the server is.
@@ -235,6 +257,12 @@ impl TestApp {
             .await
         });
         person.await.clone()
+    }
+
+    /// The administrator whom another replica's start made, signed in here.
+    pub async fn administrator_of(&self, first: &Self) -> Person {
+        let password = first.administrator_password();
+        Person::sign_in(self, start::FIRST_ADMINISTRATOR, password, None).await
     }
 
     /// A new person with the role that everyone has.

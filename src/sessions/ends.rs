@@ -1,0 +1,163 @@
+//! What ends sessions, and what ends the tokens of sessions that go on.
+
+use diesel::PgConnection;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{find, store};
+use crate::{
+    audit::{Action, Actor, Event},
+    db,
+    error::ApiError,
+    keys::{Plan, Purpose},
+    revocation::{self, Revocation},
+    roles::{self, Change, RoleContent, RoleName, RoleRow},
+    scope::Authority,
+    users,
+};
+
+/// Why a session ended; the name is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndReason {
+    /// Its user signed out, or was signed out.
+    SignedOut,
+    /// The password was changed.
+    PasswordChanged,
+    /// The account was disabled.
+    UserDisabled,
+    /// A refresh token was used that somebody else had used before.
+    RefreshTokenReused,
+    /// The key of its refresh token was retired at once.
+    KeyRevoked,
+}
+
+impl EndReason {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::SignedOut => "signed_out",
+            Self::PasswordChanged => "password_changed",
+            Self::UserDisabled => "user_disabled",
+            Self::RefreshTokenReused => "refresh_token_reused",
+            Self::KeyRevoked => "key_revoked",
+        }
+    }
+}
+
+/// Ends one live session: its refresh token is dead at once.
+///
+/// # Errors
+/// 404 when there is none, 403 when its owner is above the caller.
+pub fn end(
+    conn: &mut PgConnection,
+    owner: Option<Uuid>,
+    id: Uuid,
+    authority: &Authority,
+    actor: &Actor,
+) -> Result<(), ApiError> {
+    db::tx(conn, |conn| {
+        let session = find(conn, owner, id)?.ok_or_else(ApiError::not_found)?;
+        if actor.user_id != Some(session.user_id) {
+            let account = users::find(conn, session.user_id)?.ok_or_else(ApiError::not_found)?;
+            account.check_within(authority)?;
+        }
+        let ended = store::end(
+            conn,
+            session.user_id,
+            &store::Which::One(id),
+            EndReason::SignedOut.name(),
+        )?;
+        if ended.is_empty() {
+            return Err(ApiError::not_found());
+        }
+        record_ends(conn, session.user_id, &ended, EndReason::SignedOut, actor)
+    })
+}
+
+/// Ends every live session of `owner` but `kept`.
+///
+/// # Errors
+/// Postgres.
+pub fn end_others(
+    conn: &mut PgConnection,
+    owner: Uuid,
+    kept: Option<Uuid>,
+    reason: EndReason,
+    actor: &Actor,
+) -> Result<(), ApiError> {
+    db::tx(conn, |conn| {
+        let ended = store::end(conn, owner, &store::Which::AllBut(kept), reason.name())?;
+        record_ends(conn, owner, &ended, reason, actor)
+    })
+}
+
+/// Kills the access tokens of sessions that have ended, and writes down why they did.
+pub(super) fn record_ends(
+    conn: &mut PgConnection,
+    owner: Uuid,
+    ended: &[Uuid],
+    reason: EndReason,
+    actor: &Actor,
+) -> Result<(), ApiError> {
+    let dead: Vec<_> = ended.iter().copied().map(Revocation::Session).collect();
+    revocation::revoke(conn, &dead)?;
+    for session_id in ended {
+        let details = json!({"session_id": session_id, "reason": reason.name()});
+        Event {
+            actor,
+            action: Action::SessionEnded,
+            subject_id: Some(owner),
+            details,
+        }
+        .record(conn)?;
+    }
+    Ok(())
+}
+
+/// Saves a role; where it allows something else than before, the access tokens of those who have it die.
+///
+/// # Errors
+/// Those of `roles::save`.
+pub fn redefine_role(
+    conn: &mut PgConnection,
+    authority: &Authority,
+    actor: &Actor,
+    name: &RoleName,
+    content: &RoleContent,
+) -> Result<(RoleRow, Change), ApiError> {
+    let saved = db::tx::<_, ApiError>(conn, |conn| {
+        let saved = roles::save(conn, authority, actor, name, content, true)?;
+        if saved.1 == Change::Redefined {
+            revocation::revoke_holders(conn, name.as_ref())?;
+        }
+        Ok(saved)
+    })?;
+    if saved.1 == Change::Redefined {
+        // Whoever was just signing in or refreshing may have read the old definition and was not to be seen yet.
+        store::await_running_any_owner(conn)?;
+        revocation::revoke_holders(conn, name.as_ref())?;
+    }
+    Ok(saved)
+}
+
+/// Retires a key at once; where it signed refresh tokens, the sessions that hold such a one end.
+///
+/// # Errors
+/// 404 for no such key.
+pub fn revoke_key(
+    conn: &mut PgConnection,
+    plan: &Plan,
+    kid: &str,
+    actor: &Actor,
+) -> Result<(), ApiError> {
+    db::tx(conn, |conn| {
+        let key = plan.revoke(conn, kid, actor)?;
+        if key.slot()?.purpose == Purpose::Refresh {
+            // Possibly everybody's: the audit row of the key speaks for all.
+            let reason = EndReason::KeyRevoked.name();
+            let dead = store::end_signed_by_any_owner(conn, kid, reason)?;
+            let dead: Vec<_> = dead.into_iter().map(Revocation::Session).collect();
+            revocation::revoke(conn, &dead)?;
+        }
+        Ok(())
+    })
+}
