@@ -17,7 +17,9 @@ use crate::{
     docs,
     error::ApiError,
     http::{self, InputSchemas, QueryNames, Routes},
-    keys, roles,
+    keys,
+    operations::{self, Metrics},
+    roles,
     sessions::{self, Lifetimes, Rules, Turns},
     tokens::{self, Tokens},
     users::{self, Passwords},
@@ -42,6 +44,8 @@ pub struct AppState {
     pub inputs: InputSchemas,
     /// The query parameters that operations have.
     pub query_names: QueryNames,
+    /// What operators look at.
+    pub metrics: Metrics,
     /// The OpenAPI document, serialised.
     pub openapi: Bytes,
 }
@@ -61,6 +65,7 @@ impl AppState {
             passwords: Passwords::new(parallel, config.passwords.queue)?,
             turns: Turns::default(),
             inputs: InputSchemas::new(&document)?,
+            metrics: Metrics::default(),
             query_names: QueryNames::new(&document),
             openapi: Bytes::from(docs::openapi_text()?),
             config,
@@ -102,14 +107,22 @@ impl AppState {
 
 /// The route table.
 pub fn routes() -> Routes {
+    let mut routes = Routes::default();
+    people(&mut routes);
+    administration(&mut routes);
+    public(&mut routes);
+    routes
+}
+
+fn people(routes: &mut Routes) {
     use sessions::account::routes::{replace_password, update_user};
     use sessions::device_routes::{
         delete_other_sessions, delete_session, list_sessions, read_session,
     };
     use sessions::routes::{create_session, create_tokens};
+    use tokens::routes::read_current_token;
     use users::routes::{create_user, delete_user, give_role, list_users, read_user, take_role};
 
-    let mut routes = Routes::default();
     routes.at("/v1/users").get(list_users).post(create_user);
     routes
         .at("/v1/users/{id}")
@@ -131,39 +144,38 @@ pub fn routes() -> Routes {
         .get(read_session)
         .delete(delete_session);
     routes.at("/v1/tokens").post(create_tokens);
-    routes
-        .at("/v1/tokens/current")
-        .get(tokens::routes::read_current_token);
-    routes
-        .at("/v1/roles")
-        .get(roles::routes::list_roles)
-        .post(roles::routes::create_role);
+    routes.at("/v1/tokens/current").get(read_current_token);
+}
+
+fn administration(routes: &mut Routes) {
+    use audit::routes::list_audit_events;
+    use keys::routes::{create_key, list_keys, read_key};
+    use operations::routes::{read_metrics, read_readiness};
+    use roles::routes::{create_role, delete_role, list_roles, read_role};
+    use sessions::{key_routes::delete_key, role_routes::replace_role};
+
+    routes.at("/v1/roles").get(list_roles).post(create_role);
     routes
         .at("/v1/roles/{name}")
-        .get(roles::routes::read_role)
-        .put(sessions::role_routes::replace_role)
-        .delete(roles::routes::delete_role);
-    routes
-        .at("/v1/audit-events")
-        .get(audit::routes::list_audit_events);
-    routes
-        .at("/v1/keys")
-        .get(keys::routes::list_keys)
-        .post(keys::routes::create_key);
-    routes
-        .at("/v1/keys/{kid}")
-        .get(keys::routes::read_key)
-        .delete(sessions::key_routes::delete_key);
-    routes
-        .at("/.well-known/jwks.json")
-        .get(keys::routes::read_jwks);
-    routes
-        .at("/problems/{code}")
-        .get(docs::routes::read_problem);
-    routes.at("/openapi.json").get(docs::routes::read_openapi);
-    routes.at("/docs").get(docs::routes::redirect_to_docs);
-    routes.at("/docs/{file:.*}").get(docs::routes::read_docs);
-    routes
+        .get(read_role)
+        .put(replace_role)
+        .delete(delete_role);
+    routes.at("/v1/audit-events").get(list_audit_events);
+    routes.at("/v1/keys").get(list_keys).post(create_key);
+    routes.at("/v1/keys/{kid}").get(read_key).delete(delete_key);
+    routes.at("/readyz").get(read_readiness);
+    routes.at("/metrics").get(read_metrics);
+}
+
+fn public(routes: &mut Routes) {
+    use docs::routes::{read_docs, read_openapi, read_problem, redirect_to_docs};
+    use keys::routes::read_jwks;
+
+    routes.at("/.well-known/jwks.json").get(read_jwks);
+    routes.at("/problems/{code}").get(read_problem);
+    routes.at("/openapi.json").get(read_openapi);
+    routes.at("/docs").get(redirect_to_docs);
+    routes.at("/docs/{file:.*}").get(read_docs);
 }
 
 /// Everything below the middleware: routes, and what answers where there is none.

@@ -11,6 +11,7 @@ pub mod error;
 pub mod http;
 pub mod jobs;
 pub mod keys;
+pub mod operations;
 pub mod revocation;
 pub mod roles;
 pub mod schema;

@@ -68,6 +68,7 @@ diesel::table! {
         gen_acked -> Int8,
         refresh_kid -> Nullable<Text>,
         external -> Bool,
+        rotated_from -> Nullable<Text>,
     }
 }
 

@@ -29,3 +29,5 @@ alter table signing_keys add column retired_at timestamptz;
 update signing_keys set activated_at = created_at where state = 'active';
 
 create index sessions_refresh_kid_idx on sessions (refresh_kid) where ended_at is null;
+-- From where the current generation was begun, hashed: the same answer to somebody elsewhere is written down.
+alter table sessions add column rotated_from text;

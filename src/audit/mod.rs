@@ -75,6 +75,8 @@ pub enum Action {
     SessionRefused,
     /// A refresh token was refused that can't be one of an honest client.
     RefreshRefused,
+    /// A refresh token that had been used was answered again, to another address or app.
+    RefreshRepeated,
     /// A session ended.
     SessionEnded,
     /// A signing key was made and published.
@@ -107,6 +109,7 @@ impl Action {
             Self::SessionCreated => "session.created",
             Self::SessionRefused => "session.refused",
             Self::RefreshRefused => "session.refresh_refused",
+            Self::RefreshRepeated => "session.refresh_repeated",
             Self::SessionEnded => "session.ended",
             Self::KeyCreated => "key.created",
             Self::KeyActivated => "key.activated",

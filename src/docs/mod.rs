@@ -12,7 +12,7 @@ use utoipa::{
     },
 };
 
-use crate::{audit, error, http, keys, roles, scope, sessions, tokens, users};
+use crate::{audit, error, http, keys, operations, roles, scope, sessions, tokens, users};
 
 /// The fixed part of the API, which no configuration changes.
 #[derive(OpenApi)]
@@ -50,6 +50,8 @@ use crate::{audit, error, http, keys, roles, scope, sessions, tokens, users};
         keys::routes::read_key,
         sessions::key_routes::delete_key,
         keys::routes::read_jwks,
+        operations::routes::read_readiness,
+        operations::routes::read_metrics,
         routes::read_problem,
         routes::read_openapi,
     ),
@@ -69,6 +71,7 @@ use crate::{audit, error, http, keys, roles, scope, sessions, tokens, users};
         roles::routes::NewRole,
         roles::routes::Role,
         audit::routes::AuditEvent,
+        operations::routes::Readiness,
         keys::routes::SigningKey,
         keys::routes::NewKey,
         keys::Jwks,
@@ -86,6 +89,7 @@ use crate::{audit, error, http, keys, roles, scope, sessions, tokens, users};
         (name = "roles", description = "Named sets of scopes"),
         (name = "audit", description = "Who did what, when and from where"),
         (name = "keys", description = "What signs and verifies our tokens"),
+        (name = "operations", description = "How a replica is"),
         (name = "documentation", description = "This document and what it mentions"),
     ),
     modifiers(&Security),

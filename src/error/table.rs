@@ -65,6 +65,8 @@ pub enum Code {
     Overloaded,
     /// The database does not answer.
     DatabaseUnavailable,
+    /// This replica should get no requests just now.
+    NotReady,
 }
 
 /// One row of the table: how an error looks, what it means, how to mend it.
@@ -123,6 +125,7 @@ impl Code {
         Self::Internal,
         Self::Overloaded,
         Self::DatabaseUnavailable,
+        Self::NotReady,
     ];
 
     /// The row of the table for this code.
@@ -314,6 +317,12 @@ impl Code {
                 503,
                 "The database does not answer",
                 "Try again after `Retry-After` seconds. Operators: see the log and the state of Postgres.",
+            ),
+            Self::NotReady => entry(
+                "not-ready",
+                503,
+                "This replica is not ready",
+                "Send requests to another replica. Operators: the detail says what it can't read; see its log and the state of Postgres.",
             ),
         }
     }

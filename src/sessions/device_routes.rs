@@ -1,8 +1,9 @@
 //! Devices over HTTP: seeing and ending sessions.
 
 use actix_web::{HttpResponse, web};
+use chrono::Utc;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::{EndReason, SessionRow};
@@ -30,6 +31,8 @@ use crate::{
     "created_at": "2026-11-24T09:00:00.000Z",
     "last_seen_at": "2026-11-24T09:00:00.000Z",
     "expires_at": "2026-12-24T09:00:00.000Z",
+    "ended_at": null,
+    "end_reason": null,
 }))]
 pub struct Session {
     /// Its id, the `sid` of its tokens.
@@ -54,10 +57,14 @@ pub struct Session {
     auth_time: Timestamp,
     /// When it was made.
     created_at: Timestamp,
-    /// When it was last refreshed.
+    /// When it was last refreshed or used at this API, to the minute.
     last_seen_at: Timestamp,
     /// When it ends by itself if it is not refreshed.
     expires_at: Timestamp,
+    /// When it ended; `null` while it is alive.
+    ended_at: Option<Timestamp>,
+    /// Why it ended; `null` while it is alive.
+    end_reason: Option<EndReason>,
 }
 
 /// A row and the session that looks at it.
@@ -65,7 +72,15 @@ struct Seen(SessionRow, Uuid);
 
 impl From<Seen> for Session {
     fn from(Seen(row, current): Seen) -> Self {
+        let expired =
+            (row.refresh_exp <= Utc::now()).then_some((row.refresh_exp, EndReason::Expired));
+        let stored = row
+            .ended_at
+            .zip(row.end_reason.as_deref().and_then(EndReason::from_name));
+        let end = stored.or(expired);
         Self {
+            ended_at: end.map(|(at, _)| at.into()),
+            end_reason: end.map(|(_, reason)| reason),
             current: row.id == current,
             id: row.id,
             user_id: row.user_id,
@@ -118,14 +133,40 @@ impl SessionRef {
     }
 }
 
+/// Which sessions are meant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SessionState {
+    /// Those that are alive.
+    #[default]
+    Live,
+    /// Those that ended within the last 90 days, with the reason.
+    Ended,
+}
+
+/// What a listing is narrowed to.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct SessionQuery {
+    /// `live` when left out, or `ended`.
+    #[serde(default)]
+    #[param(inline, example = "ended")]
+    state: SessionState,
+    /// Items of a page: 50 when left out, at most 200 (more is clamped).
+    #[param(minimum = 1, example = 50)]
+    limit: Option<u32>,
+    /// Where to go on: the `next_cursor` of the page before, with the same other parameters.
+    cursor: Option<String>,
+}
+
 /// Lists my devices
 ///
-/// One's own live sessions, newest first.
+/// One's own sessions, newest first: those that are alive, or with `state=ended` those that are not, and why.
 #[utoipa::path(
     get,
     path = "/v1/sessions",
     tag = "sessions",
-    params(PageQuery),
+    params(SessionQuery),
     security(("bearer" = ["sessions:self"])),
     responses(
         (status = 200, description = "A page of sessions", body = Page<Session>, headers(
@@ -137,18 +178,26 @@ impl SessionRef {
 pub async fn list_sessions(
     app: web::Data<AppState>,
     caller: Caller<SessionsSelf>,
-    query: Query<PageQuery>,
+    query: Query<SessionQuery>,
 ) -> Result<HttpResponse, ApiError> {
     let (owner, current) = (caller.user_id(), caller.session_id());
-    let pager = Pager::new(format!("sessions {owner}"), &query.0, &app.tokens.keyring())?;
-    let window = pager.window();
+    let Query(SessionQuery {
+        state,
+        limit,
+        cursor,
+    }) = query;
+    let page_query = PageQuery { limit, cursor };
+    let list = format!("sessions {owner} {state:?}");
+    let pager = Pager::new(list, &page_query, &app.tokens.keyring())?;
+    let (window, alive) = (pager.window(), state == SessionState::Live);
     let rows = app
         .db
-        .run(move |conn| Ok(super::list(conn, owner, window)?))
+        .run(move |conn| Ok(super::list(conn, owner, alive, window)?))
         .await?;
     let seen = rows.into_iter().map(|row| Seen(row, current)).collect();
     let page: Page<Session> = pager.page(seen, |Seen(row, _)| row.id, &app.tokens.keyring())?;
-    Ok(page.respond("/v1/sessions", &[]))
+    let filter = (!alive).then(|| "ended".to_owned());
+    Ok(page.respond("/v1/sessions", &[("state", filter)]))
 }
 
 /// Signs out everywhere else
@@ -184,7 +233,8 @@ pub async fn delete_other_sessions(
 
 /// Reads a session
 ///
-/// One of one's own (`current` is an alias) with `sessions:self`, anyone's with `sessions:write`.
+/// One of one's own (`current` is an alias) with `sessions:self`, anyone's with `sessions:write`; also one that has ended, for
+/// 90 days, with the reason.
 #[utoipa::path(
     get,
     path = "/v1/sessions/{id}",

@@ -1,7 +1,9 @@
 //! What ends sessions, and what ends the tokens of sessions that go on.
 
 use diesel::PgConnection;
+use serde::Serialize;
 use serde_json::json;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{find, store};
@@ -17,7 +19,8 @@ use crate::{
 };
 
 /// Why a session ended; the name is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum EndReason {
     /// Its user signed out, or was signed out.
     SignedOut,
@@ -29,9 +32,39 @@ pub enum EndReason {
     RefreshTokenReused,
     /// The key of its refresh token was retired at once.
     KeyRevoked,
+    /// It was not refreshed in time, or reached its longest life; nothing is stored then.
+    Expired,
 }
 
 impl EndReason {
+    const ALL: [Self; 6] = [
+        Self::SignedOut,
+        Self::PasswordChanged,
+        Self::UserDisabled,
+        Self::RefreshTokenReused,
+        Self::KeyRevoked,
+        Self::Expired,
+    ];
+
+    /// The reason that is stored under a name.
+    pub(super) fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.name() == name)
+    }
+
+    /// The same for people.
+    pub(super) const fn words(self) -> &'static str {
+        match self {
+            Self::SignedOut => "the session has ended: it was signed out",
+            Self::PasswordChanged => "the session has ended: the password was changed",
+            Self::UserDisabled => "the session has ended: the account was disabled",
+            Self::RefreshTokenReused => {
+                "the session has ended: one of its refresh tokens was used by two"
+            }
+            Self::KeyRevoked => "the session has ended: the key of its refresh token was retired",
+            Self::Expired => "the session has ended: it was not refreshed in time, or is too old",
+        }
+    }
+
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::SignedOut => "signed_out",
@@ -39,11 +72,12 @@ impl EndReason {
             Self::UserDisabled => "user_disabled",
             Self::RefreshTokenReused => "refresh_token_reused",
             Self::KeyRevoked => "key_revoked",
+            Self::Expired => "expired",
         }
     }
 }
 
-/// Ends one live session: its refresh token is dead at once.
+/// Ends one session: its tokens are dead; ending it again changes nothing.
 ///
 /// # Errors
 /// 404 when there is none, 403 when its owner is above the caller.
@@ -66,9 +100,6 @@ pub fn end(
             &store::Which::One(id),
             EndReason::SignedOut.name(),
         )?;
-        if ended.is_empty() {
-            return Err(ApiError::not_found());
-        }
         record_ends(conn, session.user_id, &ended, EndReason::SignedOut, actor)
     })
 }

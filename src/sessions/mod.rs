@@ -28,7 +28,7 @@ use crate::{
     error::{ApiError, FieldError},
     scope::Scopes,
     tokens::{Grant, RefreshGrant, Tokens},
-    users::Account,
+    users::Holder,
 };
 
 /// How long sessions live, in seconds.
@@ -149,18 +149,18 @@ impl Wish {
 /// 422 when more is wished for than allowed, or the access token would be too large.
 fn pair(
     tokens: &Tokens,
-    account: &Account,
+    holder: &Holder,
     session: &SessionRow,
     wish: &Wish,
 ) -> Result<Pair, ApiError> {
     let now = Utc::now();
-    let allowed = Scopes::from_stored(&session.scopes).common(&account.scopes);
+    let allowed = Scopes::from_stored(&session.scopes).common(&holder.scopes);
     let scopes = wish.within(&allowed)?;
     let issued = tokens.issue_access(
         Grant {
-            user_id: account.user.id,
-            user_epoch: account.user.epoch,
-            roles: account.roles.clone(),
+            user_id: holder.id,
+            user_epoch: holder.epoch,
+            roles: holder.roles.clone(),
             session_id: session.id,
             generation: session.generation,
             scopes: scopes.clone(),
@@ -168,12 +168,12 @@ fn pair(
             acr: session.acr.clone(),
             amr: session.amr.clone(),
             audience: wish.audience.clone(),
-            private: tokens.private_claims(&account.mappable()),
+            private: tokens.private_claims(&holder.mappable),
         },
         now,
     )?;
     let refresh_token = tokens.issue_refresh(&RefreshGrant {
-        user_id: account.user.id,
+        user_id: holder.id,
         session_id: session.id,
         generation: session.generation,
         issued_at: session.rotated_at,
@@ -190,15 +190,20 @@ fn pair(
     })
 }
 
-/// Lists the user's live sessions, newest first.
+/// Lists the user's sessions that are alive, or those that are not, newest first.
 ///
 /// # Errors
 /// Postgres.
-pub fn list(conn: &mut PgConnection, owner: Uuid, window: Window) -> QueryResult<Vec<SessionRow>> {
-    store::list_live(conn, owner, window)
+pub fn list(
+    conn: &mut PgConnection,
+    owner: Uuid,
+    alive: bool,
+    window: Window,
+) -> QueryResult<Vec<SessionRow>> {
+    store::list(conn, owner, alive, window)
 }
 
-/// Finds a live session; `owner` is `None` for holders of `sessions:write`, who see everyone's.
+/// Finds a session, also one that has ended; `owner` is `None` for holders of `sessions:write`, who see everyone's.
 ///
 /// # Errors
 /// Postgres.
@@ -208,8 +213,8 @@ pub fn find(
     id: Uuid,
 ) -> QueryResult<Option<SessionRow>> {
     match owner {
-        Some(owner) => store::find_live(conn, owner, id),
-        None => store::find_live_any_owner(conn, id),
+        Some(owner) => store::find(conn, owner, id),
+        None => store::find_any_owner(conn, id),
     }
 }
 
@@ -221,12 +226,13 @@ pub fn acknowledge(conn: &mut PgConnection, uses: &HashMap<Uuid, i64>) -> QueryR
     store::acknowledge_any_owner(conn, uses)
 }
 
-/// Forgets what nobody needs any more: old counters of failures, old addresses.
+/// Forgets what nobody needs any more: old counters of failures, old addresses, sessions long ended.
 ///
 /// # Errors
 /// Postgres.
 pub fn purge(conn: &mut PgConnection) -> Result<(), ApiError> {
     throttle::purge(conn)?;
     store::forget_addresses_any_owner(conn)?;
+    store::forget_ended_any_owner(conn)?;
     Ok(())
 }

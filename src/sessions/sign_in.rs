@@ -16,7 +16,7 @@ use crate::{
     db,
     error::{ApiError, Code},
     tokens::FIRST_PARTY_CLIENT,
-    users::{self, Email, UserRow, Verdict},
+    users::{self, Email, Holder, UserRow, Verdict},
 };
 
 /// How strongly a password alone proves who somebody is.
@@ -138,5 +138,5 @@ fn open(
         details: json!({}),
     }
     .record(conn)?;
-    super::pair(&rules.tokens, &account, &session, wish)
+    super::pair(&rules.tokens, &Holder::from(&account), &session, wish)
 }

@@ -13,7 +13,7 @@ use diesel::{
 use uuid::Uuid;
 
 use super::Lifetimes;
-use crate::{db::Window, schema::sessions, tokens::RefreshClaims};
+use crate::{db::Window, schema::sessions};
 
 /// One stored session.
 #[derive(Clone, Debug, Queryable, QueryableByName, Selectable)]
@@ -45,10 +45,14 @@ pub struct SessionRow {
     pub address: Option<String>,
     /// When it was made.
     pub created_at: DateTime<Utc>,
-    /// When it was last refreshed.
+    /// When it was last refreshed, or used, to the minute.
     pub last_seen_at: DateTime<Utc>,
     /// The key of the generation's refresh token; `None` from before keys were written down.
     pub refresh_kid: Option<String>,
+    /// When it was ended, unless it ran out by itself.
+    pub ended_at: Option<DateTime<Utc>>,
+    /// Why it was ended.
+    pub end_reason: Option<String>,
 }
 
 pub(super) struct NewRow<'a> {
@@ -100,75 +104,41 @@ pub(super) fn insert(
         .get_result(conn)
 }
 
-/// Answers the session in the generation after the presented one, or nothing where the table of `refresh` refuses.
-///
-/// One statement, so that of parallel uses the first begins the generation and the others find it begun.
-/// `rotated_at` is cut to whole seconds, hence 31 for the 30 seconds that are promised.
-pub(super) fn refresh(
-    conn: &mut PgConnection,
-    presented: &RefreshClaims,
-    lifetimes: Lifetimes,
-    kid: Option<&str>,
-    external: bool,
-) -> QueryResult<Option<SessionRow>> {
-    diesel::sql_query(
-        "update sessions set
-            gen = case when gen = $4 then gen + 1 else gen end,
-            rotated_at = case when gen = $4 then date_trunc('second', clock_timestamp()) else rotated_at end,
-            refresh_exp = case when gen = $4
-                then least(date_trunc('second', clock_timestamp()) + $5 * interval '1 second', absolute_exp)
-                else refresh_exp end,
-            refresh_kid = case when gen = $4 then $6 else refresh_kid end,
-            external = case when gen = $4 then $7 else external or $7 end,
-            last_seen_at = clock_timestamp()
-         from users
-         where sessions.id = $1 and user_id = $2 and client_id = $3
-            and users.id = user_id and not users.disabled
-            and ended_at is null and refresh_exp > clock_timestamp()
-            and (gen = $4 or gen = $4 + 1 and (
-                rotated_at >= clock_timestamp() - interval '31 seconds'
-                or gen_acked < gen and (not external or rotated_at >= clock_timestamp() - interval '10 minutes')))
-         returning sessions.id, user_id, client_id, scopes, gen as generation, rotated_at, refresh_exp, auth_time, acr,
-            amr, user_agent, address, sessions.created_at, last_seen_at, refresh_kid",
-    )
-    .bind::<SqlUuid, _>(presented.sid)
-    .bind::<SqlUuid, _>(presented.sub)
-    .bind::<Text, _>(&presented.client_id)
-    .bind::<BigInt, _>(presented.generation)
-    .bind::<BigInt, _>(lifetimes.idle)
-    .bind::<Nullable<Text>, _>(kid)
-    .bind::<Bool, _>(external)
-    .get_result(conn)
-    .optional()
-}
-
-/// The generation that a live session of this user and client is in, for telling why a refresh token was refused.
-pub(super) fn live_generation(
+/// Where a session of this user and client stands: its generation and, when it has ended, why.
+pub(super) fn standing(
     conn: &mut PgConnection,
     owner: Uuid,
     id: Uuid,
     client_id: &str,
-) -> QueryResult<Option<i64>> {
+) -> QueryResult<Option<(i64, Option<String>)>> {
     sessions::table
         .find(id)
         .filter(sessions::user_id.eq(owner))
         .filter(sessions::client_id.eq(client_id))
-        .filter(live())
-        .select(sessions::generation)
+        .select((
+            sessions::generation,
+            sql::<Nullable<Text>>(
+                "coalesce(end_reason, case when refresh_exp <= clock_timestamp() then 'expired' end)",
+            ),
+        ))
         .first(conn)
         .optional()
 }
 
-/// Remembers the newest generation of each session that was seen in use.
+/// Remembers the newest generation of each session that was seen in use, and, once a minute, that it was.
 pub(super) fn acknowledge_any_owner(
     conn: &mut PgConnection,
     uses: &HashMap<Uuid, i64>,
 ) -> QueryResult<usize> {
     let (ids, generations): (Vec<Uuid>, Vec<i64>) = uses.iter().unzip();
     diesel::sql_query(
-        "update sessions set gen_acked = used.gen
+        "update sessions set
+            gen_acked = greatest(gen_acked, used.gen),
+            last_seen_at = case when last_seen_at < clock_timestamp() - interval '1 minute'
+                then clock_timestamp() else last_seen_at end
          from unnest($1, $2) as used (id, gen)
-         where sessions.id = used.id and sessions.gen_acked < used.gen and used.gen <= sessions.gen",
+         where sessions.id = used.id and used.gen <= sessions.gen and ended_at is null
+            and (gen_acked < used.gen or last_seen_at < clock_timestamp() - interval '1 minute')",
     )
     .bind::<Array<SqlUuid>, _>(ids)
     .bind::<Array<BigInt>, _>(generations)
@@ -182,39 +152,41 @@ fn live() -> _ {
     sessions::ended_at.is_null().and(unexpired)
 }
 
-pub(super) fn list_live(
+/// Lists the user's sessions that are alive, or those that are not, newest first.
+pub(super) fn list(
     conn: &mut PgConnection,
     owner: Uuid,
+    alive: bool,
     window: Window,
 ) -> QueryResult<Vec<SessionRow>> {
     let mut query = sessions::table
         .filter(sessions::user_id.eq(owner))
-        .filter(live())
         .select(SessionRow::as_select())
         .order(sessions::id.desc())
         .limit(window.rows)
         .into_boxed();
+    query = if alive {
+        query.filter(live())
+    } else {
+        query.filter(diesel::dsl::not(live()))
+    };
     if let Some(after) = window.after {
         query = query.filter(sessions::id.lt(after));
     }
     query.load(conn)
 }
 
-pub(super) fn find_live(
+pub(super) fn find(
     conn: &mut PgConnection,
     owner: Uuid,
     id: Uuid,
 ) -> QueryResult<Option<SessionRow>> {
-    Ok(find_live_any_owner(conn, id)?.filter(|session| session.user_id == owner))
+    Ok(find_any_owner(conn, id)?.filter(|session| session.user_id == owner))
 }
 
-pub(super) fn find_live_any_owner(
-    conn: &mut PgConnection,
-    id: Uuid,
-) -> QueryResult<Option<SessionRow>> {
+pub(super) fn find_any_owner(conn: &mut PgConnection, id: Uuid) -> QueryResult<Option<SessionRow>> {
     sessions::table
         .find(id)
-        .filter(live())
         .select(SessionRow::as_select())
         .first(conn)
         .optional()
@@ -292,6 +264,17 @@ pub(super) fn is_familiar(
             .filter(sessions::address.eq(address)),
     ))
     .get_result(conn)
+}
+
+/// Forgets sessions that ended 90 days ago, some thousand at a time.
+pub(super) fn forget_ended_any_owner(conn: &mut PgConnection) -> QueryResult<usize> {
+    diesel::sql_query(
+        "delete from sessions where id in (
+            select id from sessions
+            where least(ended_at, refresh_exp) < clock_timestamp() - interval '90 days'
+            limit 10000 for update skip locked)",
+    )
+    .execute(conn)
 }
 
 /// Forgets where sessions older than 30 days signed in from, some thousand at a time.

@@ -2,6 +2,7 @@
 
 mod email;
 mod given_roles;
+mod holder;
 pub mod password;
 mod profile;
 pub mod routes;
@@ -10,12 +11,13 @@ mod store;
 use diesel::{PgConnection, QueryResult};
 use secrecy::SecretString;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 pub use email::Email;
 pub use given_roles::{give_role, take_role};
+pub use holder::{Holder, JoinedHolder};
 pub use password::{Passwords, Verdict};
 pub use profile::{Profile, patch};
 pub use store::UserRow;
@@ -75,18 +77,6 @@ impl Account {
             roles,
             scopes,
         }
-    }
-
-    /// The members that private claims may be mapped from.
-    pub fn mappable(&self) -> Value {
-        json!({
-            "email": self.user.email,
-            "email_verified": self.user.email_verified,
-            "name": self.user.name,
-            "locale": self.user.locale,
-            "user_metadata": self.user.user_metadata,
-            "app_metadata": self.user.app_metadata,
-        })
     }
 
     /// Refuses to act on an account that may do more than the caller.

@@ -193,14 +193,25 @@ async fn devices_are_listed_and_signed_out_by_id() {
         .delete(&format!("/v1/sessions/{}", laptop.session_id()))
         .await
         .expect(204);
-    phone
+    let ended = phone
         .get(&format!("/v1/sessions/{}", laptop.session_id()))
         .await
-        .expect_problem(404, "not-found");
+        .expect(200);
+    assert_eq!(ended.at("/end_reason"), "signed_out");
     phone
         .delete(&format!("/v1/sessions/{}", laptop.session_id()))
         .await
-        .expect_problem(404, "not-found");
+        .expect(204);
+    let again = phone
+        .get(&format!("/v1/sessions/{}", laptop.session_id()))
+        .await;
+    assert_eq!(again.at("/ended_at"), ended.at("/ended_at"));
+    let items = phone
+        .get("/v1/sessions?state=ended")
+        .await
+        .expect(200)
+        .at("/items");
+    assert_eq!(items, json!([ended.json()]));
     laptop.refresh().await.expect_problem(401, "invalid-grant");
     tablet.refresh().await.expect(200);
 }

@@ -11,17 +11,23 @@
 //! "Used" is what `tokens::Uses` saw. For a token that another API verifies we see no use: there the third row ends after
 //! 10 minutes. Successors are the same byte for byte, since all that they are made of stands in the session.
 
-use diesel::PgConnection;
+mod store;
+
+use aws_lc_rs::digest;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use diesel::{OptionalExtension, PgConnection, RunQueryDsl};
 use serde_json::json;
 
-use super::{EndReason, Pair, Rules, Wish, ends::record_ends, store};
+use super::{EndReason, Pair, Rules, Wish, ends::record_ends, store as sessions_store};
 use crate::{
     audit::{Action, Actor, Event},
     db,
     error::{ApiError, Code},
     tokens::{RefreshClaims, Refusal},
-    users,
+    users::Holder,
 };
+
+use store::{Rotated, Rotation};
 
 /// Answers the pair of the generation after the presented one.
 ///
@@ -37,14 +43,28 @@ pub fn refresh(
     rules: &Rules,
     actor: &Actor,
 ) -> Result<Pair, ApiError> {
-    let kid = rules.tokens.refresh_kid();
-    let external = wish.is_external(&rules.tokens);
-    let Some(session) = store::refresh(conn, presented, rules.lifetimes, kid.as_deref(), external)?
-    else {
+    let rotation = Rotation {
+        presented,
+        idle: rules.lifetimes.idle,
+        kid: rules.tokens.refresh_kid(),
+        external: wish.is_external(&rules.tokens),
+        origin: origin(actor),
+    };
+    let Some(rotated) = rotation.get_result::<Rotated>(conn).optional()? else {
         return Err(refuse(conn, presented, actor)?);
     };
-    let account = users::find(conn, session.user_id)?.ok_or_else(ended)?;
-    super::pair(&rules.tokens, &account, &session, wish)
+    if rotated.begun_elsewhere {
+        record(conn, Action::RefreshRepeated, presented, actor)?;
+    }
+    let holder = Holder::try_from(rotated.holder).map_err(ApiError::internal)?;
+    super::pair(&rules.tokens, &holder, &rotated.session, wish)
+}
+
+/// Where a request comes from, so that two places can be told apart but not read.
+fn origin(actor: &Actor) -> String {
+    let place = format!("{:?}", (&actor.address, &actor.user_agent));
+    let hash = digest::digest(&digest::SHA256, place.as_bytes());
+    URL_SAFE_NO_PAD.encode(hash.as_ref().get(..12).unwrap_or_default())
 }
 
 /// Finds out why nothing matched, and ends a session whose token was stolen.
@@ -55,37 +75,44 @@ fn refuse(
 ) -> Result<ApiError, ApiError> {
     let owner = presented.sub;
     db::tx(conn, |conn| {
-        let current = store::live_generation(conn, owner, presented.sid, &presented.client_id)?;
-        match current {
-            Some(current) if presented.generation < current => {
+        let standing = sessions_store::standing(conn, owner, presented.sid, &presented.client_id)?;
+        match standing {
+            Some((_, Some(reason))) => Ok(ended(EndReason::from_name(&reason))),
+            Some((current, None)) if presented.generation < current => {
                 let reason = EndReason::RefreshTokenReused;
-                let which = store::Which::One(presented.sid);
-                let dead = store::end(conn, owner, &which, reason.name())?;
+                let which = sessions_store::Which::One(presented.sid);
+                let dead = sessions_store::end(conn, owner, &which, reason.name())?;
                 record_ends(conn, owner, &dead, reason, actor)?;
-                Ok(refused(
-                    "the refresh token was used before; the session has ended",
-                ))
+                Ok(ended(Some(reason)))
             }
-            Some(current) if presented.generation > current => {
-                let details =
-                    json!({"session_id": presented.sid, "generation": presented.generation});
-                let (action, subject_id) = (Action::RefreshRefused, Some(owner));
-                Event {
-                    actor,
-                    action,
-                    subject_id,
-                    details,
-                }
-                .record(conn)?;
-                Ok(ended())
+            Some((current, None)) if presented.generation > current => {
+                record(conn, Action::RefreshRefused, presented, actor)?;
+                Ok(ended(None))
             }
-            _ => Ok(ended()),
+            _ => Ok(ended(None)),
         }
     })
 }
 
-fn ended() -> ApiError {
-    refused("the session has ended")
+fn record(
+    conn: &mut PgConnection,
+    action: Action,
+    presented: &RefreshClaims,
+    actor: &Actor,
+) -> Result<(), ApiError> {
+    let details = json!({"session_id": presented.sid, "generation": presented.generation});
+    Event {
+        actor,
+        action,
+        subject_id: Some(presented.sub),
+        details,
+    }
+    .record(conn)?;
+    Ok(())
+}
+
+fn ended(reason: Option<EndReason>) -> ApiError {
+    refused(reason.map_or("the session has ended", EndReason::words))
 }
 
 /// The error for a refresh token that fails a check.

@@ -1,0 +1,66 @@
+//! Readiness and metrics over HTTP.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use actix_web::{HttpResponse, web};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::{
+    app::AppState,
+    error::{ApiError, Code, Problem},
+};
+
+/// The media type of Prometheus' text format.
+const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// That a replica can serve.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"status": "ready"}))]
+pub struct Readiness {
+    /// Always `ready`; else the answer is a problem.
+    status: &'static str,
+}
+
+/// Tells whether to send requests here
+///
+/// Ready when the database was reached, and keys and revocations were compared with it, within the last 5 s. Asks nobody:
+/// however often it is called, the database does not notice.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    tag = "operations",
+    responses(
+        (status = 200, description = "Ready", body = Readiness),
+        (status = 503, description = "Not ready", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn read_readiness(app: web::Data<AppState>) -> Result<web::Json<Readiness>, ApiError> {
+    let detail = match (
+        app.tokens.revocations().are_lost(),
+        app.tokens.keys().are_lost(),
+    ) {
+        (false, false) => return Ok(web::Json(Readiness { status: "ready" })),
+        (true, _) => "revocations could not be read for 5 s",
+        (false, true) => "keys could not be read for 5 s",
+    };
+    Err(ApiError::new(Code::NotReady, detail))
+}
+
+/// Reads the metrics
+///
+/// In the text format of Prometheus.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    tag = "operations",
+    responses((status = 200, description = "The metrics", body = String, content_type = "text/plain")),
+)]
+pub async fn read_metrics(app: web::Data<AppState>) -> HttpResponse {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    HttpResponse::Ok()
+        .content_type(METRICS_TYPE)
+        .body(app.metrics.render(&app.tokens, now))
+}
