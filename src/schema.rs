@@ -69,6 +69,7 @@ diesel::table! {
         refresh_kid -> Nullable<Text>,
         external -> Bool,
         rotated_from -> Nullable<Text>,
+        reopened_at -> Nullable<Timestamptz>,
     }
 }
 

@@ -1,3 +1,4 @@
+alter table sessions drop column reopened_at;
 alter table sessions drop column rotated_from;
 drop index sessions_refresh_kid_idx;
 alter table signing_keys drop column retired_at;

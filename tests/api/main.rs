@@ -23,6 +23,7 @@ mod logs;
 mod openapi;
 mod passwords;
 mod refresh;
+mod refresh_model;
 mod revocation;
 mod roles;
 mod schema;

@@ -4,9 +4,12 @@
 //! |---|---|
 //! | the session's | the next one begins |
 //! | one behind, within 30 s of the rotation | the same successor again: several tabs, a lost response |
-//! | one behind, later, nothing of the current one used yet | the same successor again: the response was lost |
+//! | one behind, later, nothing of the current one used yet | the same successor again: the response was lost; 30 s begin anew |
 //! | one behind, later, the current one was used; or two and more behind | theft: the session ends |
 //! | ahead, or of another client | refused and written down |
+//!
+//! The 30 s begin anew because whoever lost an answer may come back with several tabs at once, of which one uses the
+//! answer before the next asks.
 //!
 //! "Used" is what `tokens::Uses` saw. For a token that another API verifies we see no use: there the third row ends after
 //! 10 minutes. Successors are the same byte for byte, since all that they are made of stands in the session.
