@@ -8,7 +8,7 @@ run: ## Run the server on a private Postgres
 	cargo run --release
 
 test: ## Pass every test
-	@scripts/install-missing server clients
+	@scripts/install-missing server faults clients
 	cargo test
 	tests/clients/run
 

@@ -1,7 +1,6 @@
 //! Looking into tokens: what they say, and which check would refuse them.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use chrono::Utc;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
@@ -31,7 +30,7 @@ pub(super) fn run(command: Command, config: Config) -> anyhow::Result<()> {
 
 /// The check that fails: that of refresh tokens when the token says it is one, else that of access tokens.
 fn refusal(tokens: &Tokens, token: &str, header: &Value) -> Option<String> {
-    let now = Utc::now();
+    let now = tokens.now();
     let outcome = if header.get("typ").and_then(Value::as_str) == Some("rt+jwt") {
         tokens.verify_refresh(token, now).map(drop)
     } else {

@@ -33,7 +33,14 @@ pub(super) fn run(config: Config) -> anyhow::Result<()> {
         some => some,
     };
     let db = Db::new(database.url.expose_secret(), u32::try_from(pool_size)?)?;
-    let banner = banner(&config, &issuer, &database, administrator.as_deref());
+    let listening = listeners.iter().filter_map(|one| one.local_addr().ok());
+    let banner = banner(
+        &config,
+        &issuer,
+        listening.collect(),
+        &database,
+        administrator.as_deref(),
+    );
     let state = Data::new(AppState::new(config, db.clone(), tokens)?);
     actix_web::rt::System::new().block_on(async move {
         // Before the banner: whoever reads it may stop the server at once.
@@ -128,6 +135,7 @@ fn from_here(path: &Path) -> PathBuf {
 fn banner(
     config: &Config,
     issuer: &str,
+    listening: Vec<SocketAddr>,
     database: &Database,
     administrator: Option<&str>,
 ) -> String {
@@ -149,6 +157,11 @@ fn banner(
         format!("  docs       {issuer}/docs"),
         format!("  database   {place}"),
     ];
+    if config.server.issuer.is_some() {
+        // Else the address of the API says it.
+        let listening: Vec<_> = listening.iter().map(ToString::to_string).collect();
+        lines.push(format!("  listening  {}", listening.join(", ")));
+    }
     if let Some(password) = administrator {
         lines.push(format!(
             "  admin      {FIRST_ADMINISTRATOR}, password {password}  (shown once; stored nowhere)"

@@ -10,7 +10,6 @@ use actix_web::{
     middleware::Next,
     web,
 };
-use chrono::Utc;
 
 use crate::{
     app::AppState,
@@ -60,7 +59,7 @@ fn present(app: &AppState, headers: &HeaderMap) -> Presented {
         .and_then(|text| text.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer") && second.is_none())
         .map(|(_, token)| token);
-    match token.map(|token| app.tokens.verify_access(token, Utc::now())) {
+    match token.map(|token| app.tokens.verify_access(token, app.tokens.now())) {
         Some(Ok(verified)) => Presented::Ok(verified),
         Some(Err(refusal)) => Presented::Bad(refusal),
         None => Presented::Bad(Refusal::Scheme),

@@ -1,7 +1,7 @@
 //! Devices over HTTP: seeing and ending sessions.
 
 use actix_web::{HttpResponse, web};
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -67,13 +67,12 @@ pub struct Session {
     end_reason: Option<EndReason>,
 }
 
-/// A row and the session that looks at it.
-struct Seen(SessionRow, Uuid);
+/// A row, the session that looks at it, and when.
+struct Seen(SessionRow, Uuid, DateTime<Utc>);
 
 impl From<Seen> for Session {
-    fn from(Seen(row, current): Seen) -> Self {
-        let expired =
-            (row.refresh_exp <= Utc::now()).then_some((row.refresh_exp, EndReason::Expired));
+    fn from(Seen(row, current, now): Seen) -> Self {
+        let expired = (row.refresh_exp <= now).then_some((row.refresh_exp, EndReason::Expired));
         let stored = row
             .ended_at
             .zip(row.end_reason.as_deref().and_then(EndReason::from_name));
@@ -194,8 +193,12 @@ pub async fn list_sessions(
         .db
         .run(move |conn| Ok(super::list(conn, owner, alive, window)?))
         .await?;
-    let seen = rows.into_iter().map(|row| Seen(row, current)).collect();
-    let page: Page<Session> = pager.page(seen, |Seen(row, _)| row.id, &app.tokens.keyring())?;
+    let now = app.tokens.now();
+    let seen = rows
+        .into_iter()
+        .map(|row| Seen(row, current, now))
+        .collect();
+    let page: Page<Session> = pager.page(seen, |Seen(row, ..)| row.id, &app.tokens.keyring())?;
     let filter = (!alive).then(|| "ended".to_owned());
     Ok(page.respond("/v1/sessions", &[("state", filter)]))
 }
@@ -256,7 +259,7 @@ pub async fn read_session(
         .db
         .run(move |conn| Ok(super::find(conn, owner, id)?))
         .await?;
-    row.map(|row| web::Json(Seen(row, caller.session_id()).into()))
+    row.map(|row| web::Json(Seen(row, caller.session_id(), app.tokens.now()).into()))
         .ok_or_else(ApiError::not_found)
 }
 

@@ -14,7 +14,6 @@ mod turns;
 
 use std::collections::HashMap;
 
-use chrono::Utc;
 use diesel::{PgConnection, QueryResult};
 use uuid::Uuid;
 
@@ -153,7 +152,7 @@ fn pair(
     session: &SessionRow,
     wish: &Wish,
 ) -> Result<Pair, ApiError> {
-    let now = Utc::now();
+    let now = tokens.now();
     let allowed = Scopes::from_stored(&session.scopes).common(&holder.scopes);
     let scopes = wish.within(&allowed)?;
     let issued = tokens.issue_access(

@@ -1,7 +1,6 @@
 //! Signing in and refreshing over HTTP.
 
 use actix_web::{HttpResponse, http::header, web};
-use chrono::Utc;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -156,7 +155,7 @@ pub async fn create_tokens(
     let wish = Wish::parse(input.scope.as_deref(), input.resource, &app.tokens)?;
     let presented = app
         .tokens
-        .verify_refresh(input.refresh_token.expose_secret(), Utc::now())
+        .verify_refresh(input.refresh_token.expose_secret(), app.tokens.now())
         .map_err(refresh::refusal)?;
     let rules = app.session_rules();
     let _turn = app.turns.wait(presented.sid).await;

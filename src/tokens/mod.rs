@@ -26,6 +26,7 @@ use uses::Uses;
 use verified::VerifiedTokens;
 
 use crate::{
+    clock::Clock,
     config::{AudienceConfig, Config, ConfigError, OnLoss},
     keys::{Algorithm, Key, KeyError, Keyring, Keys, Purpose, SharedSecret, Slot, Wanted},
     revocation::Revocations,
@@ -124,6 +125,7 @@ fn shared(
 /// Makes and verifies tokens; no I/O but to follow what changes in the database.
 #[derive(Clone)]
 pub struct Tokens {
+    clock: Arc<Clock>,
     keys: Arc<Keys>,
     revocations: Arc<Revocations>,
     settings: Arc<TokenSettings>,
@@ -135,6 +137,7 @@ impl Tokens {
     /// Puts keys and settings together; nothing counts as revoked before the first `follow`.
     pub fn new(keys: Keys, settings: TokenSettings) -> Self {
         Self {
+            clock: Arc::default(),
             keys: Arc::new(keys),
             revocations: Arc::default(),
             settings: Arc::new(settings),
@@ -153,16 +156,22 @@ impl Tokens {
         &self.keys
     }
 
+    /// The time that tokens are made and judged by.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
     /// What is dead before its time.
     pub fn revocations(&self) -> &Revocations {
         &self.revocations
     }
 
-    /// Takes over what has changed in the database: keys and revocations, each even if the other can't be read.
+    /// Takes over what has changed in the database: time, keys and revocations, these even if the keys can't be read.
     ///
     /// # Errors
     /// Postgres, a key that can't be used.
     pub fn follow(&self, conn: &mut PgConnection) -> Result<(), KeyError> {
+        self.clock.follow(conn)?;
         let keys = self.keys.follow(conn);
         self.revocations.follow(conn)?;
         keys
@@ -173,6 +182,7 @@ impl Tokens {
     /// # Errors
     /// Those of `follow`.
     pub fn follow_anew(&self, conn: &mut PgConnection) -> Result<(), KeyError> {
+        self.clock.follow(conn)?;
         self.revocations.read_anew(conn)?;
         self.keys.follow(conn)
     }

@@ -29,5 +29,6 @@ mod roles;
 mod schema;
 mod sessions;
 mod snapshots;
+mod token_faults;
 mod tokens;
 mod users;

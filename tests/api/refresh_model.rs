@@ -367,10 +367,10 @@ impl World {
     fn flush(&mut self, replica: usize) {
         let taken = self.tokens[replica].take_uses();
         sessions::acknowledge(&mut self.conn, &taken).unwrap();
-        if let Some(noted) = self.noted[replica].remove(&self.session.id) {
-            if !self.session.table.is_dead {
-                self.session.table.used = noted.max(self.session.table.used);
-            }
+        if let Some(noted) = self.noted[replica].remove(&self.session.id)
+            && !self.session.table.is_dead
+        {
+            self.session.table.used = noted.max(self.session.table.used);
         }
     }
 
@@ -399,10 +399,10 @@ impl World {
                 if late || self.session.table.generation > held.generation + 1 {
                     return Ok(());
                 }
-                if let Some(next) = self.present(replica, &held, "tab")? {
-                    if next.generation >= self.session.app.generation {
-                        self.session.app = next;
-                    }
+                if let Some(next) = self.present(replica, &held, "tab")?
+                    && next.generation >= self.session.app.generation
+                {
+                    self.session.app = next;
                 }
             }
             Step::Use { replica } => {
@@ -414,10 +414,10 @@ impl World {
                 self.thief = Some(self.session.app.clone());
             }
             Step::ThiefRefresh { replica } => {
-                if let Some(held) = self.thief.clone() {
-                    if let Some(next) = self.present(replica, &held, "thief")? {
-                        self.thief = Some(next);
-                    }
+                if let Some(held) = self.thief.clone()
+                    && let Some(next) = self.present(replica, &held, "thief")?
+                {
+                    self.thief = Some(next);
                 }
             }
             Step::ThiefUse { replica } => {

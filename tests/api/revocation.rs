@@ -214,6 +214,72 @@ async fn what_a_role_allows_changes_at_once_also_for_those_who_refresh_meanwhile
 }
 
 #[tokio::test]
+async fn a_refresh_that_was_running_gets_no_token_of_the_old_role_that_lives() {
+    let app = TestApp::own(&[("TOLLGATE_LIMITS__ENABLED", "false")]);
+    let administrator = app.administrator().await;
+    let old = json!({"scopes": ["orders:write"]});
+    administrator.put("/v1/roles/editor", old).await.expect(201);
+    let ada = app.person().await;
+    let path = format!("/v1/users/{}/roles/editor", ada.id());
+    administrator.put(&path, Value::Null).await.expect(204);
+    let ada = ada.another_device().await;
+    // Long unseen, and somebody holds the row: the refresh has read the old role and waits, seen by nobody.
+    let row = format!("from sessions where id = '{}'", ada.session_id());
+    let unseen = "update sessions set last_seen_at = last_seen_at - interval '2 hours'";
+    query(app.database(), unseen);
+    let mut holder = PgConnection::establish(app.database()).unwrap();
+    holder
+        .batch_execute(&format!("begin; select 1 {row} for update"))
+        .unwrap();
+    let refreshing = {
+        let ada = ada.clone();
+        tokio::spawn(async move { ada.refresh().await })
+    };
+    waits(&app, "transactionid").await;
+    let redefining = {
+        let administrator = administrator.clone();
+        tokio::spawn(async move {
+            let new = json!({"scopes": ["orders:read"]});
+            administrator.put("/v1/roles/editor", new).await
+        })
+    };
+    waits(&app, "relation").await;
+    holder.batch_execute("rollback").unwrap();
+    let pair = refreshing.await.unwrap().expect(200).json();
+    redefining.await.unwrap().expect(200);
+    let scope = pair["scope"].as_str().unwrap();
+    assert!(
+        scope.contains("orders:write"),
+        "else this shows nothing: {scope}"
+    );
+    use_at(&app, pair["access_token"].as_str().unwrap())
+        .await
+        .expect(401);
+    let next = app
+        .post(
+            "/v1/tokens",
+            json!({"refresh_token": pair["refresh_token"]}),
+        )
+        .await
+        .expect(200);
+    let scope = next.at("/scope");
+    assert!(!scope.to_string().contains("orders:write"), "{scope}");
+}
+
+/// Waits until somebody waits for a lock of this kind.
+async fn waits(app: &TestApp, kind: &str) {
+    let sql = format!(
+        "select count(*)::text as value from pg_stat_activity where datname = current_database()
+            and wait_event_type = 'Lock' and wait_event = '{kind}'"
+    );
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while query_value(app.database(), &sql) == "0" {
+        assert!(Instant::now() < deadline, "nobody waits for {kind}");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
 async fn every_kind_is_refused_and_a_word_that_was_lost_is_made_up_for() {
     let app = TestApp::own(&[]);
     let administrator = app.administrator().await;

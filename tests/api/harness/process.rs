@@ -128,6 +128,11 @@ impl Process {
         self.says("api").unwrap().to_owned()
     }
 
+    /// Where it listens, when the issuer is another address.
+    pub fn listening(&self) -> String {
+        format!("http://{}", self.says("listening").unwrap())
+    }
+
     /// The CPU that it has used, in clock ticks (proc(5)).
     pub fn cpu_ticks(&self) -> u64 {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
