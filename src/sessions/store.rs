@@ -198,6 +198,7 @@ pub(super) enum Which {
     AllBut(Option<Uuid>),
 }
 
+/// Ends sessions; one that had run out by itself keeps that reason, but its last access token may be alive.
 pub(super) fn end(
     conn: &mut PgConnection,
     owner: Uuid,
@@ -206,8 +207,14 @@ pub(super) fn end(
 ) -> QueryResult<Vec<Uuid>> {
     let mut target = diesel::update(sessions::table)
         .set((
-            sessions::ended_at.eq(sql::<Timestamptz>("clock_timestamp()").nullable()),
-            sessions::end_reason.eq(reason),
+            sessions::ended_at
+                .eq(sql::<Timestamptz>("least(clock_timestamp(), refresh_exp)").nullable()),
+            sessions::end_reason.eq(sql::<Text>(
+                "case when refresh_exp <= clock_timestamp() then 'expired' else ",
+            )
+            .bind::<Text, _>(reason)
+            .sql(" end")
+            .nullable()),
         ))
         .filter(sessions::user_id.eq(owner))
         .filter(sessions::ended_at.is_null())

@@ -21,6 +21,7 @@ mod json_bodies;
 mod keys;
 mod logs;
 mod openapi;
+mod operations;
 mod passwords;
 mod refresh;
 mod refresh_model;

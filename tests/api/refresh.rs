@@ -261,3 +261,29 @@ async fn a_row_that_somebody_else_holds_is_a_503_and_never_a_401() {
     drop(holder);
     ada.refresh().await.expect(200);
 }
+
+#[tokio::test]
+async fn a_repeated_answer_to_somebody_elsewhere_is_written_down() {
+    let app = TestApp::shared();
+    let ada = app.person().await;
+    let from = async |agent: &str| {
+        let body = json!({"refresh_token": ada.refresh_token()});
+        let request = app.request("POST", "/v1/tokens").json(&body);
+        app.send(request.header("user-agent", agent))
+            .await
+            .expect(200)
+    };
+    from("laptop").await;
+    from("laptop").await;
+    let path = format!(
+        "/v1/audit-events?action=session.refresh_repeated&subject_id={}",
+        ada.id()
+    );
+    let administrator = app.administrator().await;
+    let events = administrator.get(&path).await.expect(200);
+    assert_eq!(events.at("/items"), json!([]), "a tab of the same browser");
+    from("somebody else").await;
+    let events = administrator.get(&path).await.expect(200);
+    assert_eq!(events.at("/items/0/user_agent"), "somebody else");
+    assert_eq!(events.at("/items/0/details/session_id"), ada.session_id());
+}

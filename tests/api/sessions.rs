@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{PASSWORD, Person, TestApp, query};
+use crate::harness::{PASSWORD, Person, TestApp, query, query_value};
 
 #[tokio::test]
 async fn signing_in_answers_a_pair() {
@@ -301,4 +301,101 @@ async fn what_roles_allow_follows_at_the_next_refresh() {
     assert_eq!(next["scope"], "account:read account:write sessions:self");
     let claims = crate::harness::decode_part(next["access_token"].as_str().unwrap(), 1);
     assert_eq!(claims["roles"], json!(["user"]));
+}
+
+#[tokio::test]
+async fn a_session_is_seen_when_it_is_used_and_written_down_once_a_minute() {
+    let app = TestApp::own(&[]);
+    let ada = app.person().await;
+    let seen = "select extract(epoch from now() - last_seen_at)::bigint::text as value from sessions limit 1";
+    let long_unseen = "update sessions set last_seen_at = now() - interval '10 minutes'";
+    query(app.database(), long_unseen);
+    ada.get("/v1/tokens/current").await.expect(200);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while query_value(app.database(), seen).parse::<i64>().unwrap() > 60 {
+        assert!(std::time::Instant::now() < deadline, "a use is seen");
+        tokio::task::yield_now().await;
+    }
+    // Uses within the minute write nothing, here or at a replica.
+    let version = "select xmin::text as value from sessions limit 1";
+    let before = query_value(app.database(), version);
+    let replica = app.replica(&[]).unwrap();
+    for server in [&app, &replica] {
+        let request = server.request("GET", "/v1/tokens/current");
+        server
+            .send(request.bearer_auth(ada.access_token()))
+            .await
+            .expect(200);
+    }
+    tokio::time::sleep(std::time::Duration::from_millis(1_200)).await;
+    assert_eq!(query_value(app.database(), version), before);
+}
+
+#[tokio::test]
+async fn whoever_was_signed_out_can_see_why() {
+    let app = TestApp::own(&[("TOLLGATE_LIMITS__ENABLED", "false")]);
+    let administrator = app.administrator().await;
+    let ada = app.person().await;
+    let expect = async |device: &Person, words: &str, reason: &str| {
+        let refused = device
+            .refresh()
+            .await
+            .expect_problem(401, "invalid-grant")
+            .at("/detail");
+        assert!(refused.as_str().unwrap().contains(words), "{refused}");
+        let path = format!("/v1/sessions/{}", device.session_id());
+        let session = administrator.get(&path).await.expect(200);
+        assert_eq!(session.at("/end_reason"), reason);
+        assert_ne!(session.at("/ended_at"), Value::Null);
+    };
+    let device = ada.another_device().await;
+    device.delete("/v1/sessions/current").await.expect(204);
+    expect(&device, "signed out", "signed_out").await;
+    let device = ada.another_device().await;
+    device.refresh().await.expect(200);
+    query(
+        app.database(),
+        &format!(
+            "update sessions set gen = gen + 1 where id = '{}'",
+            device.session_id()
+        ),
+    );
+    expect(&device, "used by two", "refresh_token_reused").await;
+    let device = ada.another_device().await;
+    query(
+        app.database(),
+        &format!(
+            "update sessions set refresh_exp = now() - interval '1 minute' where id = '{}'",
+            device.session_id()
+        ),
+    );
+    expect(&device, "not refreshed in time", "expired").await;
+    let device = ada.another_device().await;
+    let body =
+        json!({"current_password": PASSWORD, "new_password": "another horse battery staple"});
+    ada.put("/v1/users/me/password", body).await.expect(204);
+    expect(&device, "password was changed", "password_changed").await;
+    // The user sees the same.
+    let mine = ada
+        .get("/v1/sessions?state=ended&limit=2")
+        .await
+        .expect(200);
+    assert_eq!(mine.at("/items/0/end_reason"), "password_changed");
+    assert_eq!(mine.at("/items/1/end_reason"), "expired", "as it was");
+    assert!(mine.header("link").contains("state=ended"));
+    let alive = ada.get("/v1/sessions").await.at("/items");
+    assert_eq!(alive.as_array().unwrap().len(), 1);
+    assert_eq!(alive[0]["end_reason"], Value::Null);
+    ada.get("/v1/sessions?state=dead")
+        .await
+        .expect_problem(400, "invalid-query");
+    // And not for ever.
+    query(
+        app.database(),
+        "update sessions set ended_at = ended_at - interval '91 days' where ended_at is not null",
+    );
+    let mut conn = <diesel::PgConnection as diesel::Connection>::establish(app.database()).unwrap();
+    tollgate::sessions::purge(&mut conn).unwrap();
+    let left = ada.get("/v1/sessions?state=ended").await.at("/items");
+    assert_eq!(left, json!([]));
 }

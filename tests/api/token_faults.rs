@@ -124,8 +124,9 @@ async fn f12_sigkill_in_the_middle_of_refreshing_and_signing_out_signs_nobody_ou
         })
     };
     for round in 0..kills(20) {
+        let later = u64::try_from(round % 12).unwrap();
         // Each time a little later into what it does.
-        tokio::time::sleep(Duration::from_millis(20 + 7 * (round as u64 % 12))).await;
+        tokio::time::sleep(Duration::from_millis(20 + 7 * later)).await;
         let place = server.kill();
         server = Process::start_in(place, &environment);
         *address.lock().unwrap() = server.listening();
@@ -156,7 +157,7 @@ fn faketime() -> PathBuf {
     folders
         .map(|folder| folder.path().join("faketime/libfaketime.so.1"))
         .find(|library| library.exists())
-        .expect("make test installs libfaketime")
+        .unwrap_or_else(|| panic!("make test installs libfaketime"))
 }
 
 const SECRET: &str = "c2hhcmVkIGJ5IHRoZSB0ZXN0cywga25vd24gdG8gdGhlbSBhbG9uZQ";
