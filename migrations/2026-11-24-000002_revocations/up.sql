@@ -31,5 +31,5 @@ update signing_keys set activated_at = created_at where state = 'active';
 create index sessions_refresh_kid_idx on sessions (refresh_kid) where ended_at is null;
 -- From where the current generation was begun, hashed: the same answer to somebody elsewhere is written down.
 alter table sessions add column rotated_from text;
--- When a late client that had lost its answer was given it again: its other tabs may ask for 30 s from then.
+-- When the answer was last given again while nothing of it was used: other tabs may ask for 30 s from then.
 alter table sessions add column reopened_at timestamptz;

@@ -137,10 +137,9 @@ impl Table {
         }
         match behind {
             0 => Verdicts::Next,
-            1 if late <= 30 => Verdicts::Again,
-            1 if late <= 31 && self.used >= self.generation => Verdicts::Either,
-            1 if late <= 31 => Verdicts::Again,
             1 if self.used < self.generation => Verdicts::Lost,
+            1 if late <= 30 => Verdicts::Again,
+            1 if late <= 31 => Verdicts::Either,
             _ => Verdicts::Theft,
         }
     }
@@ -475,7 +474,7 @@ fn the_table_of_refreshing_holds_against_tabs_lost_answers_crashes_and_thieves()
     let database = database();
     let fresh = || tokens(&database);
     let mut runner = TestRunner::new(ProptestConfig {
-        cases: 64,
+        cases: 96,
         failure_persistence: None,
         ..ProptestConfig::default()
     });

@@ -3,15 +3,15 @@
 //! | presented generation | answer |
 //! |---|---|
 //! | the session's | the next one begins |
-//! | one behind, within 30 s of the rotation | the same successor again: several tabs, a lost response |
-//! | one behind, later, nothing of the current one used yet | the same successor again: the response was lost; 30 s begin anew |
+//! | one behind, nothing of the current one used yet | the same successor again: the response was lost |
+//! | one behind, within 30 s of the rotation, or of the last answer while nothing was used | the same successor again: several tabs |
 //! | one behind, later, the current one was used; or two and more behind | theft: the session ends |
 //! | ahead, or of another client | refused and written down |
 //!
-//! The 30 s begin anew because whoever lost an answer may come back with several tabs at once, of which one uses the
-//! answer before the next asks.
+//! The 30 s begin anew with every answer while nothing was used, because whoever lost an answer may come back with several
+//! tabs at once, of which one uses what it got before the request of the other arrives.
 //!
-//! "Used" is what `tokens::Uses` saw. For a token that another API verifies we see no use: there the third row ends after
+//! "Used" is what `tokens::Uses` saw. For a token that another API verifies we see no use: there the second row ends after
 //! 10 minutes. Successors are the same byte for byte, since all that they are made of stands in the session.
 
 mod store;

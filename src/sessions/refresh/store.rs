@@ -73,9 +73,7 @@ impl QueryFragment<Pg> for Rotation<'_> {
         out.push_bind_param::<Text, _>(&self.origin)?;
         out.push_sql(
             " else rotated_from end, reopened_at = case when gen = $1 then null
-                when rotated_at >= clock_timestamp() - interval '31 seconds' then reopened_at
-                when reopened_at >= clock_timestamp() - interval '31 seconds' then reopened_at
-                else clock_timestamp() end
+                when gen_acked < gen then clock_timestamp() else reopened_at end
             from users where users.id = user_id and not users.disabled and sessions.id = ",
         );
         out.push_bind_param::<SqlUuid, _>(&presented.sid)?;
@@ -87,8 +85,8 @@ impl QueryFragment<Pg> for Rotation<'_> {
             " and ended_at is null and refresh_exp > clock_timestamp()
             and (gen = $1 or gen = $1 + 1 and (
                 rotated_at >= clock_timestamp() - interval '31 seconds'
-                or reopened_at >= clock_timestamp() - interval '31 seconds'
-                or gen_acked < gen and (not external or rotated_at >= clock_timestamp() - interval '10 minutes')))
+                or (gen_acked < gen or reopened_at >= clock_timestamp() - interval '31 seconds')
+                    and (not external or rotated_at >= clock_timestamp() - interval '10 minutes')))
             returning sessions.id, user_id, client_id, scopes, gen as generation, rotated_at, refresh_exp, auth_time, acr, amr,
                 user_agent, address, sessions.created_at, last_seen_at, refresh_kid, ended_at, end_reason, rotated_from <> $5 as begun_elsewhere, ",
         );
