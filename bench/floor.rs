@@ -1,7 +1,8 @@
 //! The floors that `bench/run` measures beside the server: the same work without what Tollgate adds.
 //!
 //! `bare PORT` and `middleware PORT` serve the answer of `GET /v1/tokens/current`, the one from a naked handler, the other
-//! behind our middleware without authentication; `sign-in N` does N times what signing in can't do without.
+//! behind our middleware without authentication; `sign-in N` does N times what signing in can't do without; `sign N` makes N
+//! signatures.
 
 use std::net::TcpListener;
 
@@ -38,7 +39,8 @@ fn main() -> anyhow::Result<()> {
     {
         ["bare", port] => serve(port.parse()?, None),
         ["middleware", port] => serve(port.parse()?, Some(state()?)),
-        ["sign-in", count] => sign_in(count.parse()?),
+        ["sign-in", count] => sign(count.parse()?, true),
+        ["sign", count] => sign(count.parse()?, false),
         // `cargo test --benches` and `cargo bench` pass their own; there is nothing to do then.
         _ => Ok(()),
     }
@@ -107,7 +109,8 @@ async fn answer_json(claims: Data<Value>) -> web::Json<Value> {
     web::Json(claims.as_ref().clone())
 }
 
-fn sign_in(count: u32) -> anyhow::Result<()> {
+/// Signs `count` tokens, each after hashing a password if that is wanted.
+fn sign(count: u32, hashing: bool) -> anyhow::Result<()> {
     let pair = aws_lc_rs::rsa::KeyPair::generate(KeySize::Rsa2048)
         .ok()
         .context("no key")?;
@@ -120,7 +123,9 @@ fn sign_in(count: u32) -> anyhow::Result<()> {
     let mut signature = vec![0; pair.public_modulus_len()];
     let message = claims().to_string();
     for _ in 0..count {
-        std::hint::black_box(password::hash_now("correct horse battery staple")?);
+        if hashing {
+            std::hint::black_box(password::hash_now("correct horse battery staple")?);
+        }
         pair.sign(
             &RSA_PKCS1_SHA256,
             &SystemRandom::new(),

@@ -20,7 +20,7 @@ use crate::{
     keys,
     operations::{self, Metrics},
     roles,
-    sessions::{self, Lifetimes, Rules, Turns},
+    sessions::{self, Desk, Lifetimes, Rules},
     tokens::{self, Tokens},
     users::{self, Passwords},
 };
@@ -38,8 +38,8 @@ pub struct AppState {
     pub tokens: Tokens,
     /// Hashes passwords.
     pub passwords: Passwords,
-    /// Whose turn it is to refresh a session.
-    pub turns: Turns,
+    /// Where refreshes wait for the database.
+    pub desk: Desk,
     /// The schemas that bodies must fit.
     pub inputs: InputSchemas,
     /// The query parameters that operations have.
@@ -63,7 +63,7 @@ impl AppState {
         };
         Ok(Self {
             passwords: Passwords::new(parallel, config.passwords.queue)?,
-            turns: Turns::default(),
+            desk: Desk::default(),
             inputs: InputSchemas::new(&document)?,
             metrics: Metrics::default(),
             query_names: QueryNames::new(&document),

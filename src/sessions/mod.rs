@@ -10,7 +10,6 @@ pub mod routes;
 pub mod sign_in;
 mod store;
 pub mod throttle;
-mod turns;
 
 use std::collections::HashMap;
 
@@ -18,8 +17,8 @@ use diesel::{PgConnection, QueryResult};
 use uuid::Uuid;
 
 pub use ends::{EndReason, end, end_others, redefine_role, revoke_key};
-pub use store::SessionRow;
-pub use turns::Turns;
+pub use refresh::Desk;
+pub use store::{Generation, SessionRow};
 
 use crate::{
     config::SessionsConfig,
@@ -149,7 +148,7 @@ impl Wish {
 fn pair(
     tokens: &Tokens,
     holder: &Holder,
-    session: &SessionRow,
+    session: &Generation,
     wish: &Wish,
 ) -> Result<Pair, ApiError> {
     let now = tokens.now();
@@ -160,7 +159,7 @@ fn pair(
             user_id: holder.id,
             user_epoch: holder.epoch,
             roles: holder.roles.clone(),
-            session_id: session.id,
+            session_id: session.session_id,
             generation: session.generation,
             scopes: scopes.clone(),
             auth_time: session.auth_time,
@@ -173,14 +172,14 @@ fn pair(
     )?;
     let refresh_token = tokens.issue_refresh(&RefreshGrant {
         user_id: holder.id,
-        session_id: session.id,
+        session_id: session.session_id,
         generation: session.generation,
         issued_at: session.rotated_at,
         expires_at: session.refresh_exp,
         kid: session.refresh_kid.clone(),
     })?;
     Ok(Pair {
-        session_id: session.id,
+        session_id: session.session_id,
         access_token: issued.token,
         expires_in: issued.expires_in,
         refresh_token,

@@ -158,10 +158,6 @@ pub async fn create_tokens(
         .verify_refresh(input.refresh_token.expose_secret(), app.tokens.now())
         .map_err(refresh::refusal)?;
     let rules = app.session_rules();
-    let _turn = app.turns.wait(presented.sid).await;
-    let pair = app
-        .db
-        .run(move |conn| refresh::refresh(conn, &presented, &wish, &rules, &actor))
-        .await?;
+    let pair = refresh::refresh(&app.desk, &app.db, presented, &wish, &rules, &actor).await?;
     Ok(web::Json(pair.into()))
 }

@@ -138,5 +138,10 @@ fn open(
         details: json!({}),
     }
     .record(conn)?;
-    super::pair(&rules.tokens, &Holder::from(&account), &session, wish)
+    super::pair(
+        &rules.tokens,
+        &Holder::from(&account),
+        &session.into(),
+        wish,
+    )
 }

@@ -16,7 +16,7 @@ use super::Lifetimes;
 use crate::{db::Window, schema::sessions};
 
 /// One stored session.
-#[derive(Clone, Debug, Queryable, QueryableByName, Selectable)]
+#[derive(Clone, Debug, Queryable, Selectable)]
 #[diesel(table_name = sessions)]
 pub struct SessionRow {
     /// Its id, the `sid` of its tokens.
@@ -53,6 +53,54 @@ pub struct SessionRow {
     pub ended_at: Option<DateTime<Utc>>,
     /// Why it was ended.
     pub end_reason: Option<String>,
+}
+
+/// What the tokens of a session's current generation are made of.
+#[derive(Clone, Debug, QueryableByName)]
+pub struct Generation {
+    /// The session.
+    #[diesel(sql_type = SqlUuid)]
+    pub session_id: Uuid,
+    /// What its tokens may do at most.
+    #[diesel(sql_type = Array<Text>)]
+    pub scopes: Vec<String>,
+    /// How often its refresh token was rotated.
+    #[diesel(sql_type = BigInt)]
+    pub generation: i64,
+    /// When the generation began, in whole seconds.
+    #[diesel(sql_type = Timestamptz)]
+    pub rotated_at: DateTime<Utc>,
+    /// When the generation's refresh token expires, in whole seconds.
+    #[diesel(sql_type = Timestamptz)]
+    pub refresh_exp: DateTime<Utc>,
+    /// The key of the generation's refresh token; `None` from before keys were written down.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub refresh_kid: Option<String>,
+    /// When the user proved who they are.
+    #[diesel(sql_type = Timestamptz)]
+    pub auth_time: DateTime<Utc>,
+    /// How strongly they did.
+    #[diesel(sql_type = Text)]
+    pub acr: String,
+    /// By which means they did.
+    #[diesel(sql_type = Array<Text>)]
+    pub amr: Vec<String>,
+}
+
+impl From<SessionRow> for Generation {
+    fn from(row: SessionRow) -> Self {
+        Self {
+            session_id: row.id,
+            scopes: row.scopes,
+            generation: row.generation,
+            rotated_at: row.rotated_at,
+            refresh_exp: row.refresh_exp,
+            refresh_kid: row.refresh_kid,
+            auth_time: row.auth_time,
+            acr: row.acr,
+            amr: row.amr,
+        }
+    }
 }
 
 pub(super) struct NewRow<'a> {

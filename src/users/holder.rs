@@ -2,7 +2,7 @@
 
 use diesel::{
     QueryableByName,
-    sql_types::{BigInt, Jsonb, Uuid as SqlUuid},
+    sql_types::{Array, BigInt, Jsonb, Text, Uuid as SqlUuid},
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -54,8 +54,9 @@ pub struct JoinedHolder {
     holder_epoch: i64,
     #[diesel(sql_type = Jsonb)]
     holder_mappable: Value,
-    #[diesel(sql_type = Jsonb)]
-    holder_roles: Value,
+    /// Each a name and its scopes, separated by spaces, which neither has.
+    #[diesel(sql_type = Array<Text>)]
+    holder_roles: Vec<String>,
 }
 
 impl JoinedHolder {
@@ -64,27 +65,33 @@ impl JoinedHolder {
         jsonb_build_object('email', users.email, 'email_verified', users.email_verified, 'name', users.name,
             'locale', users.locale, 'user_metadata', users.user_metadata, 'app_metadata', users.app_metadata)
             as holder_mappable,
-        (select coalesce(jsonb_agg(jsonb_build_array(roles.name, roles.scopes) order by roles.name), '[]')
+        array(select roles.name || ' ' || array_to_string(roles.scopes, ' ')
             from user_roles join roles on roles.name = user_roles.role
             where user_roles.user_id = users.id) as holder_roles";
 }
 
-impl TryFrom<JoinedHolder> for Holder {
-    type Error = serde_json::Error;
-
-    fn try_from(joined: JoinedHolder) -> Result<Self, serde_json::Error> {
-        let given: Vec<(String, Vec<String>)> = serde_json::from_value(joined.holder_roles)?;
+impl From<JoinedHolder> for Holder {
+    fn from(joined: JoinedHolder) -> Self {
+        let mut given: Vec<(String, Vec<String>)> = joined
+            .holder_roles
+            .iter()
+            .map(|text| {
+                let mut words = text.split_whitespace().map(str::to_owned);
+                (words.next().unwrap_or_default(), words.collect())
+            })
+            .collect();
+        given.sort_unstable();
         let scopes = roles::effective_scopes(
             given
                 .iter()
                 .map(|(name, scopes)| (name.as_str(), scopes.as_slice())),
         );
-        Ok(Self {
+        Self {
             id: joined.holder_id,
             epoch: joined.holder_epoch,
             roles: given.into_iter().map(|(name, _)| name).collect(),
             scopes,
             mappable: joined.holder_mappable,
-        })
+        }
     }
 }

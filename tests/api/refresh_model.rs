@@ -1,6 +1,6 @@
 //! The table of refreshing against a model of it: tabs, lost answers, crashes, a thief, a clock that jumps.
 //!
-//! The statement runs on real Postgres, whose clock the test sets: `clock_timestamp()` is found in a schema of its own. What
+//! The statement runs on real Postgres, whose clock the test sets: `clock_timestamp()` is found in a schema of the test's own. What
 //! must hold: (a) who is not robbed is never signed out; (b) a token that two hold ends the session as soon as that shows;
 //! (c) of every generation there is one refresh token, byte for byte.
 
@@ -10,10 +10,12 @@ use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use diesel::{Connection, PgConnection, connection::SimpleConnection};
 use proptest::{prelude::*, test_runner::TestRunner};
 use secrecy::SecretString;
+use tokio::runtime::Runtime;
 use tollgate::{
     audit::Actor,
     config::Config,
-    sessions::{self, Lifetimes, Pair, Rules, Wish, refresh, sign_in},
+    db::Db,
+    sessions::{self, Desk, Lifetimes, Pair, Rules, Wish, refresh, sign_in},
     start::{self, Database},
     tokens::{Refusal, Tokens},
     users::{Email, NewUser, Verdict},
@@ -147,6 +149,9 @@ impl Table {
 
 struct World {
     conn: PgConnection,
+    db: Db,
+    desk: Desk,
+    runtime: Runtime,
     database: String,
     tokens: [Tokens; 2],
     /// Generations that were used and not written down yet, by replica.
@@ -234,9 +239,7 @@ fn actor(name: &str) -> Actor {
 
 impl World {
     fn new(database: &str, tokens: [Tokens; 2]) -> Self {
-        let mut conn = PgConnection::establish(database).unwrap();
-        conn.batch_execute("set search_path = model, pg_catalog, public")
-            .unwrap();
+        let mut conn = PgConnection::establish(&with_clock(database)).unwrap();
         let now = Utc::now().duration_trunc(TimeDelta::seconds(1)).unwrap();
         set_clock(&mut conn, now);
         let lifetimes = Lifetimes {
@@ -246,6 +249,9 @@ impl World {
         let session = open(&mut conn, &tokens[0], lifetimes, now);
         Self {
             conn,
+            db: Db::new(&with_clock(database), 1).unwrap(),
+            desk: Desk::default(),
+            runtime: Runtime::new().unwrap(),
             database: database.to_owned(),
             tokens,
             noted: Default::default(),
@@ -337,8 +343,9 @@ impl World {
             lifetimes: self.lifetimes,
             tokens,
         };
-        let wish = Wish::default();
-        refresh::refresh(&mut self.conn, &presented, &wish, &rules, &actor(who)).ok()
+        let (wish, actor) = (Wish::default(), actor(who));
+        let refreshed = refresh::refresh(&self.desk, &self.db, presented, &wish, &rules, &actor);
+        self.runtime.block_on(refreshed).ok()
     }
 
     fn is_ended(&self) -> bool {
@@ -439,8 +446,11 @@ impl World {
 }
 
 fn set_clock(conn: &mut PgConnection, now: DateTime<Utc>) {
-    conn.batch_execute(&format!("set model.now = '{}'", now.to_rfc3339()))
-        .unwrap();
+    conn.batch_execute(&format!(
+        "update model.clock set now = '{}'",
+        now.to_rfc3339()
+    ))
+    .unwrap();
 }
 
 fn limits() -> tollgate::config::LimitsConfig {
@@ -449,14 +459,15 @@ fn limits() -> tollgate::config::LimitsConfig {
     limits
 }
 
-/// A database whose clock is set by `model.now`, with one account.
+/// A database whose clock stands in a table, with one account.
 fn database() -> String {
     let database = create_database();
     let mut conn = PgConnection::establish(&database).unwrap();
     conn.batch_execute(
         "create schema model;
+         create table model.clock as select now();
          create function model.clock_timestamp() returns timestamptz language sql volatile
-            as $$ select current_setting('model.now')::timestamptz $$",
+            as $$ select now from model.clock $$",
     )
     .unwrap();
     let new = NewUser {
@@ -467,6 +478,11 @@ fn database() -> String {
     };
     start::create_user(&mut conn, &new, &[], false).unwrap();
     database
+}
+
+/// The same database for those who find the test's clock before Postgres' own.
+fn with_clock(database: &str) -> String {
+    format!("{database}&options=-c%20search_path%3Dpublic,model,pg_catalog")
 }
 
 #[test]

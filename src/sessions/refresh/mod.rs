@@ -14,23 +14,26 @@
 //! "Used" is what `tokens::Uses` saw. For a token that another API verifies we see no use: there the second row ends after
 //! 10 minutes. Successors are the same byte for byte, since all that they are made of stands in the session.
 
+mod desk;
 mod store;
 
 use aws_lc_rs::digest;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use diesel::{OptionalExtension, PgConnection, RunQueryDsl};
+use diesel::PgConnection;
 use serde_json::json;
 
 use super::{EndReason, Pair, Rules, Wish, ends::record_ends, store as sessions_store};
 use crate::{
     audit::{Action, Actor, Event},
-    db,
+    db::{self, Db},
     error::{ApiError, Code},
     tokens::{RefreshClaims, Refusal},
     users::Holder,
 };
 
-use store::{Rotated, Rotation};
+pub use desk::Desk;
+
+use store::Rotation;
 
 /// Answers the pair of the generation after the presented one.
 ///
@@ -39,28 +42,33 @@ use store::{Rotated, Rotation};
 /// # Errors
 /// 401 as the table says, or when the session has ended or the account is disabled; 422 for a wish that can't be granted,
 /// after which the presented token is as good as before.
-pub fn refresh(
-    conn: &mut PgConnection,
-    presented: &RefreshClaims,
+pub async fn refresh(
+    desk: &Desk,
+    db: &Db,
+    presented: RefreshClaims,
     wish: &Wish,
     rules: &Rules,
     actor: &Actor,
 ) -> Result<Pair, ApiError> {
     let rotation = Rotation {
-        presented,
+        presented: presented.clone(),
         idle: rules.lifetimes.idle,
         kid: rules.tokens.refresh_kid(),
         external: wish.is_external(&rules.tokens),
         origin: origin(actor),
     };
-    let Some(rotated) = rotation.get_result::<Rotated>(conn).optional()? else {
-        return Err(refuse(conn, presented, actor)?);
+    let Some(rotated) = desk.rotate(db, rotation).await? else {
+        let actor = actor.clone();
+        let refuse = move |conn: &mut _| refuse(conn, &presented, &actor);
+        return Err(db.run(refuse).await?);
     };
     if rotated.begun_elsewhere {
-        record(conn, Action::RefreshRepeated, presented, actor)?;
+        let actor = actor.clone();
+        db.run(move |conn| record(conn, Action::RefreshRepeated, &presented, &actor))
+            .await?;
     }
-    let holder = Holder::try_from(rotated.holder).map_err(ApiError::internal)?;
-    super::pair(&rules.tokens, &holder, &rotated.session, wish)
+    let holder = Holder::from(rotated.holder);
+    super::pair(&rules.tokens, &holder, &rotated.generation, wish)
 }
 
 /// Where a request comes from, so that two places can be told apart but not read.

@@ -4,19 +4,17 @@ use diesel::{
     pg::Pg,
     prelude::*,
     query_builder::{AstPass, Query, QueryFragment, QueryId},
-    sql_types::{BigInt, Bool, Nullable, Text, Untyped, Uuid as SqlUuid},
+    sql_types::{Array, BigInt, Bool, Nullable, Text, Untyped, Uuid as SqlUuid},
 };
+use uuid::Uuid;
 
-use crate::{sessions::SessionRow, tokens::RefreshClaims, users::JoinedHolder};
+use crate::{sessions::Generation, tokens::RefreshClaims, users::JoinedHolder};
 
-/// Puts a session into the generation after the presented one, where the table of this room allows it.
-///
-/// One statement, so that of parallel uses the first begins the generation and the others find it begun; a type of its
-/// own, so that Postgres plans it once per connection.
-#[derive(Debug)]
-pub(super) struct Rotation<'a> {
+/// A refresh token that was presented, and what its successor is to be like.
+#[derive(Clone, Debug)]
+pub(super) struct Rotation {
     /// The presented token.
-    pub presented: &'a RefreshClaims,
+    pub presented: RefreshClaims,
     /// Seconds that the next refresh token lives.
     pub idle: i64,
     /// The key that signs it.
@@ -31,7 +29,7 @@ pub(super) struct Rotation<'a> {
 #[derive(Debug, QueryableByName)]
 pub(super) struct Rotated {
     #[diesel(embed)]
-    pub session: SessionRow,
+    pub generation: Generation,
     #[diesel(embed)]
     pub holder: JoinedHolder,
     /// Whether somebody elsewhere began this generation.
@@ -39,56 +37,101 @@ pub(super) struct Rotated {
     pub begun_elsewhere: bool,
 }
 
-impl QueryId for Rotation<'_> {
-    type QueryId = Rotation<'static>;
+/// Puts each session into the generation after the presented one, where the table of this room allows it; sessions that it
+/// does not allow are not answered. No session may be there twice.
+///
+/// # Errors
+/// Postgres.
+pub(super) fn rotate(conn: &mut PgConnection, rotations: &[Rotation]) -> QueryResult<Vec<Rotated>> {
+    Statement::of(rotations).get_results(conn)
+}
+
+/// One statement, so that of parallel uses the first begins the generation and the others find it begun; a type of its
+/// own, so that Postgres plans it once per connection.
+#[derive(Debug, Default)]
+struct Statement<'a> {
+    generations: Vec<i64>,
+    sids: Vec<Uuid>,
+    subs: Vec<Uuid>,
+    clients: Vec<&'a str>,
+    idles: Vec<i64>,
+    kids: Vec<Option<&'a str>>,
+    externals: Vec<bool>,
+    origins: Vec<&'a str>,
+}
+
+impl<'a> Statement<'a> {
+    fn of(rotations: &'a [Rotation]) -> Self {
+        let mut statement = Self::default();
+        for rotation in rotations {
+            let presented = &rotation.presented;
+            statement.generations.push(presented.generation);
+            statement.sids.push(presented.sid);
+            statement.subs.push(presented.sub);
+            statement.clients.push(&presented.client_id);
+            statement.idles.push(rotation.idle);
+            statement.kids.push(rotation.kid.as_deref());
+            statement.externals.push(rotation.external);
+            statement.origins.push(&rotation.origin);
+        }
+        statement
+    }
+}
+
+impl QueryId for Statement<'_> {
+    type QueryId = Statement<'static>;
     const HAS_STATIC_QUERY_ID: bool = true;
 }
 
-impl Query for Rotation<'_> {
+impl Query for Statement<'_> {
     type SqlType = Untyped;
 }
 
-impl RunQueryDsl<PgConnection> for Rotation<'_> {}
+impl RunQueryDsl<PgConnection> for Statement<'_> {}
 
-impl QueryFragment<Pg> for Rotation<'_> {
-    /// `$1` is the presented generation. `rotated_at` is cut to whole seconds, hence 31 for the 30 seconds that are promised.
+impl QueryFragment<Pg> for Statement<'_> {
+    /// `rotated_at` is cut to whole seconds, hence 31 for the 30 seconds that are promised.
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        let presented = self.presented;
-        out.push_sql("update sessions set gen = case when gen = ");
-        out.push_bind_param::<BigInt, _>(&presented.generation)?;
         out.push_sql(
-            " then gen + 1 else gen end,
-            rotated_at = case when gen = $1 then date_trunc('second', clock_timestamp()) else rotated_at end,
-            refresh_exp = case when gen = $1 then least(absolute_exp,
-                date_trunc('second', clock_timestamp()) + interval '1 second' * ",
+            "update sessions set
+                gen = case when gen = presented then gen + 1 else gen end,
+                rotated_at = case when gen = presented then date_trunc('second', clock_timestamp()) else rotated_at end,
+                refresh_exp = case when gen = presented then least(absolute_exp,
+                    date_trunc('second', clock_timestamp()) + idle * interval '1 second') else refresh_exp end,
+                refresh_kid = case when gen = presented then kid else refresh_kid end,
+                external = is_external or gen <> presented and external,
+                last_seen_at = clock_timestamp(),
+                rotated_from = case when gen = presented then origin else rotated_from end,
+                reopened_at = case when gen = presented then null
+                    when gen_acked < gen then clock_timestamp() else reopened_at end
+            from unnest(",
         );
-        out.push_bind_param::<BigInt, _>(&self.idle)?;
-        out.push_sql(") else refresh_exp end, refresh_kid = case when gen = $1 then ");
-        out.push_bind_param::<Nullable<Text>, _>(&self.kid)?;
-        out.push_sql(" else refresh_kid end, external = ");
-        out.push_bind_param::<Bool, _>(&self.external)?;
+        out.push_bind_param::<Array<BigInt>, _>(&self.generations)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<SqlUuid>, _>(&self.sids)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<SqlUuid>, _>(&self.subs)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Text>, _>(&self.clients)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<BigInt>, _>(&self.idles)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Nullable<Text>>, _>(&self.kids)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Bool>, _>(&self.externals)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Text>, _>(&self.origins)?;
         out.push_sql(
-            " or gen <> $1 and external, last_seen_at = clock_timestamp(), rotated_from = case when gen = $1 then ",
-        );
-        out.push_bind_param::<Text, _>(&self.origin)?;
-        out.push_sql(
-            " else rotated_from end, reopened_at = case when gen = $1 then null
-                when gen_acked < gen then clock_timestamp() else reopened_at end
-            from users where users.id = user_id and not users.disabled and sessions.id = ",
-        );
-        out.push_bind_param::<SqlUuid, _>(&presented.sid)?;
-        out.push_sql(" and user_id = ");
-        out.push_bind_param::<SqlUuid, _>(&presented.sub)?;
-        out.push_sql(" and client_id = ");
-        out.push_bind_param::<Text, _>(&presented.client_id)?;
-        out.push_sql(
-            " and ended_at is null and refresh_exp > clock_timestamp()
-            and (gen = $1 or gen = $1 + 1 and (
-                rotated_at >= clock_timestamp() - interval '31 seconds'
-                or (gen_acked < gen or reopened_at >= clock_timestamp() - interval '31 seconds')
-                    and (not external or rotated_at >= clock_timestamp() - interval '10 minutes')))
-            returning sessions.id, user_id, client_id, scopes, gen as generation, rotated_at, refresh_exp, auth_time, acr, amr,
-                user_agent, address, sessions.created_at, last_seen_at, refresh_kid, ended_at, end_reason, rotated_from <> $5 as begun_elsewhere, ",
+            ") as tokens (presented, sid, sub, client, idle, kid, is_external, origin), users
+            where sessions.id = sid and user_id = sub and client_id = client
+                and users.id = sub and not users.disabled
+                and ended_at is null and refresh_exp > clock_timestamp()
+                and (gen = presented or gen = presented + 1 and (
+                    rotated_at >= clock_timestamp() - interval '31 seconds'
+                    or (gen_acked < gen or reopened_at >= clock_timestamp() - interval '31 seconds')
+                        and (not external or rotated_at >= clock_timestamp() - interval '10 minutes')))
+            returning sessions.id as session_id, sessions.scopes, gen as generation, rotated_at, refresh_exp, refresh_kid,
+                auth_time, acr, amr, rotated_from <> origin as begun_elsewhere, ",
         );
         out.push_sql(JoinedHolder::COLUMNS);
         Ok(())
