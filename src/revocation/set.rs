@@ -9,7 +9,7 @@ use std::{
 use diesel::{PgConnection, QueryResult};
 use uuid::Uuid;
 
-use super::store::{self, Row};
+use super::store;
 
 /// Without news for this long, a replica says that it is not ready.
 const LOST_AFTER: Duration = Duration::from_secs(5);
@@ -120,34 +120,40 @@ impl Revocations {
         if !fresh {
             return self.read_anew(conn);
         }
-        let rows = store::since(conn, horizon)?;
+        let news = News::since(conn, horizon)?;
         let mut known = self.write();
-        known.add(&rows);
-        known.horizon = horizon_of(&rows).max(known.horizon);
+        known.horizon = news.horizon.max(known.horizon);
+        known.add(news.dead);
         known.reloaded = known.reloaded.max(Some(begun));
         Ok(())
     }
 
-    /// Reads everything, as at the start and on a new connection, which may lead to another server.
+    /// Reads everything, as at the start and on a new connection, which may lead to another server. What has expired is
+    /// forgotten, unless too much is added meanwhile.
     ///
     /// # Errors
     /// Postgres.
     pub fn read_anew(&self, conn: &mut PgConnection) -> QueryResult<()> {
-        loop {
+        for is_last_try in [false, false, true] {
             let begun = Instant::now();
             let additions = self.read().additions;
-            let rows = store::since(conn, 0)?;
+            let news = News::since(conn, 0)?;
             let mut known = self.write();
             // What somebody added meanwhile may be newer than what was read.
-            if known.additions == additions {
-                known.dead = Dead::default();
-                known.add(&rows);
-                known.horizon = horizon_of(&rows);
+            let is_untouched = known.additions == additions;
+            if is_untouched || is_last_try {
+                known.horizon = news.horizon;
+                if is_untouched {
+                    known.dead = news.dead;
+                } else {
+                    known.add(news.dead);
+                }
                 known.reloaded = Some(begun);
                 known.read_anew = Some(begun);
-                return Ok(());
+                break;
             }
         }
+        Ok(())
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Known> {
@@ -160,14 +166,37 @@ impl Revocations {
 }
 
 impl Known {
-    fn add(&mut self, rows: &[Row]) {
-        for row in rows {
-            let (Some(kind), Some(id)) = (&row.kind, &row.id) else {
-                continue;
-            };
-            self.additions += 1;
-            self.dead.add(kind, id, row.epoch);
+    fn add(&mut self, news: Dead) {
+        let before = self.dead.size();
+        self.dead.sessions.extend(news.sessions);
+        self.dead.clients.extend(news.clients);
+        self.dead.tokens.extend(news.tokens);
+        self.dead.keys.extend(news.keys);
+        let mut is_new = self.dead.size() != before;
+        for (user, epoch) in news.users {
+            is_new |= self.dead.add_user(user, epoch);
         }
+        self.additions += u64::from(is_new);
+    }
+}
+
+/// What an answer of the table brings.
+#[derive(Default)]
+struct News {
+    horizon: i64,
+    dead: Dead,
+}
+
+impl News {
+    fn since(conn: &mut PgConnection, horizon: i64) -> QueryResult<Self> {
+        let mut news = Self::default();
+        store::since(conn, horizon, |row| {
+            news.horizon = row.horizon;
+            if let (Some(kind), Some(id)) = (&row.kind, &row.id) {
+                news.dead.add(kind, id, row.epoch);
+            }
+        })?;
+        Ok(news)
     }
 }
 
@@ -178,8 +207,7 @@ impl Dead {
                 self.sessions.insert(id);
             }
             ("user", Ok(id), Some(epoch)) => {
-                let first_good = self.users.entry(id).or_insert(epoch);
-                *first_good = epoch.max(*first_good);
+                self.add_user(id, epoch);
             }
             ("jti", Ok(id), _) => {
                 self.tokens.insert(id);
@@ -193,8 +221,16 @@ impl Dead {
             _ => tracing::error!(kind, id, "a revocation that names nothing"),
         }
     }
-}
 
-fn horizon_of(rows: &[Row]) -> i64 {
-    rows.first().map_or(0, |row| row.horizon)
+    /// Raises a user's first good epoch; tells whether that is news.
+    fn add_user(&mut self, user: Uuid, epoch: i64) -> bool {
+        let first_good = self.users.entry(user).or_insert(i64::MIN);
+        let is_new = epoch > *first_good;
+        *first_good = epoch.max(*first_good);
+        is_new
+    }
+
+    fn size(&self) -> usize {
+        self.sessions.len() + self.clients.len() + self.tokens.len() + self.keys.len()
+    }
 }

@@ -1,6 +1,7 @@
 //! The table of revocations.
 
 use diesel::{
+    pg::PgRowByRowLoadingMode,
     prelude::*,
     sql_types::{Array, BigInt, Nullable, Text},
 };
@@ -74,15 +75,23 @@ pub(super) fn advance_epochs(conn: &mut PgConnection, role: &str) -> QueryResult
 }
 
 /// Everything that committed since `horizon`, an earlier answer's; 0 for all. Never misses what was slow to commit, and may
-/// answer something twice.
-pub(super) fn since(conn: &mut PgConnection, horizon: i64) -> QueryResult<Vec<Row>> {
-    diesel::sql_query(
+/// answer something twice. Row by row, since there may be many.
+pub(super) fn since(
+    conn: &mut PgConnection,
+    horizon: i64,
+    mut each: impl FnMut(Row),
+) -> QueryResult<()> {
+    let rows = diesel::sql_query(
         "select now.horizon, revocations.kind, revocations.id, revocations.epoch
          from (select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as horizon) as now
          left join revocations on revocations.xid >= $1",
     )
     .bind::<BigInt, _>(horizon)
-    .load(conn)
+    .load_iter::<Row, PgRowByRowLoadingMode>(conn)?;
+    for row in rows {
+        each(row?);
+    }
+    Ok(())
 }
 
 pub(super) fn purge(conn: &mut PgConnection) -> QueryResult<usize> {
