@@ -1,9 +1,13 @@
 //! What happens by the clock: following other replicas, turning keys, writing down uses, purging what nobody needs any more.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use diesel::{PgConnection, connection::SimpleConnection};
 use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::Semaphore;
 
 use crate::{
     audit::Actor,
@@ -24,6 +28,9 @@ const LISTEN_FOR: Duration = Duration::from_millis(200);
 /// Without an answer for this long, the control connection is given up for a new one.
 const CONTROL_PATIENCE: Duration = Duration::from_secs(3);
 
+/// Turns at the control channel that may hang, in a database that is frozen, before no other is begun.
+const HANGING: usize = 4;
+
 const RECONNECT_AFTER: Duration = Duration::from_millis(200);
 const TURN_KEYS_EVERY: Duration = Duration::from_secs(10);
 const PURGE_EVERY: Duration = Duration::from_secs(600);
@@ -35,9 +42,11 @@ const ACKNOWLEDGE_EVERY: Duration = Duration::from_millis(500);
 pub async fn follow(url: SecretString, tokens: Tokens) {
     let mut control = None;
     let mut is_lost = false;
-    loop {
+    let turns = Arc::new(Semaphore::new(HANGING));
+    while let Ok(permit) = Arc::clone(&turns).acquire_owned().await {
         let (url, tokens) = (url.clone(), tokens.clone());
         let turn = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
             let mut control = match control {
                 Some(control) => control,
                 None => Control::open(&url, &tokens)?,

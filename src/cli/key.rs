@@ -120,7 +120,7 @@ fn slots(plan: &Plan, purpose: Purpose, algorithm: Option<Algorithm>) -> anyhow:
     }
     anyhow::ensure!(
         !slots.is_empty(),
-        "Tollgate makes no such keys: those of HS256 that the configuration gives are rotated there"
+        "Tollgate makes no such keys; a secret that the configuration gives is rotated there"
     );
     Ok(slots)
 }

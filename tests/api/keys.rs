@@ -3,7 +3,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -155,19 +155,23 @@ async fn key_03_f27_rotation_under_load_on_three_replicas_fails_no_verification(
         app.replica(&[]).unwrap(),
         app.replica(&[]).unwrap(),
     ];
+    // As in a rolling restart: one after the other is replaced by a new one.
+    let serving = Arc::new(Mutex::new(replicas));
     let (stop, checks) = (
         Arc::new(AtomicBool::new(false)),
         Arc::new(AtomicUsize::new(0)),
     );
     let mut load = Vec::new();
     for index in 0..3 {
-        let (replicas, stop, checks) = (replicas.clone(), Arc::clone(&stop), Arc::clone(&checks));
+        let (serving, stop, checks) =
+            (Arc::clone(&serving), Arc::clone(&stop), Arc::clone(&checks));
         let mut pair = app.person().await.pair().clone();
         load.push(tokio::spawn(async move {
             let mut signers = std::collections::BTreeSet::new();
             let mut seen = Vec::new();
             while !stop.load(Ordering::Relaxed) {
                 let body = json!({"refresh_token": pair["refresh_token"]});
+                let replicas = serving.lock().unwrap().clone();
                 let answer = replicas[index].post("/v1/tokens", body).await;
                 pair = answer.expect(200).json();
                 signers.insert(signer(&pair["access_token"]).to_string());
@@ -183,13 +187,17 @@ async fn key_03_f27_rotation_under_load_on_three_replicas_fails_no_verification(
             signers
         }));
     }
-    for _ in 0..3 {
+    for round in 0..3 {
         let before = checks.load(Ordering::Relaxed);
         let staged = rotate(&app, json!({"algorithm": "RS256"})).await;
+        let replicas = serving.lock().unwrap().clone();
         for replica in &replicas {
             is_published(replica, &staged["kid"]).await;
         }
+        drop(replicas);
         let_staged_keys_be_due(&app);
+        let fresh = app.replica(&[]).unwrap();
+        serving.lock().unwrap()[round] = fresh;
         let go_on = || async { checks.load(Ordering::Relaxed) > before + 100 };
         eventually("the load goes on", go_on).await;
     }
@@ -482,4 +490,40 @@ fn keys_are_listed_rotated_and_resealed_from_the_command_line() {
         let set = reqwest::get(address).await.unwrap();
         assert_eq!(set.status(), 200);
     });
+}
+
+#[tokio::test]
+async fn the_keys_of_other_apis_rotate_each_for_itself() {
+    let audiences = r#"[{ id = "https://orders.example", algorithm = "ES256" },
+        { id = "https://maps.example", algorithm = "HS256" }]"#;
+    let app = TestApp::own(&[("TOLLGATE_TOKENS__AUDIENCES", &audiences.replace('\n', " "))]);
+    let ada = app.person().await;
+    let token_for = async |audience: &str| {
+        let body = json!({"refresh_token": ada.refresh_token(), "resource": audience});
+        let pair = app.post("/v1/tokens", body).await.expect(200);
+        pair.at("/access_token")
+    };
+    let (orders, maps) = ("https://orders.example", "https://maps.example");
+    let before = [
+        signer(&token_for(orders).await),
+        signer(&token_for(maps).await),
+    ];
+    let shared = json!({"algorithm": "HS256", "audience": maps});
+    let staged = rotate(&app, shared).await;
+    assert_eq!(staged["audience"], maps);
+    assert!(!published(&app).await.contains(&staged["kid"]), "a secret");
+    let_staged_keys_be_due(&app);
+    eventually("the new secret signs", || async {
+        signer(&token_for(maps).await) == staged["kid"]
+    })
+    .await;
+    assert_eq!(signer(&token_for(orders).await), before[0]);
+    assert_eq!(state(&app, &before[1]).await, "retiring");
+    let staged = rotate(&app, json!({"algorithm": "ES256"})).await;
+    assert_eq!(staged["audience"], Value::Null, "any may verify");
+    let_staged_keys_be_due(&app);
+    eventually("the new key signs", || async {
+        signer(&token_for(orders).await) == staged["kid"]
+    })
+    .await;
 }

@@ -120,7 +120,7 @@ async fn a_pair_may_do_less_but_never_more() {
 }
 
 #[tokio::test]
-async fn idle_and_absolute_lifetimes_are_kept_by_the_database_clock() {
+async fn ses_06_idle_and_absolute_lifetimes_are_kept_by_the_database_clock() {
     let app = TestApp::own(&[
         ("TOLLGATE_LIMITS__ENABLED", "false"),
         ("TOLLGATE_SESSIONS__IDLE_LIFETIME", "10d"),

@@ -313,7 +313,7 @@ async fn res_07_a_changed_or_borrowed_cursor_is_refused() {
 }
 
 #[tokio::test]
-async fn erasing_an_account_leaves_no_personal_data_and_never_reuses_the_id() {
+async fn tok_16_erasing_an_account_leaves_no_personal_data_and_never_reuses_the_id() {
     let app = TestApp::shared();
     let ada = app.person().await;
     ada.delete("/v1/users/me").await.expect(204);
