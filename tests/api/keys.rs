@@ -198,7 +198,7 @@ async fn key_03_f27_rotation_under_load_on_three_replicas_fails_no_verification(
         let_staged_keys_be_due(&app);
         let fresh = app.replica(&[]).unwrap();
         serving.lock().unwrap()[round] = fresh;
-        let go_on = || async { checks.load(Ordering::Relaxed) > before + 100 };
+        let go_on = || async { checks.load(Ordering::Relaxed) > before + 500 };
         eventually("the load goes on", go_on).await;
     }
     stop.store(true, Ordering::Relaxed);
