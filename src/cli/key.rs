@@ -68,16 +68,7 @@ pub(super) fn run(command: Command, config: Config) -> anyhow::Result<()> {
 }
 
 fn list(conn: &mut PgConnection, tokens: &Tokens, json: bool) -> anyhow::Result<()> {
-    let mut keys = rotation::list(conn)?
-        .into_iter()
-        .map(SigningKey::try_from)
-        .collect::<Result<Vec<_>, _>>()?;
-    let keyring = tokens.keyring();
-    keys.extend(
-        keyring
-            .configured()
-            .map(|(key, state)| SigningKey::configured(key, state)),
-    );
+    let keys = SigningKey::all(rotation::list(conn)?, &tokens.keyring())?;
     super::print_list(&keys, json, |key| {
         let audience = key.audience.as_deref().unwrap_or("-");
         format!(

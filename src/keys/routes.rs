@@ -10,7 +10,7 @@ use actix_web::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Algorithm, Jwks, Key, KeyError, KeyRow, Purpose, Slot, State, rotation};
+use super::{Algorithm, Jwks, Key, KeyError, KeyRow, Keyring, Purpose, Slot, State, rotation};
 use crate::{
     app::AppState,
     error::{ApiError, Problem},
@@ -90,8 +90,22 @@ impl SigningKey {
         }
     }
 
+    /// Every stored key, oldest first, and then those that the configuration gives.
+    ///
+    /// # Errors
+    /// A damaged row.
+    pub fn all(rows: Vec<KeyRow>, keyring: &Keyring) -> Result<Vec<Self>, KeyError> {
+        let configured = keyring
+            .configured()
+            .map(|(key, state)| Ok(Self::configured(key, state)));
+        rows.into_iter()
+            .map(Self::try_from)
+            .chain(configured)
+            .collect()
+    }
+
     /// A key that the configuration gives.
-    pub fn configured(key: &Key, state: State) -> Self {
+    fn configured(key: &Key, state: State) -> Self {
         Self::new(
             key.kid.clone(),
             key.slot.clone(),
@@ -154,16 +168,7 @@ pub async fn list_keys(
     _caller: Caller<KeysRead>,
 ) -> Result<web::Json<Page<SigningKey>>, ApiError> {
     let rows = app.db.run(|conn| Ok(rotation::list(conn)?)).await?;
-    let mut items = rows
-        .into_iter()
-        .map(SigningKey::try_from)
-        .collect::<Result<Vec<_>, _>>()?;
-    let keyring = app.tokens.keyring();
-    items.extend(
-        keyring
-            .configured()
-            .map(|(key, state)| SigningKey::configured(key, state)),
-    );
+    let items = SigningKey::all(rows, &app.tokens.keyring())?;
     Ok(web::Json(Page {
         items,
         next_cursor: None,
