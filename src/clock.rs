@@ -4,11 +4,14 @@
 
 use std::{
     sync::{PoisonError, RwLock},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{PgConnection, QueryResult, QueryableByName, RunQueryDsl, sql_types::Timestamptz};
+
+/// The longest that an answer may take to be believed.
+const MOST_DELAYED: Duration = Duration::from_secs(1);
 
 /// The time that tokens are made and judged by.
 pub struct Clock(RwLock<Reading>);
@@ -52,13 +55,15 @@ impl Clock {
     pub fn follow(&self, conn: &mut PgConnection) -> QueryResult<()> {
         let asked = Instant::now();
         let row: Row = diesel::sql_query("select clock_timestamp() as now").get_result(conn)?;
-        // Half way between question and answer.
-        let taken = asked + asked.elapsed() / 2;
+        let took = asked.elapsed();
         let mut reading = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        *reading = Reading {
-            time: row.now,
-            taken,
-        };
+        // An answer that was long on its way, or overtaken, tells little.
+        if took <= MOST_DELAYED && asked > reading.taken {
+            *reading = Reading {
+                time: row.now,
+                taken: asked + took / 2,
+            };
+        }
         Ok(())
     }
 }

@@ -25,6 +25,9 @@ const LISTEN_EVERY: Duration = Duration::from_millis(20);
 /// How long one turn at the control channel lasts; stopping waits for it.
 const LISTEN_FOR: Duration = Duration::from_millis(200);
 
+/// How often everything is read anew, which forgets what has expired.
+const FORGET_EVERY: Duration = Duration::from_secs(600);
+
 /// Without an answer for this long, the control connection is given up for a new one.
 const CONTROL_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -85,6 +88,7 @@ pub async fn follow(url: SecretString, tokens: Tokens) {
 /// The connection that listens, and when the tables were last looked at.
 struct Control {
     conn: PgConnection,
+    opened: Instant,
     looked: Instant,
 }
 
@@ -96,7 +100,11 @@ impl Control {
         ))?;
         let looked = Instant::now();
         tokens.follow_anew(&mut conn)?;
-        Ok(Self { conn, looked })
+        Ok(Self {
+            conn,
+            opened: looked,
+            looked,
+        })
     }
 
     /// Waits a little for a word that something has changed, or until it is time to look anyway, and then looks.
@@ -110,7 +118,12 @@ impl Control {
             }
             if told || self.looked.elapsed() >= LOOK_EVERY {
                 self.looked = Instant::now();
-                tokens.follow(&mut self.conn)?;
+                if self.opened.elapsed() >= FORGET_EVERY {
+                    self.opened = self.looked;
+                    tokens.follow_anew(&mut self.conn)?;
+                } else {
+                    tokens.follow(&mut self.conn)?;
+                }
             }
             std::thread::sleep(LISTEN_EVERY);
         }
@@ -125,7 +138,11 @@ pub async fn turn_keys(db: Db, tokens: Tokens) {
         clock.tick().await;
         let tokens = tokens.clone();
         let turned = db
-            .run(move |conn| Ok(tokens.keys().plan().turn(conn, &Actor::clock())?))
+            .run(move |conn| {
+                tokens.keys().plan().turn(conn, &Actor::clock())?;
+                // Another replica may have begun sessions under a key that was being retired at once.
+                sessions::end_signed_by_revoked_keys(conn)
+            })
             .await;
         if let Err(error) = turned {
             tracing::warn!(%error, "keys could not be looked after; it is tried again");

@@ -120,9 +120,22 @@ impl Keyring {
         for row in &rows {
             let key = match before.and_then(|ring| ring.by_kid(&row.kid)) {
                 Some(key) => key,
-                None => Arc::new(open(row, &plan.master)?),
+                None => match open(row, &plan.master) {
+                    Ok(key) => Arc::new(key),
+                    // While it runs, a server goes on with the keys that it can use.
+                    Err(error) if before.is_some() => {
+                        tracing::error!(%error, "a stored key can't be used here");
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                },
             };
             ring.add(key, row.state()?);
+        }
+        for (slot, key) in before.iter().flat_map(|ring| &ring.signing) {
+            if ring.signing(slot).is_none() && ring.by_kid.contains_key(&key.kid) {
+                ring.signing.insert(slot.clone(), Arc::clone(key));
+            }
         }
         for wanted in &plan.wanted {
             let (slot, Some(secret)) = (&wanted.slot, &wanted.secret) else {

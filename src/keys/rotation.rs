@@ -93,6 +93,10 @@ impl Plan {
                 activate(conn, &key, actor)?;
             }
             for slot in self.made_slots() {
+                // Somebody whose configuration does not have the slot may have retired its key.
+                if store::in_state(conn, slot, State::Active)?.is_none() {
+                    self.activate_successor(conn, slot, actor)?;
+                }
                 if store::is_old(conn, slot, self.rotation_interval)?
                     && store::in_state(conn, slot, State::Staged)?.is_none()
                 {

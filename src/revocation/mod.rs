@@ -53,6 +53,14 @@ pub fn revoke_holders(conn: &mut PgConnection, role: &str) -> QueryResult<()> {
     db::notify_replicas(conn)
 }
 
+/// The keys that were retired at once and may have signed what has not expired.
+///
+/// # Errors
+/// Postgres.
+pub fn dead_keys(conn: &mut PgConnection) -> QueryResult<Vec<String>> {
+    store::dead_keys(conn)
+}
+
 /// Forgets revocations of tokens that have expired since.
 ///
 /// # Errors

@@ -14,9 +14,6 @@ use super::store;
 /// Without news for this long, a replica says that it is not ready.
 const LOST_AFTER: Duration = Duration::from_secs(5);
 
-/// How often everything is read anew, which forgets what has expired.
-const FORGET_EVERY: Duration = Duration::from_secs(600);
-
 /// What of a token can be revoked.
 #[derive(Clone, Copy, Debug)]
 pub struct Bearer<'a> {
@@ -46,7 +43,6 @@ struct Known {
     /// How often something was added.
     additions: u64,
     reloaded: Option<Instant>,
-    read_anew: Option<Instant>,
 }
 
 #[derive(Default)]
@@ -81,6 +77,11 @@ impl Revocations {
             || dead.keys.contains(bearer.key)
     }
 
+    /// Tells whether everything that a key has signed is dead, whatever it was for.
+    pub fn hold_key(&self, kid: &str) -> bool {
+        self.read().dead.keys.contains(kid)
+    }
+
     /// Tells whether the set may be out of date because the database is out of reach.
     pub fn are_lost(&self) -> bool {
         self.read()
@@ -104,22 +105,13 @@ impl Revocations {
         }
     }
 
-    /// Adds what has committed since the last time; now and then reads everything anew.
+    /// Adds what has committed since the last time.
     ///
     /// # Errors
     /// Postgres.
     pub fn follow(&self, conn: &mut PgConnection) -> QueryResult<()> {
         let begun = Instant::now();
-        let (horizon, fresh) = {
-            let known = self.read();
-            let fresh = known
-                .read_anew
-                .is_some_and(|at| at.elapsed() < FORGET_EVERY);
-            (known.horizon, fresh)
-        };
-        if !fresh {
-            return self.read_anew(conn);
-        }
+        let horizon = self.read().horizon;
         let news = News::since(conn, horizon)?;
         let mut known = self.write();
         known.horizon = news.horizon.max(known.horizon);
@@ -149,7 +141,6 @@ impl Revocations {
                     known.add(news.dead);
                 }
                 known.reloaded = Some(begun);
-                known.read_anew = Some(begun);
                 break;
             }
         }

@@ -7,6 +7,7 @@ use diesel::{
 };
 
 use super::Revocation;
+use crate::schema::revocations;
 
 /// One stored revocation and the oldest transaction that was still running when it was read.
 #[derive(QueryableByName)]
@@ -84,7 +85,7 @@ pub(super) fn since(
     let rows = diesel::sql_query(
         "select now.horizon, revocations.kind, revocations.id, revocations.epoch
          from (select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as horizon) as now
-         left join revocations on revocations.xid >= $1",
+         left join revocations on revocations.xid >= $1 and until > clock_timestamp()",
     )
     .bind::<BigInt, _>(horizon)
     .load_iter::<Row, PgRowByRowLoadingMode>(conn)?;
@@ -94,10 +95,26 @@ pub(super) fn since(
     Ok(())
 }
 
+pub(super) fn dead_keys(conn: &mut PgConnection) -> QueryResult<Vec<String>> {
+    revocations::table
+        .filter(revocations::kind.eq("kid"))
+        .select(revocations::id)
+        .load(conn)
+}
+
+/// Deletes what has expired, some thousand at a time, until little is left.
 pub(super) fn purge(conn: &mut PgConnection) -> QueryResult<usize> {
-    diesel::sql_query(
-        "delete from revocations where ctid = any (array(
-            select ctid from revocations where until < clock_timestamp() limit 10000))",
-    )
-    .execute(conn)
+    const SOME: usize = 10_000;
+    let mut purged = 0;
+    loop {
+        let gone = diesel::sql_query(
+            "delete from revocations where until < clock_timestamp() and ctid = any (array(
+                select ctid from revocations where until < clock_timestamp() limit 10000))",
+        )
+        .execute(conn)?;
+        purged += gone;
+        if gone < SOME {
+            return Ok(purged);
+        }
+    }
 }

@@ -155,19 +155,15 @@ pub fn redefine_role(
     name: &RoleName,
     content: &RoleContent,
 ) -> Result<(RoleRow, Change), ApiError> {
-    let saved = db::tx::<_, ApiError>(conn, |conn| {
+    db::tx(conn, |conn| {
+        // Whoever signs in or refreshes just now has read the old definition: they finish first, and are seen.
+        store::await_running_any_owner(conn)?;
         let saved = roles::save(conn, authority, actor, name, content, true)?;
         if saved.1 == Change::Redefined {
             revocation::revoke_holders(conn, name.as_ref())?;
         }
         Ok(saved)
-    })?;
-    if saved.1 == Change::Redefined {
-        // Whoever was just signing in or refreshing may have read the old definition and was not to be seen yet.
-        store::await_running_any_owner(conn)?;
-        revocation::revoke_holders(conn, name.as_ref())?;
-    }
-    Ok(saved)
+    })
 }
 
 /// Retires a key at once; where it signed refresh tokens, the sessions that hold such a one end.
@@ -183,12 +179,30 @@ pub fn revoke_key(
     db::tx(conn, |conn| {
         let key = plan.revoke(conn, kid, actor)?;
         if key.slot()?.purpose == Purpose::Refresh {
-            // Possibly everybody's: the audit row of the key speaks for all.
-            let reason = EndReason::KeyRevoked.name();
-            let dead = store::end_signed_by_any_owner(conn, kid, reason)?;
-            let dead: Vec<_> = dead.into_iter().map(Revocation::Session).collect();
-            revocation::revoke(conn, &dead)?;
+            end_signed_by(conn, kid)?;
         }
         Ok(())
     })
+}
+
+/// Ends the sessions whose refresh token a key signed that was retired at once.
+///
+/// # Errors
+/// Postgres.
+pub fn end_signed_by_revoked_keys(conn: &mut PgConnection) -> Result<(), ApiError> {
+    db::tx(conn, |conn| {
+        for kid in revocation::dead_keys(conn)? {
+            end_signed_by(conn, &kid)?;
+        }
+        Ok(())
+    })
+}
+
+fn end_signed_by(conn: &mut PgConnection, kid: &str) -> Result<(), ApiError> {
+    // Possibly everybody's: the audit row of the key speaks for all.
+    let reason = EndReason::KeyRevoked.name();
+    let dead = store::end_signed_by_any_owner(conn, kid, reason)?;
+    let dead: Vec<_> = dead.into_iter().map(Revocation::Session).collect();
+    revocation::revoke(conn, &dead)?;
+    Ok(())
 }

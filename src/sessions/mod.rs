@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use diesel::{PgConnection, QueryResult};
 use uuid::Uuid;
 
-pub use ends::{EndReason, end, end_others, redefine_role, revoke_key};
+pub use ends::{EndReason, end, end_others, end_signed_by_revoked_keys, redefine_role, revoke_key};
 pub use refresh::Desk;
 pub use store::{Generation, SessionRow};
 

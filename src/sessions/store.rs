@@ -173,20 +173,24 @@ pub(super) fn standing(
         .optional()
 }
 
-/// Remembers the newest generation of each session that was seen in use, and, once a minute, that it was.
+/// Remembers the newest generation of each session that was seen in use, and, once a minute, that it was. In the order of
+/// ids, so that replicas that saw the same sessions don't wait for each other.
 pub(super) fn acknowledge_any_owner(
     conn: &mut PgConnection,
     uses: &HashMap<Uuid, i64>,
 ) -> QueryResult<usize> {
     let (ids, generations): (Vec<Uuid>, Vec<i64>) = uses.iter().unzip();
     diesel::sql_query(
-        "update sessions set
-            gen_acked = greatest(gen_acked, used.gen),
+        "with due as (
+            select sessions.id, used.gen from sessions join unnest($1, $2) as used (id, gen) on used.id = sessions.id
+            where used.gen <= sessions.gen and ended_at is null
+                and (gen_acked < used.gen or last_seen_at < clock_timestamp() - interval '1 minute')
+            order by sessions.id for no key update of sessions)
+         update sessions set
+            gen_acked = greatest(gen_acked, due.gen),
             last_seen_at = case when last_seen_at < clock_timestamp() - interval '1 minute'
                 then clock_timestamp() else last_seen_at end
-         from unnest($1, $2) as used (id, gen)
-         where sessions.id = used.id and used.gen <= sessions.gen and ended_at is null
-            and (gen_acked < used.gen or last_seen_at < clock_timestamp() - interval '1 minute')",
+         from due where sessions.id = due.id",
     )
     .bind::<Array<SqlUuid>, _>(ids)
     .bind::<Array<BigInt>, _>(generations)
@@ -298,13 +302,15 @@ pub(super) fn end_signed_by_any_owner(
     Ok(ended.into_iter().filter_map(alive).collect())
 }
 
-/// Waits until everything that was opening or refreshing a session has ended.
+/// Waits until everything that was opening or refreshing a session has ended, and lets nothing begin until the caller's
+/// transaction ends.
 ///
 /// In the order in which all take them, so that none waits for the other: accounts before sessions.
 pub(super) fn await_running_any_owner(conn: &mut PgConnection) -> QueryResult<()> {
-    conn.transaction(|conn| {
-        conn.batch_execute("lock table users in exclusive mode; lock table sessions in share mode")
-    })
+    conn.batch_execute(
+        "set local lock_timeout = '1s';
+         lock table users in exclusive mode; lock table sessions in share mode",
+    )
 }
 
 /// Tells whether the user has signed in from this address before, so that a stranger's failures don't slow them down.

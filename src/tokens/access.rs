@@ -179,7 +179,8 @@ impl Tokens {
             token: claims.jti,
             key: &verified.kid,
         };
-        if self.revocations.hold(&bearer) {
+        // A key that is gone verifies nothing, also what it verified before.
+        if self.revocations.hold(&bearer) || self.keyring().by_kid(&verified.kid).is_none() {
             return Err(Refusal::Revoked);
         }
         if self.settings.on_loss == OnLoss::Refuse && self.revocations.are_lost() {

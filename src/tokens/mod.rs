@@ -233,6 +233,9 @@ impl Tokens {
             None if self.keys.are_lost() => return Err(Refusal::Undecided),
             None => return Err(Refusal::UnknownKey),
         };
+        if self.revocations.hold_key(&header.kid) {
+            return Err(Refusal::Revoked);
+        }
         if header.alg != key.slot.algorithm.name() {
             return Err(Refusal::Algorithm);
         }

@@ -135,12 +135,16 @@ async fn a_key_is_published_then_signs_then_verifies_then_ends() {
         !published(&app).await.contains(&old)
     })
     .await;
-    use_at(&app, &unseen)
-        .await
-        .expect_problem(401, "invalid-token");
+    for token in [&unseen, &old_token] {
+        // Also what was verified while the key was good.
+        let refused = use_at(&app, token).await;
+        refused.expect_problem(401, "invalid-token");
+    }
     let destroyed =
         "select (length(sealed) = 0)::text as value from signing_keys where state = 'retired'";
     assert_eq!(query_value(app.database(), destroyed), "true");
+    // The administrator's token was signed with the old key.
+    let administrator = app.administrator_of(&app).await;
     let events = administrator.get("/v1/audit-events?limit=200").await.json();
     for action in ["key.created", "key.activated", "key.retired"] {
         assert!(events.to_string().contains(action), "{action}");

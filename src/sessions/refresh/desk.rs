@@ -87,6 +87,8 @@ impl State {
                 left.push(ticket);
             }
         }
+        // In one order, as everyone who locks several sessions.
+        batch.sort_unstable_by_key(Ticket::sid);
         self.waiting = left;
         self.running -= usize::from(batch.is_empty());
         batch

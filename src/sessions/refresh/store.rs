@@ -131,7 +131,7 @@ impl QueryFragment<Pg> for Statement<'_> {
                     or (gen_acked < gen or reopened_at >= clock_timestamp() - interval '31 seconds')
                         and (not external or rotated_at >= clock_timestamp() - interval '10 minutes')))
             returning sessions.id as session_id, sessions.scopes, gen as generation, rotated_at, refresh_exp, refresh_kid,
-                auth_time, acr, amr, rotated_from <> origin as begun_elsewhere, ",
+                auth_time, acr, amr, coalesce(rotated_from <> origin, false) as begun_elsewhere, ",
         );
         out.push_sql(JoinedHolder::COLUMNS);
         Ok(())
