@@ -41,7 +41,7 @@ use store::Rotation;
 ///
 /// # Errors
 /// 401 as the table says, or when the session has ended or the account is disabled; 422 for a wish that can't be granted,
-/// after which the presented token is as good as before.
+/// after which the presented token brings the same successor, as after a lost answer.
 pub async fn refresh(
     desk: &Desk,
     db: &Db,
