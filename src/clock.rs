@@ -55,15 +55,38 @@ impl Clock {
     pub fn follow(&self, conn: &mut PgConnection) -> QueryResult<()> {
         let asked = Instant::now();
         let row: Row = diesel::sql_query("select clock_timestamp() as now").get_result(conn)?;
-        let took = asked.elapsed();
+        self.believe(row.now, asked, asked.elapsed());
+        Ok(())
+    }
+
+    fn believe(&self, time: DateTime<Utc>, asked: Instant, took: Duration) {
         let mut reading = self.0.write().unwrap_or_else(PoisonError::into_inner);
         // An answer that was long on its way, or overtaken, tells little.
         if took <= MOST_DELAYED && asked > reading.taken {
             *reading = Reading {
-                time: row.now,
+                time,
                 taken: asked + took / 2,
             };
         }
-        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_was_long_on_its_way_or_overtaken_is_not_believed() {
+        let clock = Clock::default();
+        let asked = Instant::now();
+        let true_time = Utc::now() - TimeDelta::days(400);
+        clock.believe(true_time, asked, Duration::from_millis(20));
+        let is_true = || (clock.now() - true_time).abs() < TimeDelta::minutes(5);
+        assert!(is_true());
+        let wrong = true_time - TimeDelta::days(1);
+        clock.believe(wrong, Instant::now(), Duration::from_millis(1_100));
+        assert!(is_true(), "delayed");
+        clock.believe(wrong, asked, Duration::from_millis(5));
+        assert!(is_true(), "overtaken");
     }
 }

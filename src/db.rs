@@ -58,7 +58,7 @@ impl Db {
             .connection_timeout(TURN_PATIENCE)
             .connection_customizer(Box::new(Timeouts))
             .error_handler(Box::new(LogAsWarning))
-            .build_unchecked(ConnectionManager::new(url));
+            .build_unchecked(ConnectionManager::new(with_patience(url)));
         Ok(Self {
             pool,
             turns: Arc::new(Semaphore::new(usize::try_from(size)?)),
@@ -138,12 +138,45 @@ pub fn notify_replicas(conn: &mut PgConnection) -> QueryResult<()> {
     Ok(())
 }
 
+/// What a server that has vanished costs at most, unless the address says otherwise: seconds to connect and until a silent
+/// connection is probed, milliseconds until unanswered data end it.
+const NETWORK_PATIENCE: [(&str, &str); 5] = [
+    ("connect_timeout", "2"),
+    ("keepalives_idle", "5"),
+    ("keepalives_interval", "2"),
+    ("keepalives_count", "3"),
+    ("tcp_user_timeout", "3000"),
+];
+
+/// Adds the timeouts to a URI or a list of keywords (libpq, "Connection Strings"); of two values the last one counts.
+fn with_patience(url: &str) -> String {
+    let pairs = |separator: &str| {
+        let pairs: Vec<_> = NETWORK_PATIENCE
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        pairs.join(separator)
+    };
+    if !url.contains("://") {
+        return format!("{} {url}", pairs(" "));
+    }
+    // A question mark may be part of the password.
+    let (user, place) = match url.split_once('@') {
+        Some((user, place)) if user.matches('/').count() == 2 => (format!("{user}@"), place),
+        _ => (String::new(), url),
+    };
+    match place.split_once('?') {
+        Some((place, rest)) => format!("{user}{place}?{}&{rest}", pairs("&")),
+        None => format!("{user}{place}?{}", pairs("&")),
+    }
+}
+
 /// Opens a connection outside the pool, for commands and for starting.
 ///
 /// # Errors
 /// Postgres can't be reached.
 pub fn connect(url: &str) -> Result<PgConnection, ConnectionError> {
-    PgConnection::establish(url)
+    PgConnection::establish(&with_patience(url))
 }
 
 /// Applies what migrations are missing and then does `once`, while no other process does either.
@@ -179,5 +212,32 @@ struct LogAsWarning;
 impl<E: std::error::Error> diesel::r2d2::HandleError<E> for LogAsWarning {
     fn handle_error(&self, error: E) {
         tracing::warn!(%error, "no connection to the database");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_of_address_gets_timeouts_that_it_may_override() {
+        let ours = "connect_timeout=2&keepalives_idle=5&keepalives_interval=2&keepalives_count=3&tcp_user_timeout=3000";
+        for (url, expected) in [
+            ("postgres://u:p@h/d", format!("postgres://u:p@h/d?{ours}")),
+            (
+                "postgres://u:p?w@h1,h2/d?connect_timeout=9",
+                format!("postgres://u:p?w@h1,h2/d?{ours}&connect_timeout=9"),
+            ),
+            (
+                "postgres:///d?user=a@b",
+                format!("postgres:///d?{ours}&user=a@b"),
+            ),
+            (
+                "host=h user=u",
+                format!("{} host=h user=u", ours.replace('&', " ")),
+            ),
+        ] {
+            assert_eq!(with_patience(url), expected);
+        }
     }
 }

@@ -83,6 +83,8 @@ pub enum Action {
     KeyCreated,
     /// A signing key began to sign.
     KeyActivated,
+    /// A signing key that nothing is configured for any more stopped to sign.
+    KeyRetiring,
     /// A signing key ended in its time.
     KeyRetired,
     /// A signing key was retired at once, and what it had signed with it.
@@ -113,6 +115,7 @@ impl Action {
             Self::SessionEnded => "session.ended",
             Self::KeyCreated => "key.created",
             Self::KeyActivated => "key.activated",
+            Self::KeyRetiring => "key.retiring",
             Self::KeyRetired => "key.retired",
             Self::KeyRevoked => "key.revoked",
             Self::KeyResealed => "key.resealed",

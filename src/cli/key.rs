@@ -48,14 +48,19 @@ pub(super) fn run(command: Command, config: Config) -> anyhow::Result<()> {
             emergency,
         } => {
             let plan = tokens.keys().plan();
-            let slots = slots(plan, purpose, algorithm)?;
-            for slot in slots {
-                if emergency {
-                    replace(&mut conn, plan, &slot)?;
+            let mut refused = Vec::new();
+            // One that can't be rotated keeps no other from it.
+            for slot in slots(plan, purpose, algorithm)? {
+                let done = if emergency {
+                    replace(&mut conn, plan, &slot)
                 } else {
-                    stage(&mut conn, plan, &slot)?;
+                    stage(&mut conn, plan, &slot)
+                };
+                if let Err(error) = done {
+                    refused.push(format!("{}: {error:#}", name(&slot)));
                 }
             }
+            anyhow::ensure!(refused.is_empty(), refused.join("\n"));
             Ok(())
         }
         Command::Reseal => {
@@ -114,6 +119,14 @@ fn slots(plan: &Plan, purpose: Purpose, algorithm: Option<Algorithm>) -> anyhow:
         "Tollgate makes no such keys; a secret that the configuration gives is rotated there"
     );
     Ok(slots)
+}
+
+/// Names a slot for people.
+fn name(slot: &Slot) -> String {
+    match slot.audience.as_str() {
+        "" => slot.algorithm.name().to_owned(),
+        audience => format!("{} for {audience}", slot.algorithm.name()),
+    }
 }
 
 fn stage(conn: &mut PgConnection, plan: &Plan, slot: &Slot) -> anyhow::Result<()> {

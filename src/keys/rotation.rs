@@ -92,6 +92,7 @@ impl Plan {
             for key in store::due(conn)? {
                 activate(conn, &key, actor)?;
             }
+            self.retire_forgotten(conn, actor)?;
             for slot in self.made_slots() {
                 // Somebody whose configuration does not have the slot may have retired its key.
                 if store::in_state(conn, slot, State::Active)?.is_none() {
@@ -105,6 +106,19 @@ impl Plan {
             }
             Ok(())
         })
+    }
+
+    /// Lets go of keys that no configuration wants any more: a replica that wants one replaces it in half the time.
+    fn retire_forgotten(&self, conn: &mut PgConnection, actor: &Actor) -> Result<(), KeyError> {
+        let seconds = self.rotation_interval.saturating_mul(2);
+        for key in store::forgotten(conn, seconds)? {
+            let slot = key.slot()?;
+            if !self.made_slots().any(|made| *made == slot) {
+                store::begin_to_retire(conn, &slot)?;
+                changed(conn, Action::KeyRetiring, &key, actor)?;
+            }
+        }
+        Ok(())
     }
 
     /// Stages a new key, which signs once every verifier that honours `max-age` knows it.

@@ -207,6 +207,15 @@ pub(super) fn activate(conn: &mut PgConnection, kid: &str) -> QueryResult<KeyRow
         .get_result(conn)
 }
 
+/// The active keys that have signed for longer than `seconds`.
+pub(super) fn forgotten(conn: &mut PgConnection, seconds: i32) -> QueryResult<Vec<KeyRow>> {
+    signing_keys::table
+        .filter(signing_keys::state.eq(State::Active.name()))
+        .filter(signing_keys::activated_at.le((now() - seconds.seconds()).nullable()))
+        .select(KeyRow::as_select())
+        .load(conn)
+}
+
 /// Lets the slot's active key verify for as long as something that it signed may live, and sign no more.
 pub(super) fn begin_to_retire(conn: &mut PgConnection, slot: &Slot) -> QueryResult<Option<String>> {
     let longest = sql::<Timestamptz>(

@@ -140,7 +140,7 @@ impl Revocations {
                 } else {
                     known.add(news.dead);
                 }
-                known.reloaded = Some(begun);
+                known.reloaded = known.reloaded.max(Some(begun));
                 break;
             }
         }

@@ -94,13 +94,10 @@ pub fn end(
             let account = users::find(conn, session.user_id)?.ok_or_else(ApiError::not_found)?;
             account.check_within(authority)?;
         }
-        let ended = store::end(
-            conn,
-            session.user_id,
-            &store::Which::One(id),
-            EndReason::SignedOut.name(),
-        )?;
-        record_ends(conn, session.user_id, &ended, EndReason::SignedOut, actor)
+        let which = store::Which::One(id);
+        let reason = EndReason::SignedOut.name();
+        let ended = store::end(conn, session.user_id, &which, reason)?;
+        record_ends(conn, session.user_id, &ended, actor)
     })
 }
 
@@ -117,7 +114,7 @@ pub fn end_others(
 ) -> Result<(), ApiError> {
     db::tx(conn, |conn| {
         let ended = store::end(conn, owner, &store::Which::AllBut(kept), reason.name())?;
-        record_ends(conn, owner, &ended, reason, actor)
+        record_ends(conn, owner, &ended, actor)
     })
 }
 
@@ -125,14 +122,12 @@ pub fn end_others(
 pub(super) fn record_ends(
     conn: &mut PgConnection,
     owner: Uuid,
-    ended: &[Uuid],
-    reason: EndReason,
+    ended: &[store::Ended],
     actor: &Actor,
 ) -> Result<(), ApiError> {
-    let dead: Vec<_> = ended.iter().copied().map(Revocation::Session).collect();
-    revocation::revoke(conn, &dead)?;
-    for session_id in ended {
-        let details = json!({"session_id": session_id, "reason": reason.name()});
+    revoke_tokens(conn, ended)?;
+    for session in ended {
+        let details = json!({"session_id": session.id, "reason": session.reason});
         Event {
             actor,
             action: Action::SessionEnded,
@@ -141,6 +136,15 @@ pub(super) fn record_ends(
         }
         .record(conn)?;
     }
+    Ok(())
+}
+
+fn revoke_tokens(conn: &mut PgConnection, ended: &[store::Ended]) -> Result<(), ApiError> {
+    let dead: Vec<_> = ended
+        .iter()
+        .map(|session| Revocation::Session(session.id))
+        .collect();
+    revocation::revoke(conn, &dead)?;
     Ok(())
 }
 
@@ -166,7 +170,8 @@ pub fn redefine_role(
     })
 }
 
-/// Retires a key at once; where it signed refresh tokens, the sessions that hold such a one end.
+/// Retires a key at once. Where it signs refresh tokens, every session ends that was refreshed since the key was made:
+/// whoever has the key could have refreshed it, also into a generation that another key signs.
 ///
 /// # Errors
 /// 404 for no such key.
@@ -179,30 +184,29 @@ pub fn revoke_key(
     db::tx(conn, |conn| {
         let key = plan.revoke(conn, kid, actor)?;
         if key.slot()?.purpose == Purpose::Refresh {
-            end_signed_by(conn, kid)?;
+            store::await_running_any_owner(conn)?;
+            end_exposed(conn, &store::Exposed::Since(key.created_at))?;
         }
         Ok(())
     })
 }
 
-/// Ends the sessions whose refresh token a key signed that was retired at once.
+/// Ends the sessions whose refresh token a key signed that was retired at once, as a replica may have let it before it
+/// heard.
 ///
 /// # Errors
 /// Postgres.
 pub fn end_signed_by_revoked_keys(conn: &mut PgConnection) -> Result<(), ApiError> {
     db::tx(conn, |conn| {
         for kid in revocation::dead_keys(conn)? {
-            end_signed_by(conn, &kid)?;
+            end_exposed(conn, &store::Exposed::SignedBy(kid))?;
         }
         Ok(())
     })
 }
 
-fn end_signed_by(conn: &mut PgConnection, kid: &str) -> Result<(), ApiError> {
-    // Possibly everybody's: the audit row of the key speaks for all.
-    let reason = EndReason::KeyRevoked.name();
-    let dead = store::end_signed_by_any_owner(conn, kid, reason)?;
-    let dead: Vec<_> = dead.into_iter().map(Revocation::Session).collect();
-    revocation::revoke(conn, &dead)?;
-    Ok(())
+/// Ends possibly everybody's: the audit row of the key speaks for all.
+fn end_exposed(conn: &mut PgConnection, exposed: &store::Exposed) -> Result<(), ApiError> {
+    let ended = store::end_exposed_any_owner(conn, exposed, EndReason::KeyRevoked.name())?;
+    revoke_tokens(conn, &ended)
 }

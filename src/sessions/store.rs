@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{
     connection::SimpleConnection,
     dsl::sql,
     expression::SqlLiteral,
+    pg::Pg,
     prelude::*,
     sql_types::{Array, BigInt, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid},
 };
@@ -250,14 +251,63 @@ pub(super) enum Which {
     AllBut(Option<Uuid>),
 }
 
-/// Ends sessions; one that had run out by itself keeps that reason, but its last access token may be alive.
+/// The sessions that a leaked key of refresh tokens may have reached.
+pub(super) enum Exposed {
+    /// Begun or refreshed at this time or later.
+    Since(DateTime<Utc>),
+    /// Those whose refresh token it signed.
+    SignedBy(String),
+}
+
+type Those<'a> = Box<dyn BoxableExpression<sessions::table, Pg, SqlType = Bool> + 'a>;
+
+/// A session that was ended just now, and the reason that is stored.
+#[derive(Debug, Queryable)]
+pub(super) struct Ended {
+    pub id: Uuid,
+    pub reason: Option<String>,
+}
+
+/// Ends those of the owner's sessions that may have a living token.
 pub(super) fn end(
     conn: &mut PgConnection,
     owner: Uuid,
     which: &Which,
     reason: &str,
-) -> QueryResult<Vec<Uuid>> {
-    let mut target = diesel::update(sessions::table)
+) -> QueryResult<Vec<Ended>> {
+    let owned = sessions::user_id.eq(owner);
+    let those: Those<'_> = match which {
+        Which::One(id) => Box::new(owned.and(sessions::id.eq(*id))),
+        Which::AllBut(None) => Box::new(owned),
+        Which::AllBut(Some(kept)) => Box::new(owned.and(sessions::id.ne(*kept))),
+    };
+    end_those_any_owner(conn, those, reason)
+}
+
+/// Ends the sessions that a leaked key may have reached and that may have a living token.
+pub(super) fn end_exposed_any_owner(
+    conn: &mut PgConnection,
+    exposed: &Exposed,
+    reason: &str,
+) -> QueryResult<Vec<Ended>> {
+    let those: Those<'_> = match exposed {
+        // Written down in whole seconds.
+        Exposed::Since(time) => Box::new(sessions::rotated_at.gt(*time - TimeDelta::seconds(1))),
+        Exposed::SignedBy(kid) => Box::new(sessions::refresh_kid.assume_not_null().eq(kid)),
+    };
+    end_those_any_owner(conn, those, reason)
+}
+
+/// Those that had run out by themselves keep that reason.
+fn end_those_any_owner(
+    conn: &mut PgConnection,
+    those: Those<'_>,
+    reason: &str,
+) -> QueryResult<Vec<Ended>> {
+    // An access token may outlive its session's last refresh token, by a day at most.
+    let may_have_tokens: SqlLiteral<Bool> =
+        sql("ended_at is null and refresh_exp > clock_timestamp() - interval '1 day 1 minute'");
+    diesel::update(sessions::table)
         .set((
             sessions::ended_at
                 .eq(sql::<Timestamptz>("least(clock_timestamp(), refresh_exp)").nullable()),
@@ -268,38 +318,10 @@ pub(super) fn end(
             .sql(" end")
             .nullable()),
         ))
-        .filter(sessions::user_id.eq(owner))
-        .filter(sessions::ended_at.is_null())
-        .returning(sessions::id)
-        .into_boxed();
-    match which {
-        Which::One(id) => target = target.filter(sessions::id.eq(*id)),
-        Which::AllBut(Some(kept)) => target = target.filter(sessions::id.ne(*kept)),
-        Which::AllBut(None) => {}
-    }
-    target.get_results(conn)
-}
-
-/// Ends the sessions whose refresh token `kid` signed; answers those that may have a living access token.
-pub(super) fn end_signed_by_any_owner(
-    conn: &mut PgConnection,
-    kid: &str,
-    reason: &str,
-) -> QueryResult<Vec<Uuid>> {
-    let ended: Vec<(Uuid, bool)> = diesel::update(sessions::table)
-        .filter(sessions::refresh_kid.eq(kid))
-        .filter(sessions::ended_at.is_null())
-        .set((
-            sessions::ended_at.eq(sql::<Timestamptz>("clock_timestamp()").nullable()),
-            sessions::end_reason.eq(reason),
-        ))
-        .returning((
-            sessions::id,
-            sql::<Bool>("last_seen_at > clock_timestamp() - interval '1 day 1 minute'"),
-        ))
-        .get_results(conn)?;
-    let alive = |(id, seen): (Uuid, bool)| seen.then_some(id);
-    Ok(ended.into_iter().filter_map(alive).collect())
+        .filter(may_have_tokens)
+        .filter(those)
+        .returning((sessions::id, sessions::end_reason))
+        .get_results(conn)
 }
 
 /// Waits until everything that was opening or refreshing a session has ended, and lets nothing begin until the caller's

@@ -74,6 +74,15 @@ fn signer(token: &Value) -> Value {
     decode_part(token.as_str().unwrap(), 0)["kid"].clone()
 }
 
+/// Why a session ended.
+fn end_of(app: &TestApp, person: &Person) -> String {
+    let reason = format!(
+        "select coalesce(end_reason, 'alive') as value from sessions where id = '{}'",
+        person.session_id()
+    );
+    query_value(app.database(), &reason)
+}
+
 async fn next(person: &Person) -> Value {
     person.refresh().await.expect(200).json()
 }
@@ -291,12 +300,110 @@ async fn a_stolen_key_of_refresh_tokens_ends_the_sessions_that_hang_on_it() {
     administrator.delete(&path).await.expect(204);
     ada.refresh().await.expect_problem(401, "invalid-grant");
     use_at(&app, &json!(ada.access_token())).await.expect(401);
-    let reason = format!(
-        "select end_reason as value from sessions where id = '{}'",
-        ada.session_id()
-    );
-    assert_eq!(query_value(app.database(), &reason), "key_revoked");
+    assert_eq!(end_of(&app, &ada), "key_revoked");
     next(&app.person().await).await;
+}
+
+#[tokio::test]
+async fn a_stolen_key_that_signs_no_more_ends_what_a_thief_carried_over_to_its_successor() {
+    let app = TestApp::own(&[]);
+    let stolen = signer(&json!(app.person().await.refresh_token()));
+    let carried = app.person().await;
+    let old = app.person().await;
+    let long_ago = format!(
+        "update sessions set rotated_at = rotated_at - interval '2 hours', refresh_kid = null where id = '{}'",
+        old.session_id()
+    );
+    query(app.database(), &long_ago);
+    let staged = rotate(&app, json!({"algorithm": "HS256", "purpose": "refresh"})).await;
+    let_staged_keys_be_due(&app);
+    let fresh = async || signer(&json!(app.person().await.refresh_token()));
+    eventually("the new key signs", || async {
+        fresh().await == staged["kid"]
+    })
+    .await;
+    let next = next(&carried).await;
+    assert_eq!(signer(&next["refresh_token"]), staged["kid"]);
+    let administrator = app.administrator().await;
+    let path = format!("/v1/keys/{}", stolen.as_str().unwrap());
+    administrator.delete(&path).await.expect(204);
+    let present = async |token: &Value| {
+        app.post("/v1/tokens", json!({"refresh_token": token}))
+            .await
+    };
+    present(&next["refresh_token"]).await.expect(401);
+    assert_eq!(end_of(&app, &carried), "key_revoked");
+    assert_eq!(
+        end_of(&app, &old),
+        "alive",
+        "not refreshed since the key was made"
+    );
+    app.person().await.refresh().await.expect(200);
+}
+
+#[tokio::test]
+async fn a_session_that_a_late_replica_begins_under_a_revoked_key_is_ended() {
+    let app = TestApp::own(&[]);
+    let ada = app.person().await;
+    let kid = signer(&json!(ada.refresh_token()));
+    let path = format!("/v1/keys/{}", kid.as_str().unwrap());
+    app.administrator().await.delete(&path).await.expect(204);
+    let late = app.person().await;
+    let begun = format!(
+        "update sessions set refresh_kid = '{}' where id = '{}'",
+        kid.as_str().unwrap(),
+        late.session_id()
+    );
+    query(app.database(), &begun);
+    app.end_late_sessions();
+    assert_eq!(end_of(&app, &late), "key_revoked");
+    eventually("its access token is dead", || async {
+        use_at(&app, &json!(late.access_token())).await.status() == 401
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn one_key_that_can_not_be_opened_stops_neither_the_others_nor_revocation() {
+    let app = TestApp::own(&[]);
+    let replica = app.replica(&[]).unwrap();
+    let damaged = rotate(&app, json!({"algorithm": "EdDSA"})).await;
+    let damage = format!(
+        "update signing_keys set sealed = 'nonsense' where kid = {}",
+        damaged["kid"].to_string().replace('"', "'")
+    );
+    query(app.database(), &damage);
+    let fresh = rotate(&app, json!({"algorithm": "RS256"})).await;
+    is_published(&replica, &fresh["kid"]).await;
+    let ada = app.person().await;
+    use_at(&replica, &json!(ada.access_token()))
+        .await
+        .expect(200);
+    ada.delete("/v1/sessions/current").await.expect(204);
+    eventually("the replica has heard", || async {
+        use_at(&replica, &json!(ada.access_token())).await.status() == 401
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_key_that_no_configuration_wants_any_more_ends_and_the_others_do_not() {
+    let app = TestApp::own(&[]);
+    let ahead = rotate(&app, json!({"algorithm": "EdDSA"})).await;
+    let_staged_keys_be_due(&app);
+    assert_eq!(state(&app, &ahead["kid"]).await, "active");
+    let grow_old = "update signing_keys set activated_at = activated_at - interval '59 days'";
+    query(app.database(), grow_old);
+    app.turn_keys();
+    assert_eq!(state(&app, &ahead["kid"]).await, "active");
+    query(app.database(), &grow_old.replace("59 days", "2 days"));
+    app.turn_keys();
+    assert_eq!(state(&app, &ahead["kid"]).await, "retiring");
+    let active = "select string_agg(purpose, ' ' order by purpose) as value from signing_keys where state = 'active'";
+    assert_eq!(query_value(app.database(), active), "access cursor refresh");
+    use_at(&app, &json!(app.person().await.access_token()))
+        .await
+        .expect(200);
 }
 
 #[tokio::test]

@@ -209,6 +209,77 @@ async fn a_token_for_an_api_whose_uses_we_do_not_see_can_be_asked_for_again_for_
 }
 
 #[tokio::test]
+async fn a_wish_for_another_api_that_is_refused_costs_nothing() {
+    let audiences = r#"[{ id = "https://maps.example", algorithm = "ES256" }]"#;
+    let app = TestApp::own(&[("TOLLGATE_TOKENS__AUDIENCES", audiences)]);
+    let ada = app.person().await;
+    let body = json!({
+        "refresh_token": ada.refresh_token(),
+        "resource": "https://maps.example",
+        "scope": "users:write",
+    });
+    app.post("/v1/tokens", body)
+        .await
+        .expect_problem(422, "validation-failed");
+    age(&app, &ada, "11 minutes");
+    let next = ada.refresh().await.expect(200).at("/refresh_token");
+    // Nor does it, once the token has been used for this API.
+    let mut body =
+        json!({"refresh_token": ada.refresh_token(), "resource": "https://maps.example"});
+    body["scope"] = "users:write".into();
+    app.post("/v1/tokens", body).await.expect(422);
+    age(&app, &ada, "11 minutes");
+    let again = ada.refresh().await.expect(200).at("/refresh_token");
+    let generation = |token: &Value| decode_part(token.as_str().unwrap(), 1)["gen"].clone();
+    assert_eq!(generation(&again), generation(&next));
+}
+
+#[tokio::test]
+async fn a_generation_from_before_origins_were_written_down_is_answered_again() {
+    let app = TestApp::shared();
+    let ada = app.person().await;
+    ada.refresh().await.expect(200);
+    let forget = format!(
+        "update sessions set rotated_from = null where id = '{}'",
+        ada.session_id()
+    );
+    query(app.database(), &forget);
+    ada.refresh().await.expect(200);
+}
+
+#[test]
+fn replicas_that_saw_the_same_sessions_in_use_do_not_wait_for_each_other() {
+    let app = TestApp::own(&[]);
+    let sessions = "insert into users (id, email, password_hash)
+            values (gen_random_uuid(), 'a@example.com', '');
+        insert into sessions (id, user_id, client_id, gen, scopes, rotated_at, auth_time, refresh_exp, absolute_exp, acr, amr)
+        select gen_random_uuid(), users.id, 'app', 25, '{}', now(), now(), now() + '1 day', now() + '1 day', '', '{}'
+        from users, generate_series(1, 300) where email = 'a@example.com'";
+    query(app.database(), sessions);
+    let ids = query_value(
+        app.database(),
+        "select string_agg(id::text, ' ') as value from sessions",
+    );
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let mut conn =
+                    <diesel::PgConnection as diesel::Connection>::establish(app.database())
+                        .unwrap();
+                for generation in 0..25 {
+                    // Every map has an order of its own.
+                    let uses = ids
+                        .split(' ')
+                        .map(|id| (id.parse().unwrap(), generation))
+                        .collect();
+                    tollgate::sessions::acknowledge(&mut conn, &uses).unwrap();
+                }
+            });
+        }
+    });
+}
+
+#[tokio::test]
 async fn oau_05_a_token_from_the_future_is_refused_and_written_down() {
     let app = TestApp::shared();
     let ada = app.person().await;

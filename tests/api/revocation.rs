@@ -410,3 +410,91 @@ async fn a_revocation_lasts_as_long_as_the_longest_token_of_any_configuration() 
         "with what making the first administrator revoked"
     );
 }
+
+#[tokio::test]
+async fn a_role_that_could_not_be_redefined_is_as_it_was_and_can_be_redefined_again() {
+    let app = TestApp::own(&[("TOLLGATE_LIMITS__ENABLED", "false")]);
+    let administrator = app.administrator().await;
+    let define = async |scope: &str| {
+        let scopes = json!({"scopes": [scope]});
+        administrator.put("/v1/roles/editor", scopes).await
+    };
+    define("orders:write").await.expect(201);
+    let ada = app.person().await;
+    let path = format!("/v1/users/{}/roles/editor", ada.id());
+    administrator.put(&path, Value::Null).await.expect(204);
+    let ada = ada.another_device().await;
+    let mut holder = PgConnection::establish(app.database()).unwrap();
+    holder
+        .batch_execute("begin; lock table sessions in row exclusive mode")
+        .unwrap();
+    define("orders:read")
+        .await
+        .expect_problem(503, "database-unavailable");
+    let role = administrator.get("/v1/roles/editor").await.expect(200);
+    assert_eq!(role.at("/scopes"), json!(["orders:write"]));
+    use_at(&app, ada.access_token()).await.expect(200);
+    holder.batch_execute("rollback").unwrap();
+    define("orders:read").await.expect(200);
+    use_at(&app, ada.access_token()).await.expect(401);
+}
+
+#[tokio::test]
+async fn a_revocation_that_is_renewed_while_it_is_purged_stays() {
+    let app = TestApp::own(&[]);
+    let ada = app.person().await;
+    let expired = format!(
+        "insert into revocations (kind, id, until) values ('sid', '{}', now() - interval '1 s')",
+        ada.session_id()
+    );
+    query(app.database(), &expired);
+    let mut renewer = PgConnection::establish(app.database()).unwrap();
+    renewer
+        .batch_execute("begin; update revocations set until = now() + interval '1 h'")
+        .unwrap();
+    let purging = {
+        let database = app.database().to_owned();
+        std::thread::spawn(move || {
+            let mut conn = PgConnection::establish(&database).unwrap();
+            tollgate::revocation::purge(&mut conn).unwrap()
+        })
+    };
+    waits(&app, "transactionid").await;
+    renewer.batch_execute("commit").unwrap();
+    assert_eq!(purging.join().unwrap(), 0);
+    let left = "select count(*)::text as value from revocations where kind = 'sid'";
+    assert_eq!(query_value(app.database(), left), "1");
+}
+
+#[tokio::test]
+async fn sessions_that_ran_out_long_ago_are_not_ended_again() {
+    let app = TestApp::own(&[]);
+    let (lapsed, just_lapsed, ada) = {
+        let ada = app.person().await;
+        (ada.another_device().await, ada.another_device().await, ada)
+    };
+    for (person, interval) in [(&lapsed, "2 days"), (&just_lapsed, "1 minute")] {
+        let sql = format!(
+            "update sessions set refresh_exp = now() - interval '{interval}' where id = '{}'",
+            person.session_id()
+        );
+        query(app.database(), &sql);
+    }
+    ada.delete("/v1/sessions").await.expect(204);
+    let told = app
+        .administrator()
+        .await
+        .get("/v1/audit-events?action=session.ended")
+        .await
+        .expect(200)
+        .at("/items");
+    let told: Vec<_> = told
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| event["details"].clone())
+        .collect();
+    let expected = json!({"session_id": just_lapsed.session_id(), "reason": "expired"});
+    assert_eq!(told, [expected]);
+    use_at(&app, just_lapsed.access_token()).await.expect(401);
+}

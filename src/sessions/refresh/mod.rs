@@ -27,13 +27,13 @@ use crate::{
     audit::{Action, Actor, Event},
     db::{self, Db},
     error::{ApiError, Code},
-    tokens::{RefreshClaims, Refusal},
+    tokens::{RefreshClaims, Refusal, Tokens},
     users::Holder,
 };
 
 pub use desk::Desk;
 
-use store::Rotation;
+use store::{Rotated, Rotation};
 
 /// Answers the pair of the generation after the presented one.
 ///
@@ -41,7 +41,7 @@ use store::Rotation;
 ///
 /// # Errors
 /// 401 as the table says, or when the session has ended or the account is disabled; 422 for a wish that can't be granted,
-/// after which the presented token brings the same successor, as after a lost answer.
+/// after which the presented token is as good as before.
 pub async fn refresh(
     desk: &Desk,
     db: &Db,
@@ -57,18 +57,49 @@ pub async fn refresh(
         external: wish.is_external(&rules.tokens),
         origin: origin(actor),
     };
-    let Some(rotated) = desk.rotate(db, rotation).await? else {
+    let rotated = if rotation.external {
+        let (tokens, wish) = (rules.tokens.clone(), wish.clone());
+        db.run(move |conn| rotate_with_token(conn, &rotation, &tokens, &wish))
+            .await?
+    } else {
+        let rotated = desk.rotate(db, rotation).await?;
+        rotated
+            .map(|rotated| anew(rotated, &rules.tokens, wish))
+            .transpose()?
+    };
+    let Some((pair, begun_elsewhere)) = rotated else {
         let actor = actor.clone();
         let refuse = move |conn: &mut _| refuse(conn, &presented, &actor);
         return Err(db.run(refuse).await?);
     };
-    if rotated.begun_elsewhere {
+    if begun_elsewhere {
         let actor = actor.clone();
         db.run(move |conn| record(conn, Action::RefreshRepeated, &presented, &actor))
             .await?;
     }
+    Ok(pair)
+}
+
+/// Rotates for another API: only a token that is really handed out makes its unseen uses count.
+fn rotate_with_token(
+    conn: &mut PgConnection,
+    rotation: &Rotation,
+    tokens: &Tokens,
+    wish: &Wish,
+) -> Result<Option<(Pair, bool)>, ApiError> {
+    db::tx(conn, |conn| {
+        let rotated = store::rotate(conn, std::slice::from_ref(rotation))?.pop();
+        rotated
+            .map(|rotated| anew(rotated, tokens, wish))
+            .transpose()
+    })
+}
+
+/// The pair of a generation, and whether somebody elsewhere began it.
+fn anew(rotated: Rotated, tokens: &Tokens, wish: &Wish) -> Result<(Pair, bool), ApiError> {
     let holder = Holder::from(rotated.holder);
-    super::pair(&rules.tokens, &holder, &rotated.generation, wish)
+    let pair = super::pair(tokens, &holder, &rotated.generation, wish)?;
+    Ok((pair, rotated.begun_elsewhere))
 }
 
 /// Where a request comes from, so that two places can be told apart but not read.
@@ -88,19 +119,19 @@ fn refuse(
     db::tx(conn, |conn| {
         let standing = sessions_store::standing(conn, owner, presented.sid, &presented.client_id)?;
         match standing {
-            Some((_, Some(reason))) => Ok(ended(EndReason::from_name(&reason))),
+            Some((_, Some(reason))) => Ok(refused_for(EndReason::from_name(&reason))),
             Some((current, None)) if presented.generation < current => {
                 let reason = EndReason::RefreshTokenReused;
                 let which = sessions_store::Which::One(presented.sid);
-                let dead = sessions_store::end(conn, owner, &which, reason.name())?;
-                record_ends(conn, owner, &dead, reason, actor)?;
-                Ok(ended(Some(reason)))
+                let ended = sessions_store::end(conn, owner, &which, reason.name())?;
+                record_ends(conn, owner, &ended, actor)?;
+                Ok(refused_for(Some(reason)))
             }
             Some((current, None)) if presented.generation > current => {
                 record(conn, Action::RefreshRefused, presented, actor)?;
-                Ok(ended(None))
+                Ok(refused_for(None))
             }
-            _ => Ok(ended(None)),
+            _ => Ok(refused_for(None)),
         }
     })
 }
@@ -122,7 +153,7 @@ fn record(
     Ok(())
 }
 
-fn ended(reason: Option<EndReason>) -> ApiError {
+fn refused_for(reason: Option<EndReason>) -> ApiError {
     refused(reason.map_or("the session has ended", EndReason::words))
 }
 

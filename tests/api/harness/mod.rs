@@ -21,7 +21,7 @@ use tollgate::{
     audit::Actor,
     config::Config,
     db::Db,
-    jobs,
+    jobs, sessions,
     start::{self, Database},
     tokens::Tokens,
 };
@@ -215,6 +215,12 @@ impl TestApp {
         let mut conn = PgConnection::establish(self.database()).unwrap();
         let plan = self.0.tokens.keys().plan();
         plan.turn(&mut conn, &Actor::clock()).unwrap();
+    }
+
+    /// Does to sessions under revoked keys what the server does by the clock.
+    pub fn end_late_sessions(&self) {
+        let mut conn = PgConnection::establish(self.database()).unwrap();
+        sessions::end_signed_by_revoked_keys(&mut conn).unwrap();
     }
 
     /// Where the server is.
