@@ -603,6 +603,37 @@ fn keys_are_listed_rotated_and_resealed_from_the_command_line() {
     });
 }
 
+#[test]
+fn a_key_that_is_staged_already_keeps_no_other_from_rotating() {
+    let (database, place) = (create_database(), directory());
+    let environment = [
+        ("DATABASE_URL", database.as_str()),
+        ("TOLLGATE_MASTER_KEY", MASTER_KEY),
+        (
+            "TOLLGATE_TOKENS__AUDIENCES",
+            r#"[{ id = "https://maps.example", algorithm = "ES256" }]"#,
+        ),
+    ];
+    let rotate = |options: &[&str]| {
+        let arguments = [&["key", "rotate"], options].concat();
+        let output = run(place.path(), &environment, &arguments, "");
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (
+            output.status.code(),
+            text(output.stdout),
+            text(output.stderr),
+        )
+    };
+    assert_eq!(rotate(&["--algorithm", "RS256"]).0, Some(0));
+    let (code, done, refused) = rotate(&[]);
+    assert_eq!(code, Some(1));
+    assert!(done.starts_with("es256-"), "{done}");
+    assert!(
+        refused.contains("RS256: ") && refused.contains("is staged already"),
+        "{refused}"
+    );
+}
+
 #[tokio::test]
 async fn the_keys_of_other_apis_rotate_each_for_itself() {
     let audiences = r#"[{ id = "https://orders.example", algorithm = "ES256" },
