@@ -1,6 +1,6 @@
 //! The server: its state, the route table on one page, the order of the middleware.
 
-use std::{collections::HashSet, net::TcpListener};
+use std::{collections::HashSet, net::TcpListener, time::Duration};
 
 use actix_web::{
     App, HttpResponse, HttpServer,
@@ -16,9 +16,9 @@ use crate::{
     db::Db,
     docs,
     error::ApiError,
-    http::{self, InputSchemas, QueryNames, Routes},
+    http::{self, CookieNames, Cors, InputSchemas, Proxies, QueryNames, RateLimits, Routes},
     keys,
-    operations::{self, Metrics},
+    operations::{self, Life, Metrics},
     roles,
     sessions::{self, Desk, Lifetimes, Rules},
     tokens::{self, Tokens},
@@ -27,6 +27,8 @@ use crate::{
 
 /// Seconds that running requests have to finish when the server stops.
 const STOP_PATIENCE: u64 = 10;
+
+const TIDY_EVERY: Duration = Duration::from_secs(5);
 
 /// Everything that handlers share.
 pub struct AppState {
@@ -44,6 +46,16 @@ pub struct AppState {
     pub inputs: InputSchemas,
     /// The query parameters that operations have.
     pub query_names: QueryNames,
+    /// Which origins may use the API from a browser.
+    pub cors: Cors,
+    /// How the cookies are called.
+    pub cookies: CookieNames,
+    /// Who has asked how often.
+    pub rates: RateLimits,
+    /// The proxies that are believed.
+    pub proxies: Proxies,
+    /// Whether the server is stopping.
+    pub life: Life,
     /// What operators look at.
     pub metrics: Metrics,
     /// The OpenAPI document, serialised.
@@ -65,7 +77,12 @@ impl AppState {
             passwords: Passwords::new(parallel, config.passwords.queue)?,
             desk: Desk::default(),
             inputs: InputSchemas::new(&document)?,
-            metrics: Metrics::default(),
+            cors: Cors::new(&config, tokens.issuer()),
+            cookies: CookieNames::new(tokens.issuer()),
+            rates: RateLimits::new(&config.limits),
+            proxies: Proxies::new(&config.server),
+            life: Life::default(),
+            metrics: Metrics::new()?,
             query_names: QueryNames::new(&document),
             openapi: Bytes::from(docs::openapi_text()?),
             config,
@@ -94,6 +111,16 @@ impl AppState {
                 Ok(done)
             })
             .await
+    }
+
+    /// Forgets in memory what nobody needs any more, until the runtime stops.
+    pub async fn tidy(state: Data<Self>) {
+        let mut clock = tokio::time::interval(TIDY_EVERY);
+        loop {
+            clock.tick().await;
+            state.rates.forget();
+            state.metrics.tidy();
+        }
     }
 
     /// What opening and refreshing sessions goes by.
@@ -150,7 +177,7 @@ fn people(routes: &mut Routes) {
 fn administration(routes: &mut Routes) {
     use audit::routes::list_audit_events;
     use keys::routes::{create_key, list_keys, read_key};
-    use operations::routes::{read_metrics, read_readiness};
+    use operations::routes::{read_health, read_metrics, read_readiness, read_version};
     use roles::routes::{create_role, delete_role, list_roles, read_role};
     use sessions::{key_routes::delete_key, role_routes::replace_role};
 
@@ -163,7 +190,9 @@ fn administration(routes: &mut Routes) {
     routes.at("/v1/audit-events").get(list_audit_events);
     routes.at("/v1/keys").get(list_keys).post(create_key);
     routes.at("/v1/keys/{kid}").get(read_key).delete(delete_key);
+    routes.at("/healthz").get(read_health);
     routes.at("/readyz").get(read_readiness);
+    routes.at("/version").get(read_version);
     routes.at("/metrics").get(read_metrics);
 }
 
@@ -207,9 +236,11 @@ pub fn serve(listeners: Vec<TcpListener>, state: Data<AppState>) -> std::io::Res
         // The last wrapped is the outermost.
         App::new()
             .app_data(Data::clone(&state))
+            .wrap(from_fn(http::limit))
             .wrap(from_fn(http::authenticate))
             .wrap(from_fn(http::guard))
             .wrap(from_fn(http::observe))
+            .wrap(from_fn(http::compress))
             .configure(configure)
     })
     .workers(workers)

@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use crate::{
     audit::Actor,
     db::{self, CONTROL_CHANNEL, Db},
-    revocation, sessions,
+    idempotency, revocation, sessions,
     tokens::Tokens,
 };
 
@@ -158,6 +158,7 @@ pub async fn purge(db: Db) {
         let purged = db
             .run(|conn| {
                 revocation::purge(conn)?;
+                idempotency::purge(conn)?;
                 sessions::purge(conn)
             })
             .await;

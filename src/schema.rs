@@ -18,6 +18,17 @@ diesel::table! {
 }
 
 diesel::table! {
+    idempotent_answers (id) {
+        id -> Bytea,
+        fingerprint -> Bytea,
+        location -> Text,
+        version -> Int8,
+        body -> Text,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     longest_lifetimes (purpose) {
         purpose -> Text,
         seconds -> Int8,
@@ -42,6 +53,7 @@ diesel::table! {
         built_in -> Bool,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        version -> Int8,
     }
 }
 

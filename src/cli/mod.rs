@@ -1,5 +1,6 @@
 //! The commands.
 
+mod doctor;
 mod inspect;
 mod key;
 mod role;
@@ -56,6 +57,9 @@ enum Command {
     /// Show or check the effective configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Say what is wrong, and the setting that mends it
+    #[command(subcommand)]
+    Doctor(doctor::Command),
     /// Becomes the private Postgres, which must not outlive its server
     #[command(
         name = "guard-postgres",
@@ -125,6 +129,7 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
             config()?;
             print("the configuration is good")
         }
+        Some(Command::Doctor(command)) => doctor::run(&command, &config()?),
         Some(Command::GuardPostgres { arguments }) => Err(embedded::guard(&arguments).into()),
     }
 }

@@ -5,7 +5,8 @@ use clap::Subcommand;
 use crate::{
     audit::Actor,
     config::Config,
-    roles::{self, RoleContent, RoleName, routes::Role},
+    precondition::Precondition,
+    roles::{self, RoleContent, RoleName, Saving, routes::Role},
     scope::{Authority, Scope},
     sessions,
     start::Database,
@@ -36,6 +37,7 @@ pub(super) fn run(command: Command, config: Config) -> anyhow::Result<()> {
     let database = Database::open(&config)?;
     let mut conn = database.connect()?;
     let (actor, authority) = (Actor::operator(), Authority::operator());
+    let any = Precondition::default();
     match command {
         Command::Set {
             name,
@@ -48,7 +50,8 @@ pub(super) fn run(command: Command, config: Config) -> anyhow::Result<()> {
                 description: description.unwrap_or(kept),
                 scopes: scope,
             };
-            sessions::redefine_role(&mut conn, &authority, &actor, &name, &content)?;
+            let saving = Saving::Replace(any);
+            sessions::redefine_role(&mut conn, &authority, &actor, &name, &content, &saving)?;
         }
         Command::List { json } => {
             let listed: Vec<_> = roles::list(&mut conn)?
@@ -59,7 +62,7 @@ pub(super) fn run(command: Command, config: Config) -> anyhow::Result<()> {
                 format!("{}  {}", role.name, role.scopes.join(" "))
             })?;
         }
-        Command::Delete { name } => roles::delete(&mut conn, &authority, &actor, &name)?,
+        Command::Delete { name } => roles::delete(&mut conn, &authority, &actor, &name, &any)?,
     }
     Ok(())
 }

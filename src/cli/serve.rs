@@ -46,6 +46,7 @@ pub(super) fn run(config: Config) -> anyhow::Result<()> {
         // Before the banner: whoever reads it may stop the server at once.
         let signals = [SignalKind::interrupt(), SignalKind::terminate()].map(signal);
         let background = [
+            actix_web::rt::spawn(AppState::tidy(state.clone())),
             actix_web::rt::spawn(jobs::purge(db.clone())),
             actix_web::rt::spawn(jobs::acknowledge(db.clone(), state.tokens.clone())),
             actix_web::rt::spawn(jobs::turn_keys(db, state.tokens.clone())),

@@ -10,11 +10,14 @@ use crate::{
     audit::Actor,
     config::{Config, LimitsConfig},
     db::Window,
+    input::Shape,
+    patch::Patch,
+    precondition::Precondition,
     roles::RoleName,
     scope::Authority,
     sessions::account,
     start::{self, Database},
-    users::{self, Email, NewUser, Reach, password, routes::User},
+    users::{self, Change, Email, NewUser, Reach, password, routes::User},
 };
 
 #[derive(Subcommand)]
@@ -57,9 +60,13 @@ pub(super) fn run(command: Command, config: Config) -> anyhow::Result<()> {
         } => create(conn, email, password_stdin, &role, verified),
         Command::List { json } => list(conn, json),
         Command::Disable { id } => {
-            let reach = Reach::Any(Authority::operator());
-            let disabled = json!({"disabled": true});
-            account::patch(conn, id, &reach, true, &disabled, &Actor::operator())?;
+            let change = Change {
+                patch: Patch::merge(json!({"disabled": true}), Shape::any()?)?,
+                precondition: Precondition::default(),
+                reach: Reach::Any(Authority::operator()),
+                administrative: true,
+            };
+            account::patch(conn, id, &change, &Actor::operator())?;
             Ok(())
         }
         Command::Password { id } => set_password(conn, id, &config.limits),

@@ -1,13 +1,17 @@
 //! Configuration: one documented struct per room; defaults, then file, then environment; unknown keys are refused.
 
+mod addresses;
 mod duration;
 mod sections;
 mod sources;
 
 use std::path::Path;
 
+pub use addresses::check_origin;
 pub use duration::Lifetime;
 pub use sections::*;
+
+use addresses::{check_uri, is_loopback};
 
 use crate::keys::Algorithm;
 
@@ -100,6 +104,10 @@ impl Config {
                     "https:// (plain http only for localhost)",
                 ));
             }
+        }
+        for origin in &self.cors.allowed_origins {
+            check_origin(origin)
+                .map_err(|reason| ConfigError::new("cors.allowed_origins", reason))?;
         }
         for audience in &self.tokens.audiences {
             check_uri("tokens.audiences.id", &audience.id)?;
@@ -215,36 +223,6 @@ impl Config {
     }
 }
 
-fn check_uri(key: &str, uri: &str) -> Result<(), ConfigError> {
-    let rest = uri
-        .strip_prefix("https://")
-        .or_else(|| uri.strip_prefix("http://"));
-    let good = rest.is_some_and(|rest| {
-        !rest.is_empty() && !rest.contains('#') && uri.bytes().all(|byte| byte.is_ascii_graphic())
-    });
-    if good {
-        Ok(())
-    } else {
-        Err(ConfigError::new(
-            key,
-            "an absolute http(s) address without a fragment",
-        ))
-    }
-}
-
-fn is_loopback(issuer: &str) -> bool {
-    let authority = issuer.split_once("://").map_or(issuer, |(_, rest)| rest);
-    let authority = authority.split('/').next().unwrap_or_default();
-    let host = match authority.strip_prefix('[') {
-        Some(bracketed) => bracketed.split(']').next().unwrap_or_default(),
-        None => authority.split(':').next().unwrap_or_default(),
-    };
-    host == "localhost"
-        || host
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -346,18 +324,5 @@ mod tests {
             "{dump}"
         );
         assert!(!format!("{config:?}").contains("canary"));
-    }
-
-    #[test]
-    fn loopback_is_by_host_not_by_prefix() {
-        assert!(
-            is_loopback("http://localhost:8080")
-                && is_loopback("http://[::1]:1")
-                && is_loopback("http://127.0.0.1")
-        );
-        assert!(
-            !is_loopback("http://localhost.evil.example")
-                && !is_loopback("http://127.0.0.1.evil.example")
-        );
     }
 }

@@ -1,7 +1,8 @@
 //! One documented struct per room.
 
-use std::path::PathBuf;
+use std::{net::IpAddr, num::NonZeroU32, path::PathBuf};
 
+use ipnet::IpNet;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +25,8 @@ pub struct Config {
     pub revocation: RevocationConfig,
     /// Signed-in devices.
     pub sessions: SessionsConfig,
+    /// Pages of other origins.
+    pub cors: CorsConfig,
     /// Accounts.
     pub users: UsersConfig,
     /// Password hashing.
@@ -58,6 +61,48 @@ pub struct ServerConfig {
     pub data_dir: PathBuf,
     /// Threads that serve requests; 0 means one per core.
     pub workers: usize,
+    /// Proxies whose word about the client's address is believed: addresses or networks.
+    pub trusted_proxies: Vec<Network>,
+    /// The header in which they say it.
+    pub forwarded_header: ForwardedHeader,
+    /// A built single-page app to serve beside the API.
+    pub static_dir: Option<PathBuf>,
+    /// Connections of one address at the same time; trusted proxies have no limit.
+    pub connections_per_address: usize,
+}
+
+/// An address or a network, as `10.0.0.0/8`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Network(pub IpNet);
+
+impl TryFrom<String> for Network {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let network = text
+            .parse::<IpNet>()
+            .or_else(|_no_network| text.parse::<IpAddr>().map(IpNet::from));
+        network
+            .map(Self)
+            .map_err(|_no_address| format!("{text:?} is no address and no network"))
+    }
+}
+
+impl From<Network> for String {
+    fn from(network: Network) -> Self {
+        network.0.to_string()
+    }
+}
+
+/// Where a proxy says for whom it asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ForwardedHeader {
+    /// `X-Forwarded-For`.
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
 }
 
 /// Postgres.
@@ -67,8 +112,13 @@ pub struct DatabaseConfig {
     /// A libpq connection string; `None` means the private Postgres.
     #[serde(serialize_with = "redacted")]
     pub url: Option<SecretString>,
+    /// The same database without a pooler in between, for LISTEN and migrations; `None` means `url`.
+    #[serde(default, serialize_with = "redacted")]
+    pub direct_url: Option<SecretString>,
     /// Connections of this process; 0 means two per core.
     pub pool_size: usize,
+    /// Whether statements are prepared once per connection; a pooler in transaction mode can't have that.
+    pub statement_cache: bool,
 }
 
 /// Signing keys at rest.
@@ -170,6 +220,14 @@ pub struct UsersConfig {
     pub sign_up: SignUp,
 }
 
+/// Pages of other origins that may use the API from a browser.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct CorsConfig {
+    /// Scheme, host and port of each, as browsers send them in `Origin`.
+    pub allowed_origins: Vec<String>,
+}
+
 /// Password hashing.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -192,6 +250,10 @@ pub struct LimitsConfig {
     pub sign_in_free_per_address: i32,
     /// The longest wait after a failure.
     pub sign_in_longest_wait: Lifetime,
+    /// Requests with a token, by each replica.
+    pub requests_per_minute_per_user: NonZeroU32,
+    /// Requests without one, by each replica.
+    pub requests_per_minute_per_address: NonZeroU32,
 }
 
 /// How log lines look.
@@ -212,6 +274,8 @@ pub struct TelemetryConfig {
     pub log_format: Option<LogFormat>,
     /// What is logged, in the syntax of tracing's `EnvFilter`.
     pub log_filter: String,
+    /// Where `/metrics` listens, instead of beside the API.
+    pub metrics_listen: Option<String>,
 }
 
 /// Writes a secret as whether it is set, so that no dump ever holds one.

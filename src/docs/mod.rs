@@ -1,5 +1,6 @@
 //! The API's documentation: the OpenAPI document and the pages made of it.
 
+mod manners;
 pub mod problems;
 pub mod routes;
 
@@ -11,6 +12,8 @@ use utoipa::{
         security::{Http, HttpAuthScheme, SecurityScheme},
     },
 };
+
+use manners::Manners;
 
 use crate::{audit, error, http, keys, operations, roles, scope, sessions, tokens, users};
 
@@ -50,7 +53,9 @@ use crate::{audit, error, http, keys, operations, roles, scope, sessions, tokens
         keys::routes::read_key,
         sessions::key_routes::delete_key,
         keys::routes::read_jwks,
+        operations::routes::read_health,
         operations::routes::read_readiness,
+        operations::routes::read_version,
         operations::routes::read_metrics,
         routes::read_problem,
         routes::read_openapi,
@@ -65,13 +70,18 @@ use crate::{audit, error, http, keys, operations, roles, scope, sessions, tokens
         sessions::routes::NewSession,
         sessions::routes::Refresh,
         sessions::routes::TokenPair,
+        sessions::routes::Transport,
         sessions::device_routes::Session,
         tokens::AccessClaims,
         roles::RoleContent,
         roles::routes::NewRole,
         roles::routes::Role,
         audit::routes::AuditEvent,
+        operations::routes::Health,
         operations::routes::Readiness,
+        operations::routes::Version,
+        http::JsonPatch,
+        http::JsonPatchStep,
         keys::routes::SigningKey,
         keys::routes::NewKey,
         keys::Jwks,
@@ -92,7 +102,7 @@ use crate::{audit, error, http, keys, operations, roles, scope, sessions, tokens
         (name = "operations", description = "How a replica is"),
         (name = "documentation", description = "This document and what it mentions"),
     ),
-    modifiers(&Security),
+    modifiers(&Security, &Manners),
 )]
 struct Document;
 

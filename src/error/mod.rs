@@ -1,5 +1,6 @@
 //! Errors: the only table from an error to its status and body (RFC 9457).
 
+mod code;
 mod table;
 
 use std::borrow::Cow;
@@ -8,7 +9,8 @@ use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-pub use table::{Code, Entry};
+pub use code::Code;
+pub use table::Entry;
 
 /// One fault of the input: where (a JSON Pointer, RFC 6901; a query parameter as `/name`), which rule, and in words.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -61,6 +63,9 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub errors: Vec<FieldError>,
+    /// The version that the resource has now, when a precondition failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub current_version: Option<i64>,
 }
 
 /// An error on its way to the caller: its row of the table and what only this case knows.
@@ -75,6 +80,8 @@ pub struct ApiError {
     pub errors: Vec<FieldError>,
     /// Headers that the status asks for, as `www-authenticate`, `retry-after` and `allow`.
     pub headers: Vec<(&'static str, String)>,
+    /// The version that the resource has now.
+    pub current_version: Option<i64>,
     /// The cause, for the log only.
     #[source]
     pub cause: Option<Box<dyn std::error::Error + Send + Sync>>,
@@ -92,6 +99,7 @@ impl ApiError {
                 .then(|| ("retry-after", "1".to_owned()))
                 .into_iter()
                 .collect(),
+            current_version: None,
             cause: None,
         }
     }

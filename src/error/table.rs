@@ -1,73 +1,6 @@
-//! The table: what can go wrong, how it looks, how to mend it.
+//! The table: how each error looks, what it means, how to mend it.
 
-/// What can go wrong, as the caller sees it; `Code::entry` is the table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Code {
-    /// The body is no JSON.
-    MalformedJson,
-    /// The body is JSON that is ambiguous or too deep.
-    RefusedJson,
-    /// The query is not understood.
-    InvalidQuery,
-    /// The request is not understood at all.
-    BadRequest,
-    /// A token is needed and none came.
-    AuthenticationRequired,
-    /// The access token is refused.
-    InvalidToken,
-    /// Email and password don't fit.
-    InvalidCredentials,
-    /// The refresh token is refused.
-    InvalidGrant,
-    /// The token lacks a scope.
-    InsufficientScope,
-    /// The change reaches above the caller's own scopes.
-    AboveOwnScopes,
-    /// The account may not change this member itself.
-    MemberForbidden,
-    /// Signing up is closed.
-    SignUpClosed,
-    /// There is no such thing, or the caller may not see it.
-    NotFound,
-    /// The method is not offered here.
-    MethodNotAllowed,
-    /// Nothing that the caller accepts is offered.
-    NotAcceptable,
-    /// The address has an account.
-    EmailTaken,
-    /// The role exists.
-    RoleExists,
-    /// The role is still given to somebody.
-    RoleInUse,
-    /// The role is built in.
-    RoleBuiltIn,
-    /// The last administrator would be gone.
-    LastAdministrator,
-    /// A key is staged already.
-    KeyStaged,
-    /// The configuration gives the key.
-    KeyConfigured,
-    /// The body is too large.
-    PayloadTooLarge,
-    /// The URI is too long.
-    UriTooLong,
-    /// The body has a type that is not understood.
-    UnsupportedMediaType,
-    /// The body breaks its schema.
-    ValidationFailed,
-    /// The token would become too large.
-    TokenTooLarge,
-    /// Too many tries.
-    TooManyAttempts,
-    /// Something is wrong on our side.
-    Internal,
-    /// More work than we can do.
-    Overloaded,
-    /// The database does not answer.
-    DatabaseUnavailable,
-    /// This replica should get no requests just now.
-    NotReady,
-}
+use super::Code;
 
 /// One row of the table: how an error looks, what it means, how to mend it.
 #[derive(Clone, Copy, Debug)]
@@ -92,42 +25,6 @@ const fn entry(slug: &'static str, status: u16, title: &'static str, cure: &'sta
 }
 
 impl Code {
-    /// Every code, in the order of the table.
-    pub const ALL: &'static [Self] = &[
-        Self::MalformedJson,
-        Self::RefusedJson,
-        Self::InvalidQuery,
-        Self::BadRequest,
-        Self::AuthenticationRequired,
-        Self::InvalidToken,
-        Self::InvalidCredentials,
-        Self::InvalidGrant,
-        Self::InsufficientScope,
-        Self::AboveOwnScopes,
-        Self::MemberForbidden,
-        Self::SignUpClosed,
-        Self::NotFound,
-        Self::MethodNotAllowed,
-        Self::NotAcceptable,
-        Self::EmailTaken,
-        Self::RoleExists,
-        Self::RoleInUse,
-        Self::RoleBuiltIn,
-        Self::LastAdministrator,
-        Self::KeyStaged,
-        Self::KeyConfigured,
-        Self::PayloadTooLarge,
-        Self::UriTooLong,
-        Self::UnsupportedMediaType,
-        Self::ValidationFailed,
-        Self::TokenTooLarge,
-        Self::TooManyAttempts,
-        Self::Internal,
-        Self::Overloaded,
-        Self::DatabaseUnavailable,
-        Self::NotReady,
-    ];
-
     /// The row of the table for this code.
     #[expect(clippy::too_many_lines, reason = "the one table of all errors")]
     pub const fn entry(self) -> Entry {
@@ -204,6 +101,18 @@ impl Code {
                 "Signing up is closed",
                 "Ask an administrator for an account. Operators: `users.sign_up = \"open\"` opens it.",
             ),
+            Self::CrossSiteRequest => entry(
+                "cross-site-request",
+                403,
+                "The cookie does not count for this request",
+                "Requests that change something by cookie come from an allowed origin (`Origin` or `Sec-Fetch-Site`) and carry `X-Tollgate-Request: 1`. Or send the token as `Authorization: Bearer`.",
+            ),
+            Self::OriginNotAllowed => entry(
+                "origin-not-allowed",
+                403,
+                "The origin is not allowed",
+                "Operators: add it to `cors.allowed_origins`; `tollgate doctor cors ORIGIN` prints the setting.",
+            ),
             Self::NotFound => entry(
                 "not-found",
                 404,
@@ -221,6 +130,12 @@ impl Code {
                 406,
                 "Nothing you accept is offered",
                 "The API answers in `application/json`, errors in `application/problem+json`. Widen `Accept` or leave it out.",
+            ),
+            Self::RequestTimeout => entry(
+                "request-timeout",
+                408,
+                "The body took too long to arrive",
+                "Send the whole body within 15 s.",
             ),
             Self::EmailTaken => entry(
                 "email-taken",
@@ -264,6 +179,24 @@ impl Code {
                 "The configuration gives this secret",
                 "Rotate it there: first accept the new secret as `hs256_previous_secret` everywhere, then swap the two, then drop the old one.",
             ),
+            Self::PatchConflict => entry(
+                "patch-conflict",
+                409,
+                "A `test` of the patch failed",
+                "The document is not as the patch expects. Read it again and make the patch anew; `errors` names the step.",
+            ),
+            Self::RequestInFlight => entry(
+                "request-in-flight",
+                409,
+                "The same request is being answered just now",
+                "Another request with this `Idempotency-Key` has not ended yet. Try again after `Retry-After` seconds.",
+            ),
+            Self::PreconditionFailed => entry(
+                "precondition-failed",
+                412,
+                "It is not in the state that you have seen",
+                "Somebody else changed it. Read it again, apply your change to what it is now, and send the new `ETag` in `If-Match`. `current_version` and `ETag` name the current one.",
+            ),
             Self::PayloadTooLarge => entry(
                 "payload-too-large",
                 413,
@@ -280,13 +213,25 @@ impl Code {
                 "unsupported-media-type",
                 415,
                 "The body has a type that is not understood here",
-                "Send `Content-Type: application/json` (PATCH also takes `application/merge-patch+json`).",
+                "Send `Content-Type: application/json` (PATCH also takes `application/merge-patch+json` and `application/json-patch+json`).",
+            ),
+            Self::MisdirectedRequest => entry(
+                "misdirected-request",
+                421,
+                "The request names another host",
+                "Send the same host in the request line and in `Host`.",
             ),
             Self::ValidationFailed => entry(
                 "validation-failed",
                 422,
                 "The body breaks its schema",
                 "`errors` lists every fault with a JSON Pointer to its place. The schema is in /openapi.json.",
+            ),
+            Self::KeyReused => entry(
+                "idempotency-key-reused",
+                422,
+                "The `Idempotency-Key` was used for another request",
+                "A key stands for one request, body included. Make a new one for a new request.",
             ),
             Self::TokenTooLarge => entry(
                 "token-too-large",
@@ -299,6 +244,18 @@ impl Code {
                 429,
                 "Too many tries",
                 "Wait as long as `Retry-After` says. The wait doubles with each failure and ends by itself.",
+            ),
+            Self::RateLimited => entry(
+                "rate-limited",
+                429,
+                "Too many requests",
+                "Wait as long as `Retry-After` says; `RateLimit` and `RateLimit-Policy` tell how many you have.",
+            ),
+            Self::HeadersTooLarge => entry(
+                "headers-too-large",
+                431,
+                "The headers are too large",
+                "Send at most 64 KiB of headers. Often it is too many cookies.",
             ),
             Self::Internal => entry(
                 "internal",

@@ -56,6 +56,11 @@ impl<S> Visitor<S> {
         self.0.is_some()
     }
 
+    /// The caller, when a token was presented.
+    pub fn caller(&self) -> Option<&Caller<S>> {
+        self.0.as_ref()
+    }
+
     /// Who acts, for the audit log.
     pub fn actor(&self) -> &Actor {
         self.0.as_ref().map_or(&self.1, |caller| &caller.actor)
@@ -85,6 +90,7 @@ fn demand<S: Demand>(request: &HttpRequest) -> Result<Option<Caller<S>>, ApiErro
     let presented = request.extensions_mut().remove::<Presented>();
     let verified = match presented.unwrap_or(Presented::Absent) {
         Presented::Absent => return Ok(None),
+        Presented::Foreign(error) => return Err(error),
         Presented::Bad(Refusal::Undecided) => return Err(Code::DatabaseUnavailable.into()),
         Presented::Bad(refusal) => {
             return Err(

@@ -6,7 +6,7 @@ use actix_web::{
     Error,
     body::{EitherBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
-    http::{Method, header},
+    http::{Method, Version, header, uri::Authority},
     middleware::Next,
     web,
 };
@@ -17,25 +17,42 @@ use crate::{
     error::{ApiError, Code, FieldError},
 };
 
-/// The query parameters of every operation, as the OpenAPI document names them.
-pub struct QueryNames(HashMap<(String, String), HashSet<String>>);
+/// Bytes of path and query.
+const LONGEST_URI: usize = 8_192;
+
+/// Bytes of all headers together.
+const MOST_HEADERS: usize = 65_536;
+
+/// The query parameters of every operation, as the OpenAPI document names them, and which one takes `If-Match`.
+pub struct QueryNames {
+    query: HashMap<(String, String), HashSet<String>>,
+    conditional: HashSet<(String, String)>,
+}
 
 impl QueryNames {
     /// Takes them from the document, so that what is documented is what is accepted.
     pub fn new(document: &Value) -> Self {
         let paths = document.get("paths").and_then(Value::as_object);
-        let operations = paths.into_iter().flatten().flat_map(|(path, item)| {
-            item.as_object()
-                .into_iter()
-                .flatten()
-                .map(move |(method, operation)| {
-                    (
-                        (method.to_uppercase(), path.clone()),
-                        query_names(operation),
-                    )
-                })
-        });
-        Self(operations.collect())
+        let mut names = Self {
+            query: HashMap::new(),
+            conditional: HashSet::new(),
+        };
+        for (path, item) in paths.into_iter().flatten() {
+            for (method, operation) in item.as_object().into_iter().flatten() {
+                let place = (method.to_uppercase(), path.clone());
+                if parameters(operation, "header").contains("If-Match") {
+                    names.conditional.insert(place.clone());
+                }
+                names.query.insert(place, parameters(operation, "query"));
+            }
+        }
+        names
+    }
+
+    /// Whether a write may come with `If-Match`: one that is not compared must not go through.
+    fn takes_conditions(&self, method: &Method, path: &str) -> bool {
+        self.conditional
+            .contains(&(method.to_string(), path.to_owned()))
     }
 
     fn unknown(&self, method: &Method, path: &str, query: &str) -> Vec<FieldError> {
@@ -44,7 +61,7 @@ impl QueryNames {
         } else {
             method
         };
-        let Some(known) = self.0.get(&(method.to_string(), path.to_owned())) else {
+        let Some(known) = self.query.get(&(method.to_string(), path.to_owned())) else {
             return Vec::new();
         };
         form_urlencoded::parse(query.as_bytes())
@@ -61,17 +78,19 @@ impl QueryNames {
     }
 }
 
-fn query_names(operation: &Value) -> HashSet<String> {
+/// The names of an operation's parameters in one place.
+fn parameters(operation: &Value, place: &str) -> HashSet<String> {
     let parameters = operation.get("parameters").and_then(Value::as_array);
     parameters
         .into_iter()
         .flatten()
-        .filter(|parameter| parameter.get("in").and_then(Value::as_str) == Some("query"))
+        .filter(|parameter| parameter.get("in").and_then(Value::as_str) == Some(place))
         .filter_map(|parameter| Some(parameter.get("name")?.as_str()?.to_owned()))
         .collect()
 }
 
-/// Refuses unknown query parameters (400) and requests that accept no JSON (406).
+/// Answers preflights, and refuses what no handler should see: a wrong host, too much of everything, unknown query
+/// parameters, conditions that would not be looked at, clients that accept no JSON.
 ///
 /// # Errors
 /// None of its own.
@@ -80,20 +99,77 @@ pub async fn guard<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
-    match check(&app, &request) {
+    if let Err(error) = check_request(&request) {
+        return Ok(request.error_response(error).map_into_right_body());
+    }
+    match app.cors.preflight(request.request()) {
+        Some(Ok(answer)) => return Ok(request.into_response(answer).map_into_right_body()),
+        Some(Err(error)) => return Ok(request.error_response(error).map_into_right_body()),
+        None => {}
+    }
+    match check_operation(&app, &request) {
         Ok(()) => Ok(next.call(request).await?.map_into_left_body()),
         Err(error) => Ok(request.error_response(error).map_into_right_body()),
     }
 }
 
-fn check(app: &AppState, request: &ServiceRequest) -> Result<(), ApiError> {
-    if !request.query_string().is_empty() {
+/// What holds for every request (RFC 9112 section 3.2, RFC 9110 section 7.2).
+fn check_request(request: &ServiceRequest) -> Result<(), ApiError> {
+    let uri = request.uri();
+    if uri.path_and_query().map_or(0, |text| text.as_str().len()) > LONGEST_URI {
+        return Err(Code::UriTooLong.into());
+    }
+    let headers = request.headers();
+    let size = headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len())
+        .sum::<usize>();
+    if size > MOST_HEADERS {
+        return Err(Code::HeadersTooLarge.into());
+    }
+    let mut hosts = headers.get_all(header::HOST);
+    let (first, second) = (hosts.next(), hosts.next());
+    let bad = |detail: &'static str| Err(ApiError::new(Code::BadRequest, detail));
+    let host = match (first.map(|host| host.to_str()), second) {
+        (Some(Ok(host)), None) => host,
+        (None, _) if request.version() < Version::HTTP_11 => return Ok(()),
+        (None, _) => return bad("A request names its `Host`"),
+        _ => return bad("A request has one `Host`"),
+    };
+    if !is_authority(host) {
+        return bad("`Host` is a name or address, and perhaps a port");
+    }
+    match uri.authority() {
+        Some(authority) if !authority.as_str().eq_ignore_ascii_case(host) => {
+            Err(Code::MisdirectedRequest.into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A host and perhaps a port (RFC 3986 section 3.2), without a user.
+fn is_authority(text: &str) -> bool {
+    let plain = text
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(&byte));
+    plain && !text.is_empty() && text.parse::<Authority>().is_ok()
+}
+
+fn check_operation(app: &AppState, request: &ServiceRequest) -> Result<(), ApiError> {
+    let conditional = request.headers().contains_key(header::IF_MATCH);
+    let is_write = !request.method().is_safe();
+    if !request.query_string().is_empty() || conditional && is_write {
         let pattern = request.match_pattern().unwrap_or_default();
         let unknown = app
             .query_names
             .unknown(request.method(), &pattern, request.query_string());
         if !unknown.is_empty() {
             return Err(ApiError::with_errors(Code::InvalidQuery, unknown));
+        }
+        let takes = app.query_names.takes_conditions(request.method(), &pattern);
+        if conditional && is_write && !takes {
+            let detail = "This operation takes no `If-Match`: what it changes has no versions";
+            return Err(ApiError::new(Code::BadRequest, detail));
         }
     }
     let api = request.path().starts_with("/v1/");

@@ -1,15 +1,15 @@
 //! JSON bodies: the schema that the OpenAPI document shows is the schema that is enforced, every fault at once.
 
-use std::{collections::HashMap, future::Future, marker::PhantomData, pin::Pin};
+use std::{collections::HashMap, future::Future, marker::PhantomData, pin::Pin, time::Duration};
 
 use actix_web::{
-    FromRequest, HttpRequest,
+    FromRequest, HttpMessage, HttpRequest,
     dev::Payload,
     error::PayloadError,
     http::{Method, header},
     web,
 };
-use jsonschema::{ValidationError, Validator, error::ValidationErrorKind};
+use anyhow::Context;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use serde_path_to_error::{Path, Segment};
@@ -18,17 +18,31 @@ use utoipa::ToSchema;
 use crate::{
     app::AppState,
     error::{ApiError, Code, FieldError},
+    input::{Shape, escaped},
+    patch::Patch,
     strict_json::{self, Fault},
 };
 
 /// Bytes of the largest body.
 const MAX_BODY: usize = 1_048_576;
 
+/// How long a body may take to arrive.
+const BODY_PATIENCE: Duration = Duration::from_secs(15);
+
+const JSON: &str = "application/json";
+const JSON_PATCH: &str = "application/json-patch+json";
+
+/// The types that every PATCH takes.
+pub const PATCH_TYPES: &[&str] = &["application/merge-patch+json", JSON, JSON_PATCH];
+
+/// The bytes of the body that was read, for those who compare requests.
+pub(super) struct RawBody(pub web::Bytes);
+
 /// The compiled schemas of every type in the OpenAPI document.
-pub struct InputSchemas(HashMap<String, Validator>);
+pub struct InputSchemas(HashMap<String, Shape>);
 
 impl InputSchemas {
-    /// Compiles the document's component schemas (JSON Schema 2020-12, formats asserted, nothing fetched).
+    /// Compiles the document's component schemas.
     ///
     /// # Errors
     /// A schema does not compile.
@@ -42,11 +56,8 @@ impl InputSchemas {
         let compile = |name: String| {
             let root =
                 json!({"$ref": format!("#/components/schemas/{name}"), "components": components});
-            let validator = jsonschema::draft202012::options()
-                .should_validate_formats(true)
-                .build(&root)
-                .map_err(|error| anyhow::anyhow!("schema {name}: {error}"))?;
-            Ok((name, validator))
+            let shape = Shape::new(&root).with_context(|| format!("schema {name}"))?;
+            Ok((name, shape))
         };
         schemas
             .into_iter()
@@ -55,53 +66,11 @@ impl InputSchemas {
             .map(Self)
     }
 
-    fn check<T: ToSchema>(&self, value: &Value) -> Result<(), ApiError> {
+    /// The schema of `T`.
+    fn shape<T: ToSchema>(&self) -> Result<Shape, ApiError> {
         let name = T::name();
-        let validator = self
-            .0
-            .get(name.as_ref())
-            .ok_or_else(|| ApiError::internal(format!("{name} is not in the OpenAPI document")))?;
-        let faults: Vec<_> = validator
-            .iter_errors(value)
-            .flat_map(|error| faults(&error))
-            .collect();
-        if faults.is_empty() {
-            Ok(())
-        } else {
-            Err(ApiError::invalid(faults))
-        }
-    }
-}
-
-/// One fault per member, without repeating what was sent: it may be a password.
-fn faults(error: &ValidationError<'_>) -> Vec<FieldError> {
-    let place = error.instance_path().as_str();
-    let code = error.kind().keyword();
-    let member = |name: &str| format!("{place}/{}", escaped(name));
-    match error.kind() {
-        ValidationErrorKind::Required { property } => {
-            let name = property.as_str().unwrap_or_default();
-            vec![FieldError::new(
-                member(name),
-                code,
-                "the member is required",
-            )]
-        }
-        ValidationErrorKind::AdditionalProperties { unexpected } => unexpected
-            .iter()
-            .map(|name| {
-                FieldError::new(
-                    member(name),
-                    code,
-                    "there is no such member, or it can't be written",
-                )
-            })
-            .collect(),
-        _ => vec![FieldError::new(
-            place,
-            code,
-            error.masked_with("the value").to_string(),
-        )],
+        let found = self.0.get(name.as_ref()).cloned();
+        found.ok_or_else(|| ApiError::internal(format!("{name} is not in the OpenAPI document")))
     }
 }
 
@@ -113,9 +82,14 @@ impl<T: DeserializeOwned + ToSchema + 'static> FromRequest for Json<T> {
     type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let body = read::<T>(request, payload);
+        let body = read(request, payload, &[JSON]);
+        let shape = shape::<T>(request);
+        let request = request.clone();
         Box::pin(async move {
-            let parsed = serde_path_to_error::deserialize(body.await?);
+            let (_, bytes, value) = body.await?;
+            shape?.check(&value)?;
+            request.extensions_mut().insert(RawBody(bytes));
+            let parsed = serde_path_to_error::deserialize(value);
             parsed.map(Self).map_err(|error| {
                 let pointer = pointer(error.path());
                 ApiError::invalid(vec![FieldError::new(
@@ -139,36 +113,96 @@ fn pointer(path: &Path) -> String {
         .collect()
 }
 
-/// A member's name inside a JSON Pointer (RFC 6901 section 3).
-fn escaped(name: &str) -> String {
-    name.replace('~', "~0").replace('/', "~1")
-}
+/// Like `Json`, but without any body the default.
+pub struct MaybeJson<T>(pub T);
 
-/// A merge patch (RFC 7396) that fits the schema of `T`: what it leaves out stays, null removes.
-pub struct MergePatch<T>(pub Value, PhantomData<T>);
-
-impl<T: ToSchema + 'static> FromRequest for MergePatch<T> {
+impl<T: DeserializeOwned + ToSchema + Default + 'static> FromRequest for MaybeJson<T> {
     type Error = ApiError;
     type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let body = read::<T>(request, payload);
-        Box::pin(async move { Ok(Self(body.await?, PhantomData)) })
+        let headers = request.headers();
+        let length = headers.get(header::CONTENT_LENGTH);
+        let is_empty = length.is_none_or(|length| length == "0")
+            && !headers.contains_key(header::TRANSFER_ENCODING)
+            && !headers.contains_key(header::CONTENT_TYPE);
+        if is_empty {
+            return Box::pin(async { Ok(Self(T::default())) });
+        }
+        let body = Json::<T>::from_request(request, payload);
+        Box::pin(async move { body.await.map(|Json(value)| Self(value)) })
     }
 }
 
-/// Reads the body as one strict JSON value that fits the schema of `T`.
-fn read<T: ToSchema + 'static>(
+/// The steps of a JSON Patch (RFC 6902), for the documentation.
+#[derive(ToSchema)]
+#[schema(example = json!([
+    {"op": "test", "path": "/name", "value": "Ada"},
+    {"op": "replace", "path": "/name", "value": "Ada Lovelace"},
+]))]
+pub struct JsonPatch(
+    #[expect(dead_code, reason = "the document shows it; `Patch` reads it")] Vec<JsonPatchStep>,
+);
+
+/// One step of a JSON Patch; other members are ignored (RFC 6902 section 4).
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the document shows it; `Patch` reads it")]
+pub struct JsonPatchStep {
+    /// What to do.
+    #[schema(pattern = "^(add|remove|replace|move|copy|test)$")]
+    op: String,
+    /// Where, a JSON Pointer (RFC 6901).
+    path: String,
+    /// From where, for `move` and `copy`.
+    #[schema(required = false)]
+    from: Option<String>,
+    /// The value, for `add`, `replace` and `test`.
+    #[schema(required = false)]
+    value: Option<Value>,
+}
+
+/// A patch of a `T`, by the type of its body a merge patch (RFC 7396) or a JSON Patch (RFC 6902).
+pub struct PatchOf<T>(pub Patch, PhantomData<T>);
+
+impl<T: ToSchema + 'static> FromRequest for PatchOf<T> {
+    type Error = ApiError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let body = read(request, payload, PATCH_TYPES);
+        let shape = shape::<T>(request);
+        Box::pin(async move {
+            let (media_type, _, value) = body.await?;
+            let patch = if media_type == JSON_PATCH {
+                Patch::steps(value, shape?)?
+            } else {
+                Patch::merge(value, shape?)?
+            };
+            Ok(Self(patch, PhantomData))
+        })
+    }
+}
+
+fn shape<T: ToSchema>(request: &HttpRequest) -> Result<Shape, ApiError> {
+    let app = request.app_data::<web::Data<AppState>>();
+    app.ok_or_else(|| ApiError::internal("no state"))?
+        .inputs
+        .shape::<T>()
+}
+
+/// Reads the body as one strict JSON value of one of these media types, within the deadline.
+fn read(
     request: &HttpRequest,
     payload: &mut Payload,
-) -> impl Future<Output = Result<Value, ApiError>> + use<T> {
-    let typed = check_type(request);
-    let app = request.app_data::<web::Data<AppState>>().cloned();
+    types: &'static [&'static str],
+) -> impl Future<Output = Result<(&'static str, web::Bytes, Value), ApiError>> + use<> {
+    let typed = check_type(request, types);
     let bytes = web::Bytes::from_request(request, payload);
     async move {
-        typed?;
-        let bytes = bytes
+        let media_type = typed?;
+        let bytes = tokio::time::timeout(BODY_PATIENCE, bytes)
             .await
+            .map_err(|_elapsed| ApiError::from(Code::RequestTimeout))?
             .map_err(|error| match error.as_error::<PayloadError>() {
                 Some(PayloadError::Overflow) => Code::PayloadTooLarge.into(),
                 _ => ApiError::new(Code::BadRequest, "The body could not be read"),
@@ -179,14 +213,15 @@ fn read<T: ToSchema + 'static>(
         })?;
         let value = serde_json::from_str(text)
             .map_err(|error| ApiError::new(Code::MalformedJson, error.to_string()))?;
-        let app = app.ok_or_else(|| ApiError::internal("no state"))?;
-        app.inputs.check::<T>(&value)?;
-        Ok(value)
+        Ok((media_type, bytes, value))
     }
 }
 
-/// Refuses bodies that do not say they are plain JSON (RFC 9110 section 15.5.16).
-fn check_type(request: &HttpRequest) -> Result<(), ApiError> {
+/// Refuses bodies that do not say they are plain JSON of one of these types (RFC 9110 section 15.5.16).
+fn check_type(
+    request: &HttpRequest,
+    types: &'static [&'static str],
+) -> Result<&'static str, ApiError> {
     let text = |name| {
         request
             .headers()
@@ -198,18 +233,25 @@ fn check_type(request: &HttpRequest) -> Result<(), ApiError> {
         Some((essence, parameters)) => (essence, parameters.trim()),
         None => (text(header::CONTENT_TYPE), ""),
     };
-    let essence = essence.trim().to_ascii_lowercase();
-    let patch = request.method() == Method::PATCH && essence == "application/merge-patch+json";
+    let essence = essence.trim();
+    let known = types.iter().find(|one| one.eq_ignore_ascii_case(essence));
     let charset = parameters.is_empty()
         || matches!(
             parameters.to_ascii_lowercase().as_str(),
             "charset=utf-8" | "charset=\"utf-8\""
         );
-    let encoding = text(header::CONTENT_ENCODING);
-    if (essence == "application/json" || patch) && charset && matches!(encoding, "" | "identity") {
-        Ok(())
-    } else {
-        Err(Code::UnsupportedMediaType.into())
+    let plain = matches!(text(header::CONTENT_ENCODING), "" | "identity");
+    match known {
+        Some(known) if charset && plain => Ok(known),
+        _ => {
+            // RFC 9110 section 15.5.16, RFC 5789 section 2.2.
+            let name = if request.method() == Method::PATCH {
+                "accept-patch"
+            } else {
+                "accept"
+            };
+            Err(ApiError::from(Code::UnsupportedMediaType).header(name, types.join(", ")))
+        }
     }
 }
 

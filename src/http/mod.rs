@@ -2,8 +2,14 @@
 
 mod authenticate;
 mod caller;
+mod compress;
+mod conditional;
+mod cookies;
+mod cors;
 mod guard;
+mod idempotency;
 mod json;
+mod limit;
 mod observe;
 mod origin;
 mod page;
@@ -11,9 +17,17 @@ mod resource;
 
 pub use authenticate::authenticate;
 pub use caller::{Caller, Visitor};
+pub use compress::compress;
+pub use conditional::{Tagged, known};
+pub use cookies::{CookieNames, Cookies};
+pub use cors::Cors;
 pub use guard::{QueryNames, guard};
-pub use json::{InputSchemas, Json, MergePatch, body_limit};
+pub use idempotency::Idempotency;
+pub use json::{
+    InputSchemas, Json, JsonPatch, JsonPatchStep, MaybeJson, PATCH_TYPES, PatchOf, body_limit,
+};
+pub use limit::{RateLimits, limit};
 pub use observe::observe;
-pub use origin::Anyone;
+pub use origin::{Anyone, Proxies};
 pub use page::{Page, PageQuery, Pager, Query};
 pub use resource::Routes;

@@ -1,22 +1,24 @@
 //! The outermost layer: a request id, one log line, headers that every answer has, and the body of every error.
 
-use std::{sync::Arc, time::Instant};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
 use actix_web::{
     Error, HttpMessage, HttpResponse, ResponseError,
     body::{EitherBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
+    error::InternalError,
     http::{
-        StatusCode,
+        ConnectionType, StatusCode,
         header::{self, HeaderMap, HeaderName, HeaderValue},
     },
     middleware::Next,
     web,
 };
+use futures_util::FutureExt;
 use tracing::field;
 use uuid::Uuid;
 
-use super::{authenticate::Who, origin};
+use super::{authenticate::Who, cors::Readers, limit, origin};
 use crate::{
     app::AppState,
     error::{ApiError, Code, Problem},
@@ -47,7 +49,7 @@ impl RequestId {
 /// Gives the request its id, and its answer everything that all answers have.
 ///
 /// # Errors
-/// None of its own.
+/// A handler that panicked: an answer as any other, which passes the middleware outside of this one.
 pub async fn observe<B: MessageBody + 'static>(
     app: web::Data<AppState>,
     request: ServiceRequest,
@@ -56,30 +58,114 @@ pub async fn observe<B: MessageBody + 'static>(
     let begun = Instant::now();
     let id = RequestId::of(request.headers());
     request.extensions_mut().insert(id.clone());
-    let response = next.call(request).await?;
+    let frame = Frame {
+        readers: app.cors.readers(request.path(), request.headers()),
+        is_private: request.path().starts_with("/v1/"),
+        id,
+        app,
+    };
+    let response = match AssertUnwindSafe(next.call(request)).catch_unwind().await {
+        Ok(response) => response?,
+        // The hook has logged it; whoever asked gets an answer, and the others theirs.
+        Err(_panic) => {
+            let mut answer = frame.render(&Code::Internal.into());
+            frame.finish(answer.headers_mut(), true);
+            return Err(InternalError::from_response("a handler panicked", answer).into());
+        }
+    };
     let failed = response.status().is_client_error() || response.status().is_server_error();
     let mut response = if failed {
         let error = error_of(&response);
-        log_cause(&error, &id);
-        let body = render(&error, &id, app.tokens.issuer());
-        response.into_response(body).map_into_right_body()
+        log_cause(&error, &frame.id);
+        response
+            .into_response(frame.render(&error))
+            .map_into_right_body()
     } else {
         response.map_into_left_body()
     };
-    let private = response.request().path().starts_with("/v1/") || failed;
-    let headers = response.headers_mut();
-    if let Ok(value) = HeaderValue::from_str(&id.0) {
-        headers.insert(REQUEST_ID, value);
+    limit::mark(&mut response);
+    frame.finish(response.headers_mut(), failed);
+    if frame.app.life.is_stopping() {
+        let head = response.response_mut().head_mut();
+        head.set_connection_type(ConnectionType::Close);
     }
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
-    if private {
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    }
-    log(&response, &id, begun);
+    log(&response, &frame.id, begun);
+    frame.count(&response, begun);
     Ok(response)
+}
+
+/// What an answer gets that does not depend on it.
+struct Frame {
+    app: web::Data<AppState>,
+    id: RequestId,
+    readers: Readers,
+    is_private: bool,
+}
+
+impl Frame {
+    fn finish(&self, headers: &mut HeaderMap, failed: bool) {
+        if let Ok(value) = HeaderValue::from_str(&self.id.0) {
+            headers.insert(REQUEST_ID, value);
+        }
+        let fixed = [
+            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+            (header::REFERRER_POLICY, "no-referrer"),
+        ];
+        for (name, value) in fixed {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        if !headers.contains_key(header::CONTENT_SECURITY_POLICY) {
+            headers.insert(
+                header::CONTENT_SECURITY_POLICY,
+                HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
+            );
+        }
+        if self.app.tokens.issuer().starts_with("https://") {
+            headers.insert(
+                header::STRICT_TRANSPORT_SECURITY,
+                HeaderValue::from_static("max-age=31536000"),
+            );
+        }
+        if self.is_private || failed {
+            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        }
+        self.readers.mark(headers);
+    }
+
+    /// Writes the error as RFC 9457 says, with the headers that its status asks for.
+    fn render(&self, error: &ApiError) -> HttpResponse {
+        let entry = error.code.entry();
+        let problem = Problem {
+            kind: format!("{}/problems/{}", self.app.tokens.issuer(), entry.slug),
+            title: entry.title.to_owned(),
+            status: entry.status,
+            detail: error.detail.clone().into_owned(),
+            instance: self.id.0.clone(),
+            errors: error.errors.clone(),
+            current_version: error.current_version,
+        };
+        let mut response = HttpResponse::build(error.status_code());
+        response.content_type("application/problem+json");
+        for (name, value) in &error.headers {
+            response.append_header((*name, value.as_str()));
+        }
+        if error.code == Code::RequestTimeout {
+            // The rest of the body may still come.
+            response.force_close();
+        }
+        response.body(serde_json::to_string(&problem).unwrap_or_default())
+    }
+
+    fn count<B>(&self, response: &ServiceResponse<B>, begun: Instant) {
+        let request = response.request();
+        let route = request.match_pattern();
+        self.app.metrics.served(
+            request.method().as_str(),
+            route.as_deref().unwrap_or("none"),
+            response.status().as_u16(),
+            begun.elapsed(),
+        );
+    }
 }
 
 /// The error behind a failed answer; what actix says by itself becomes the same kind of error.
@@ -94,6 +180,7 @@ fn error_of<B>(response: &ServiceResponse<B>) -> ApiError {
             detail: error.detail.clone(),
             errors: error.errors.clone(),
             headers: error.headers.clone(),
+            current_version: error.current_version,
             cause: error
                 .cause
                 .as_ref()
@@ -104,6 +191,7 @@ fn error_of<B>(response: &ServiceResponse<B>) -> ApiError {
             StatusCode::METHOD_NOT_ALLOWED => Code::MethodNotAllowed,
             StatusCode::PAYLOAD_TOO_LARGE => Code::PayloadTooLarge,
             StatusCode::URI_TOO_LONG => Code::UriTooLong,
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => Code::HeadersTooLarge,
             StatusCode::UNSUPPORTED_MEDIA_TYPE => Code::UnsupportedMediaType,
             status if status.is_client_error() => Code::BadRequest,
             _ => Code::Internal,
@@ -116,25 +204,6 @@ fn log_cause(error: &ApiError, id: &RequestId) {
     if let Some(cause) = &error.cause {
         tracing::error!(request_id = id.0, code = error.code.entry().slug, %cause, "request failed");
     }
-}
-
-/// Writes the error as RFC 9457 says, with the headers that its status asks for.
-fn render(error: &ApiError, id: &RequestId, issuer: &str) -> HttpResponse {
-    let entry = error.code.entry();
-    let problem = Problem {
-        kind: format!("{issuer}/problems/{}", entry.slug),
-        title: entry.title.to_owned(),
-        status: entry.status,
-        detail: error.detail.clone().into_owned(),
-        instance: id.0.clone(),
-        errors: error.errors.clone(),
-    };
-    let mut response = HttpResponse::build(error.status_code());
-    response.content_type("application/problem+json");
-    for (name, value) in &error.headers {
-        response.insert_header((*name, value.as_str()));
-    }
-    response.body(serde_json::to_string(&problem).unwrap_or_default())
 }
 
 impl ResponseError for ApiError {

@@ -35,12 +35,27 @@ pub struct Page<T> {
     pub items: Vec<T>,
     /// Goes into `?cursor=` for the next page; null on the last one.
     pub next_cursor: Option<String>,
+    /// The limit that was asked for, which the next page has, too.
+    #[serde(skip)]
+    limit: Option<u32>,
+}
+
+impl<T> Page<T> {
+    /// A list that has only one page.
+    pub fn whole(items: Vec<T>) -> Self {
+        Self {
+            items,
+            next_cursor: None,
+            limit: None,
+        }
+    }
 }
 
 /// Reads and makes the cursors of one list, as one caller with one set of filters sees it.
 pub struct Pager {
     list: String,
     limit: u32,
+    asked: Option<u32>,
     after: Option<Uuid>,
 }
 
@@ -86,7 +101,12 @@ impl Pager {
                 Some(cursor.after)
             }
         };
-        Ok(Self { list, limit, after })
+        Ok(Self {
+            list,
+            limit,
+            asked: query.limit,
+            after,
+        })
     }
 
     /// The rows to read.
@@ -126,6 +146,7 @@ impl Pager {
         Ok(Page {
             items: rows.into_iter().map(T::from).collect(),
             next_cursor,
+            limit: self.asked,
         })
     }
 }
@@ -140,6 +161,9 @@ impl<T: Serialize> Page<T> {
                 if let Some(value) = value {
                     query.append_pair(name, value);
                 }
+            }
+            if let Some(limit) = self.limit {
+                query.append_pair("limit", &limit.to_string());
             }
             query.append_pair("cursor", cursor);
             response.insert_header((

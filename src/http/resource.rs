@@ -6,6 +6,7 @@ use actix_web::{
     web::{self, ServiceConfig},
 };
 
+use super::PATCH_TYPES;
 use crate::error::{ApiError, Code};
 
 /// Collects the resources of the server.
@@ -136,17 +137,26 @@ impl Drop for ResourceBuilder<'_> {
                 .drain(..)
                 .map(|method| (method, path.to_owned())),
         );
+        let patches = allow.contains("PATCH");
         self.routes.resources.push(resource.default_service(web::to(
-            move |request: HttpRequest| other_method(request, allow.clone()),
+            move |request: HttpRequest| other_method(request, allow.clone(), patches),
         )));
     }
 }
 
-async fn other_method(request: HttpRequest, allow: String) -> Result<HttpResponse, ApiError> {
+async fn other_method(
+    request: HttpRequest,
+    allow: String,
+    patches: bool,
+) -> Result<HttpResponse, ApiError> {
     if request.method() == Method::OPTIONS {
-        return Ok(HttpResponse::NoContent()
-            .insert_header((header::ALLOW, allow))
-            .finish());
+        let mut response = HttpResponse::NoContent();
+        response.insert_header((header::ALLOW, allow));
+        if patches {
+            // RFC 5789 section 3.1.
+            response.insert_header(("accept-patch", PATCH_TYPES.join(", ")));
+        }
+        return Ok(response.finish());
     }
     Err(ApiError::from(Code::MethodNotAllowed).header("allow", allow))
 }

@@ -2,9 +2,7 @@
 
 use actix_web::{
     HttpResponse,
-    http::header::{
-        self, CacheControl, CacheDirective, ContentType, ETAG, EntityTag, Header, IfNoneMatch,
-    },
+    http::header::{CacheControl, CacheDirective, ContentType, ETAG},
     web,
 };
 use serde::{Deserialize, Serialize};
@@ -14,7 +12,7 @@ use super::{Algorithm, Jwks, Key, KeyError, KeyRow, Keyring, Purpose, Slot, Stat
 use crate::{
     app::AppState,
     error::{ApiError, Problem},
-    http::{Caller, Json, Page},
+    http::{Caller, Json, Page, Tagged, known},
     scope::{KeysRead, KeysWrite},
     timestamp::Timestamp,
 };
@@ -169,10 +167,7 @@ pub async fn list_keys(
 ) -> Result<web::Json<Page<SigningKey>>, ApiError> {
     let rows = app.db.run(|conn| Ok(rotation::list(conn)?)).await?;
     let items = SigningKey::all(rows, &app.tokens.keyring())?;
-    Ok(web::Json(Page {
-        items,
-        next_cursor: None,
-    }))
+    Ok(web::Json(Page::whole(items)))
 }
 
 /// Rotates a key
@@ -195,7 +190,7 @@ pub async fn create_key(
     app: web::Data<AppState>,
     caller: Caller<KeysWrite>,
     input: Json<NewKey>,
-) -> Result<HttpResponse, ApiError> {
+) -> Result<Tagged<SigningKey>, ApiError> {
     let Json(new) = input;
     let own = app.tokens.audience().to_owned();
     let slot = match new.purpose {
@@ -211,9 +206,8 @@ pub async fn create_key(
         .run(move |conn| Ok(tokens.keys().plan().rotate(conn, &slot, &caller.actor)?))
         .await?;
     let key = SigningKey::try_from(row)?;
-    Ok(HttpResponse::Created()
-        .insert_header((header::LOCATION, format!("/v1/keys/{}", key.kid)))
-        .json(key))
+    let location = format!("/v1/keys/{}", key.kid);
+    Ok(Tagged::hashed(key).created(location))
 }
 
 /// Reads a signing key
@@ -234,19 +228,19 @@ pub async fn read_key(
     app: web::Data<AppState>,
     _caller: Caller<KeysRead>,
     kid: web::Path<String>,
-) -> Result<web::Json<SigningKey>, ApiError> {
+) -> Result<Tagged<SigningKey>, ApiError> {
     let kid = kid.into_inner();
     let keyring = app.tokens.keyring();
     let configured = keyring.configured().find(|(key, _)| key.kid == kid);
     if let Some((key, state)) = configured {
-        return Ok(web::Json(SigningKey::configured(key, state)));
+        return Ok(Tagged::hashed(SigningKey::configured(key, state)));
     }
     let row = app
         .db
         .run(move |conn| Ok(rotation::find(conn, &kid)?))
         .await?;
     let row = row.ok_or_else(ApiError::not_found)?;
-    Ok(web::Json(SigningKey::try_from(row)?))
+    Ok(Tagged::hashed(SigningKey::try_from(row)?))
 }
 
 /// Reads the public keys
@@ -265,32 +259,25 @@ pub async fn read_key(
         (status = 304, description = "Still the same as `If-None-Match` says"),
     ),
 )]
-pub async fn read_jwks(app: web::Data<AppState>, request: actix_web::HttpRequest) -> HttpResponse {
+pub async fn read_jwks(
+    app: web::Data<AppState>,
+    request: actix_web::HttpRequest,
+) -> Result<HttpResponse, ApiError> {
     let keyring = app.tokens.keyring();
     let published = keyring.published();
-    let unchanged = match IfNoneMatch::parse(&request) {
-        Ok(IfNoneMatch::Any) => true,
-        Ok(IfNoneMatch::Items(tags)) => tags
-            .iter()
-            .any(|tag: &EntityTag| published.etag == format!("\"{}\"", tag.tag())),
-        Err(_malformed) => false,
-    };
-    let mut response = if unchanged {
-        HttpResponse::NotModified()
-    } else {
-        HttpResponse::Ok()
-    };
-    response
-        .insert_header((ETAG, published.etag.as_str()))
-        .insert_header(CacheControl(vec![
-            CacheDirective::Public,
-            CacheDirective::MaxAge(MAX_AGE.unsigned_abs()),
-        ]));
-    if unchanged {
-        response.finish()
-    } else {
-        response
-            .content_type(ContentType::json())
-            .body(published.body.clone())
+    let tag = published.etag.trim_matches('"');
+    let unchanged = known(&request, tag)?;
+    let is_unchanged = unchanged.is_some();
+    let mut response = unchanged.unwrap_or_else(HttpResponse::Ok);
+    response.insert_header(CacheControl(vec![
+        CacheDirective::Public,
+        CacheDirective::MaxAge(MAX_AGE.unsigned_abs()),
+    ]));
+    if is_unchanged {
+        return Ok(response.finish());
     }
+    Ok(response
+        .insert_header((ETAG, published.etag.as_str()))
+        .content_type(ContentType::json())
+        .body(published.body.clone()))
 }

@@ -2,9 +2,14 @@
 
 pub mod routes;
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
-use metrics::{Unit, describe_gauge, gauge};
+use metrics::{
+    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 
 use crate::{keys::State, tokens::Tokens};
@@ -14,12 +19,44 @@ const REVOCATIONS_AGE: &str = "tollgate_revocations_age_seconds";
 const REVOCATIONS_RELOAD: &str = "tollgate_revocations_last_reload_timestamp_seconds";
 const SIGNING_KEYS: &str = "tollgate_signing_keys";
 
+const REQUESTS: &str = "tollgate_http_requests_total";
+const DURATION: &str = "tollgate_http_request_duration_seconds";
+
+/// Bounds of the durations that are told apart, in seconds.
+const DURATIONS: [f64; 10] = [
+    0.0005, 0.001, 0.0025, 0.01, 0.025, 0.1, 0.25, 1.0, 2.5, 10.0,
+];
+
+/// Where a replica is in its life.
+#[derive(Default)]
+pub struct Life {
+    stopping: AtomicBool,
+}
+
+impl Life {
+    /// From now on nobody should begin anything here.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the replica is about to end.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+}
+
 /// The metrics of one replica, in the text format of Prometheus.
 pub struct Metrics(PrometheusRecorder);
 
-impl Default for Metrics {
-    fn default() -> Self {
-        let recorder = PrometheusBuilder::new().build_recorder();
+impl Metrics {
+    /// Begins to count.
+    ///
+    /// # Errors
+    /// None that happens.
+    pub fn new() -> anyhow::Result<Self> {
+        let recorder = PrometheusBuilder::new()
+            .set_buckets(&DURATIONS)?
+            .build_recorder();
         metrics::with_local_recorder(&recorder, || {
             describe_gauge!(
                 REVOCATIONS,
@@ -36,12 +73,41 @@ impl Default for Metrics {
                 "When the revocations were last compared with the database"
             );
             describe_gauge!(SIGNING_KEYS, "Stored signing keys, by state");
+            describe_counter!(REQUESTS, "Answered requests, by method, route and status");
+            describe_histogram!(
+                DURATION,
+                Unit::Seconds,
+                "From a request's headers to its answer, by method and route"
+            );
         });
-        Self(recorder)
+        Ok(Self(recorder))
     }
-}
 
-impl Metrics {
+    /// Counts an answered request.
+    pub fn served(&self, method: &str, route: &str, status: u16, took: Duration) {
+        // Anybody can invent methods.
+        let method = match method {
+            "GET" => "GET",
+            "HEAD" => "HEAD",
+            "POST" => "POST",
+            "PUT" => "PUT",
+            "PATCH" => "PATCH",
+            "DELETE" => "DELETE",
+            "OPTIONS" => "OPTIONS",
+            _ => "other",
+        };
+        let route = route.to_owned();
+        metrics::with_local_recorder(&self.0, || {
+            counter!(REQUESTS, "method" => method, "route" => route.clone(), "status" => status.to_string()).increment(1);
+            histogram!(DURATION, "method" => method, "route" => route).record(took.as_secs_f64());
+        });
+    }
+
+    /// Sorts what was counted into its bounds, which nobody else does until somebody looks.
+    pub fn tidy(&self) {
+        self.0.handle().run_upkeep();
+    }
+
     /// Writes down how the replica is just now and answers everything; `now` is the time since 1970.
     pub fn render(&self, tokens: &Tokens, now: Duration) -> String {
         metrics::with_local_recorder(&self.0, || {

@@ -22,6 +22,53 @@ pub struct Readiness {
     status: &'static str,
 }
 
+/// That a replica is alive.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"status": "alive"}))]
+pub struct Health {
+    /// Always `alive`.
+    status: &'static str,
+}
+
+/// What is running.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"name": "tollgate", "version": "0.1.0"}))]
+pub struct Version {
+    /// Always `tollgate`.
+    name: &'static str,
+    /// The version of the program.
+    version: &'static str,
+}
+
+/// Tells that the process is alive
+///
+/// Asks nobody else; restart the process when this fails, and only then.
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    tag = "operations",
+    responses((status = 200, description = "Alive", body = Health)),
+)]
+pub async fn read_health() -> web::Json<Health> {
+    web::Json(Health { status: "alive" })
+}
+
+/// Reads the version
+///
+/// Of the program that answers.
+#[utoipa::path(
+    get,
+    path = "/version",
+    tag = "operations",
+    responses((status = 200, description = "The version", body = Version)),
+)]
+pub async fn read_version() -> web::Json<Version> {
+    web::Json(Version {
+        name: env!("CARGO_PKG_NAME"),
+        version: env!("CARGO_PKG_VERSION"),
+    })
+}
+
 /// Tells whether to send requests here
 ///
 /// Ready when the database was reached, and keys and revocations were compared with it, within the last 5 s. Asks nobody:
@@ -36,6 +83,9 @@ pub struct Readiness {
     ),
 )]
 pub async fn read_readiness(app: web::Data<AppState>) -> Result<web::Json<Readiness>, ApiError> {
+    if app.life.is_stopping() {
+        return Err(ApiError::new(Code::NotReady, "the replica is stopping"));
+    }
     let detail = match (
         app.tokens.revocations().are_lost(),
         app.tokens.keys().are_lost(),
@@ -49,14 +99,29 @@ pub async fn read_readiness(app: web::Data<AppState>) -> Result<web::Json<Readin
 
 /// Reads the metrics
 ///
-/// In the text format of Prometheus.
+/// In the text format of Prometheus; elsewhere when `telemetry.metrics_listen` says so.
 #[utoipa::path(
     get,
     path = "/metrics",
     tag = "operations",
-    responses((status = 200, description = "The metrics", body = String, content_type = "text/plain")),
+    responses(
+        (status = 200, description = "The metrics", body = String, content_type = "text/plain"),
+        (status = 404, description = "They are on another listener", body = Problem, content_type = "application/problem+json"),
+    ),
 )]
-pub async fn read_metrics(app: web::Data<AppState>) -> HttpResponse {
+pub async fn read_metrics(app: web::Data<AppState>) -> Result<HttpResponse, ApiError> {
+    if app.config.telemetry.metrics_listen.is_some() {
+        return Err(ApiError::not_found());
+    }
+    Ok(metrics_of(&app))
+}
+
+/// The metrics, for a listener of their own.
+pub async fn read_metrics_apart(app: web::Data<AppState>) -> HttpResponse {
+    metrics_of(&app)
+}
+
+fn metrics_of(app: &AppState) -> HttpResponse {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();

@@ -16,6 +16,7 @@ use crate::{
     audit::{Action, Actor, Event},
     db,
     error::{ApiError, Code},
+    precondition::Precondition,
     scope::{ADMINISTRATOR, Authority, Scope, Scopes},
 };
 
@@ -108,27 +109,35 @@ pub enum Change {
     Described,
 }
 
-/// Makes a role, or changes it when `replace` says so; who has it is the caller's to think of.
+/// How a role may be saved.
+#[derive(Clone, Debug)]
+pub enum Saving {
+    /// Only where there is none of this name.
+    New,
+    /// Also in place of one, under a condition.
+    Replace(Precondition),
+}
+
+/// Makes a role, or changes it; who has it is the caller's to think of.
 ///
 /// # Errors
-/// 403 above the caller's own scopes, 409 for `admin` or an existing name.
+/// 403 above the caller's own scopes, 409 for `admin` or an existing name, 412.
 pub fn save(
     conn: &mut PgConnection,
     authority: &Authority,
     actor: &Actor,
     name: &RoleName,
     content: &RoleContent,
-    replace: bool,
+    saving: &Saving,
 ) -> Result<(RoleRow, Change), ApiError> {
     if name.as_ref() == ADMINISTRATOR {
         return Err(Code::RoleBuiltIn.into());
     }
     let scopes: Scopes = content.scopes.iter().cloned().collect();
     db::tx(conn, |conn| {
-        let stored = if replace {
-            store::lock(conn, name.as_ref())?
-        } else {
-            None
+        let stored = match saving {
+            Saving::New => None,
+            Saving::Replace(_) => store::lock(conn, name.as_ref())?,
         };
         let mut reach = scopes.clone();
         if let Some(stored) = &stored {
@@ -136,6 +145,9 @@ pub fn save(
         }
         if !authority.covers(&reach, &[]) {
             return Err(Code::AboveOwnScopes.into());
+        }
+        if let Saving::Replace(precondition) = saving {
+            precondition.check(stored.as_ref().map(|stored| stored.version))?;
         }
         let names = scopes.names();
         let change = match &stored {
@@ -168,12 +180,13 @@ pub fn save(
 /// Deletes a role that nobody has.
 ///
 /// # Errors
-/// 404 unknown, 403 above the caller's own scopes, 409 built in or still given to somebody.
+/// 404 unknown, 403 above the caller's own scopes, 412, 409 built in or still given to somebody.
 pub fn delete(
     conn: &mut PgConnection,
     authority: &Authority,
     actor: &Actor,
     name: &RoleName,
+    precondition: &Precondition,
 ) -> Result<(), ApiError> {
     db::tx(conn, |conn| {
         let stored = store::lock(conn, name.as_ref())?.ok_or_else(ApiError::not_found)?;
@@ -183,6 +196,7 @@ pub fn delete(
         if !authority.covers(&Scopes::from_stored(&stored.scopes), &[]) {
             return Err(Code::AboveOwnScopes.into());
         }
+        precondition.check(Some(stored.version))?;
         store::delete(conn, name.as_ref())?;
         let details = json!({"role": name});
         Event {

@@ -1,14 +1,17 @@
 //! Roles over HTTP.
 
-use actix_web::{HttpResponse, http::header, web};
+use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::{RoleContent, RoleName, RoleRow};
+use super::{RoleContent, RoleName, RoleRow, Saving};
 use crate::{
     app::AppState,
     error::{ApiError, Problem},
-    http::{Caller, Json, Page},
+    http::{Caller, Idempotency, Json, Page, Tagged},
+    idempotency::{self, Answer},
+    precondition::Precondition,
     scope::{RolesRead, RolesWrite, Scope},
     timestamp::Timestamp,
 };
@@ -20,6 +23,7 @@ use crate::{
     "description": "Edits what others wrote",
     "scopes": ["articles:edit", "users:read"],
     "built_in": false,
+    "version": 1,
     "created_at": "2026-11-24T09:00:00.000Z",
     "updated_at": "2026-11-24T09:00:00.000Z",
 }))]
@@ -32,6 +36,8 @@ pub struct Role {
     pub scopes: Vec<String>,
     /// Whether Tollgate needs it: `user` and `admin` can't be deleted.
     pub built_in: bool,
+    /// Grows with every change.
+    pub version: i64,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it was last changed.
@@ -45,9 +51,24 @@ impl From<RoleRow> for Role {
             description: row.description,
             scopes: row.scopes,
             built_in: row.built_in,
+            version: row.version,
             created_at: row.created_at.into(),
             updated_at: row.updated_at.into(),
         }
+    }
+}
+
+impl Role {
+    /// A role with the tag of its version.
+    pub fn tagged(row: RoleRow) -> Tagged<Self> {
+        let version = row.version;
+        Tagged::versioned(row.into(), version)
+    }
+
+    /// A role that was just made.
+    pub fn created(row: RoleRow) -> Tagged<Self> {
+        let location = format!("/v1/roles/{}", row.name);
+        Self::tagged(row).created(location)
     }
 }
 
@@ -85,10 +106,8 @@ pub async fn list_roles(
     _caller: Caller<RolesRead>,
 ) -> Result<web::Json<Page<Role>>, ApiError> {
     let rows = app.db.run(|conn| Ok(super::list(conn)?)).await?;
-    Ok(web::Json(Page {
-        items: rows.into_iter().map(Role::from).collect(),
-        next_cursor: None,
-    }))
+    let roles = rows.into_iter().map(Role::from).collect();
+    Ok(web::Json(Page::whole(roles)))
 }
 
 /// Makes a role
@@ -108,8 +127,9 @@ pub async fn list_roles(
 pub async fn create_role(
     app: web::Data<AppState>,
     caller: Caller<RolesWrite>,
+    idempotency: Idempotency,
     input: Json<NewRole>,
-) -> Result<HttpResponse, ApiError> {
+) -> Result<Tagged<Box<RawValue>>, ApiError> {
     let Json(NewRole {
         name,
         description,
@@ -119,17 +139,18 @@ pub async fn create_role(
         description,
         scopes,
     };
-    let (row, _created) = app
+    let key = idempotency.of(&caller);
+    let make = move |conn: &mut _| {
+        let (authority, actor) = (caller.authority(), &caller.actor);
+        let (row, _made) = super::save(conn, authority, actor, &name, &content, &Saving::New)?;
+        let role = Role::from(row);
+        Answer::new(format!("/v1/roles/{}", role.name), role.version, &role)
+    };
+    let answer = app
         .db
-        .run(move |conn| {
-            let (authority, actor) = (caller.authority(), &caller.actor);
-            super::save(conn, authority, actor, &name, &content, false)
-        })
+        .run(move |conn| idempotency::once(conn, key.as_ref(), make))
         .await?;
-    let role = Role::from(row);
-    Ok(HttpResponse::Created()
-        .insert_header((header::LOCATION, format!("/v1/roles/{}", role.name)))
-        .json(role))
+    Ok(answer.into())
 }
 
 /// Reads a role
@@ -150,14 +171,13 @@ pub async fn read_role(
     app: web::Data<AppState>,
     _caller: Caller<RolesRead>,
     name: web::Path<RoleName>,
-) -> Result<web::Json<Role>, ApiError> {
+) -> Result<Tagged<Role>, ApiError> {
     let name = name.into_inner();
     let row = app
         .db
         .run(move |conn| Ok(super::find(conn, name.as_ref())?))
         .await?;
-    row.map(|row| web::Json(row.into()))
-        .ok_or_else(ApiError::not_found)
+    row.map(Role::tagged).ok_or_else(ApiError::not_found)
 }
 
 /// Deletes a role
@@ -178,10 +198,14 @@ pub async fn delete_role(
     app: web::Data<AppState>,
     caller: Caller<RolesWrite>,
     name: web::Path<RoleName>,
+    precondition: Precondition,
 ) -> Result<HttpResponse, ApiError> {
     let name = name.into_inner();
     app.db
-        .run(move |conn| super::delete(conn, caller.authority(), &caller.actor, &name))
+        .run(move |conn| {
+            let (authority, actor) = (caller.authority(), &caller.actor);
+            super::delete(conn, authority, actor, &name, &precondition)
+        })
         .await?;
     Ok(HttpResponse::NoContent().finish())
 }

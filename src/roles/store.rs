@@ -17,6 +17,8 @@ pub struct RoleRow {
     pub scopes: Vec<String>,
     /// Whether it can't be deleted.
     pub built_in: bool,
+    /// Grows with every change.
+    pub version: i64,
     /// When it was made.
     pub created_at: DateTime<Utc>,
     /// When it was last changed.
@@ -81,6 +83,7 @@ pub(super) fn update(
         .set((
             roles::description.eq(description),
             roles::scopes.eq(scopes),
+            roles::version.eq(roles::version + 1),
             roles::updated_at.eq(diesel::dsl::now),
         ))
         .returning(RoleRow::as_returning())

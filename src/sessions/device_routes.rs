@@ -10,7 +10,7 @@ use super::{EndReason, SessionRow};
 use crate::{
     app::AppState,
     error::{ApiError, Problem},
-    http::{Caller, Page, PageQuery, Pager, Query},
+    http::{Caller, Cookies, Page, PageQuery, Pager, Query, Tagged},
     scope::{Either, SessionsSelf, SessionsWrite},
     timestamp::Timestamp,
 };
@@ -253,13 +253,13 @@ pub async fn read_session(
     app: web::Data<AppState>,
     caller: Caller<Either<SessionsSelf, SessionsWrite>>,
     path: web::Path<SessionRef>,
-) -> Result<web::Json<Session>, ApiError> {
+) -> Result<Tagged<Session>, ApiError> {
     let (id, owner) = path.into_inner().resolve(&caller);
     let row = app
         .db
         .run(move |conn| Ok(super::find(conn, owner, id)?))
         .await?;
-    row.map(|row| web::Json(Seen(row, caller.session_id(), app.tokens.now()).into()))
+    row.map(|row| Tagged::hashed(Seen(row, caller.session_id(), app.tokens.now()).into()))
         .ok_or_else(ApiError::not_found)
 }
 
@@ -281,10 +281,16 @@ pub async fn read_session(
 pub async fn delete_session(
     app: web::Data<AppState>,
     caller: Caller<Either<SessionsSelf, SessionsWrite>>,
+    cookies: Cookies,
     path: web::Path<SessionRef>,
 ) -> Result<HttpResponse, ApiError> {
     let (id, owner) = path.into_inner().resolve(&caller);
+    let is_own = id == caller.session_id();
     app.run_revoking(move |conn| super::end(conn, owner, id, caller.authority(), &caller.actor))
         .await?;
-    Ok(HttpResponse::NoContent().finish())
+    let mut response = HttpResponse::NoContent();
+    if is_own {
+        cookies.clear(&mut response);
+    }
+    Ok(response.finish())
 }

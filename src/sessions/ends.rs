@@ -13,7 +13,7 @@ use crate::{
     error::ApiError,
     keys::{Plan, Purpose},
     revocation::{self, Revocation},
-    roles::{self, Change, RoleContent, RoleName, RoleRow},
+    roles::{self, Change, RoleContent, RoleName, RoleRow, Saving},
     scope::Authority,
     users,
 };
@@ -158,11 +158,12 @@ pub fn redefine_role(
     actor: &Actor,
     name: &RoleName,
     content: &RoleContent,
+    saving: &Saving,
 ) -> Result<(RoleRow, Change), ApiError> {
     db::tx(conn, |conn| {
         // Whoever signs in or refreshes just now has read the old definition: they finish first, and are seen.
         store::await_running_any_owner(conn)?;
-        let saved = roles::save(conn, authority, actor, name, content, true)?;
+        let saved = roles::save(conn, authority, actor, name, content, saving)?;
         if saved.1 == Change::Redefined {
             revocation::revoke_holders(conn, name.as_ref())?;
         }

@@ -1,12 +1,13 @@
 //! Roles over HTTP, as far as changing them ends what was given to those who have them.
 
-use actix_web::{HttpResponse, http::header, web};
+use actix_web::web;
 
 use crate::{
     app::AppState,
     error::{ApiError, Problem},
-    http::{Caller, Json},
-    roles::{Change, RoleContent, RoleName, routes::Role},
+    http::{Caller, Json, Tagged},
+    precondition::Precondition,
+    roles::{Change, RoleContent, RoleName, Saving, routes::Role},
     scope::RolesWrite,
 };
 
@@ -31,19 +32,19 @@ pub async fn replace_role(
     app: web::Data<AppState>,
     caller: Caller<RolesWrite>,
     name: web::Path<RoleName>,
+    precondition: Precondition,
     input: Json<RoleContent>,
-) -> Result<HttpResponse, ApiError> {
+) -> Result<Tagged<Role>, ApiError> {
     let (name, Json(content)) = (name.into_inner(), input);
+    let saving = Saving::Replace(precondition);
     let (row, change) = app
         .run_revoking(move |conn| {
-            super::redefine_role(conn, caller.authority(), &caller.actor, &name, &content)
+            let (authority, actor) = (caller.authority(), &caller.actor);
+            super::redefine_role(conn, authority, actor, &name, &content, &saving)
         })
         .await?;
-    let role = Role::from(row);
     Ok(match change {
-        Change::Created => HttpResponse::Created()
-            .insert_header((header::LOCATION, format!("/v1/roles/{}", role.name)))
-            .json(role),
-        _ => HttpResponse::Ok().json(role),
+        Change::Created => Role::created(row),
+        _ => Role::tagged(row),
     })
 }

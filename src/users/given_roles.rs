@@ -34,6 +34,7 @@ pub fn give_role(
                 details,
             }
             .record(conn)?;
+            store::touch(conn, owner)?;
             revoke_tokens(conn, owner)?;
         }
         Ok(())
@@ -64,6 +65,7 @@ pub fn take_role(
                 details,
             }
             .record(conn)?;
+            store::touch(conn, owner)?;
             revoke_tokens(conn, owner)?;
         }
         Ok(())

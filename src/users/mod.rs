@@ -19,13 +19,14 @@ pub use email::Email;
 pub use given_roles::{give_role, take_role};
 pub use holder::{Holder, JoinedHolder};
 pub use password::{Passwords, Verdict};
-pub use profile::{Profile, patch};
+pub use profile::{Change, Profile, patch};
 pub use store::UserRow;
 
 use crate::{
     audit::{self, Action, Actor, Event},
     db::{self, Window},
     error::{ApiError, Code},
+    precondition::Precondition,
     revocation::{self, Revocation},
     roles::{self, EVERYONE},
     scope::{ADMINISTRATOR, Authority, Scopes},
@@ -215,16 +216,18 @@ pub fn upgrade_password(
 /// Erases an account and what it knows of the person; what it did stays in the audit log, without where from.
 ///
 /// # Errors
-/// 404, 403 above the caller, 409 for the last administrator.
+/// 404, 403 above the caller, 412, 409 for the last administrator.
 pub fn delete(
     conn: &mut PgConnection,
     owner: Uuid,
     reach: &Reach,
+    precondition: &Precondition,
     actor: &Actor,
 ) -> Result<(), ApiError> {
     db::tx(conn, |conn| {
         let account = locked(conn, owner)?;
         reach.check(&account)?;
+        precondition.check(Some(account.user.version))?;
         keep_an_administrator(conn, &account)?;
         store::delete(conn, owner)?;
         let none = Revocation::User {

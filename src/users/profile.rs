@@ -1,5 +1,7 @@
 //! Profiles: what of an account can be changed, and by whom.
 
+use std::collections::BTreeSet;
+
 use diesel::PgConnection;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -10,6 +12,8 @@ use super::{Account, Reach, keep_an_administrator, locked, store};
 use crate::{
     audit::{Action, Actor, Event},
     error::{ApiError, Code, FieldError},
+    patch::Patch,
+    precondition::Precondition,
 };
 
 /// Bytes of an account's larger metadata, as JSON.
@@ -41,26 +45,47 @@ pub struct Profile {
     pub disabled: bool,
 }
 
+const MEMBERS: &[&str] = &[
+    "name",
+    "locale",
+    "user_metadata",
+    "app_metadata",
+    "disabled",
+];
+
 /// Members of a profile that only holders of `users:write` may change.
 const ADMINISTRATIVE: [&str; 2] = ["app_metadata", "disabled"];
 
-/// Changes a profile by a merge patch (RFC 7396), inside the caller's transaction.
+/// What changes an account: the patch, the state that it was made for, and how far it may reach.
+pub struct Change {
+    /// What is to be different.
+    pub patch: Patch,
+    /// The state that the client has seen.
+    pub precondition: Precondition,
+    /// By which right the account is reached.
+    pub reach: Reach,
+    /// Whether also `app_metadata` and `disabled` may be changed.
+    pub administrative: bool,
+}
+
+/// Changes a profile, inside the caller's transaction.
 ///
 /// # Errors
-/// 404, 403 for members or accounts above the caller, 413 for too much metadata, 409 for the last administrator.
+/// 404, 403 for members or accounts above the caller, 412, 413 for too much metadata, 409 for the last administrator or a
+/// failed test, 422.
 pub fn patch(
     conn: &mut PgConnection,
     owner: Uuid,
-    reach: &Reach,
-    administrative: bool,
-    patch: &Value,
+    change: &Change,
     actor: &Actor,
 ) -> Result<Account, ApiError> {
-    if !administrative {
-        check_members(patch)?;
+    let members = change.patch.members(MEMBERS);
+    if !change.administrative {
+        check_members(&members)?;
     }
     let account = locked(conn, owner)?;
-    reach.check(&account)?;
+    change.reach.check(&account)?;
+    change.precondition.check(Some(account.user.version))?;
     let before = &account.user;
     let mut document = json!(Profile {
         name: before.name.clone(),
@@ -69,9 +94,15 @@ pub fn patch(
         app_metadata: before.app_metadata.clone(),
         disabled: before.disabled,
     });
-    json_patch::merge(&mut document, patch);
-    let profile: Profile = serde_json::from_value(document)
-        .map_err(|error| ApiError::invalid(vec![FieldError::new("", "type", error.to_string())]))?;
+    change.patch.apply(&mut document)?;
+    let profile: Profile = serde_path_to_error::deserialize(document).map_err(|error| {
+        let pointer = match error.path().to_string().as_str() {
+            "." => String::new(),
+            member => format!("/{member}"),
+        };
+        let detail = error.into_inner().to_string();
+        ApiError::invalid(vec![FieldError::new(pointer, "type", detail)])
+    })?;
     for metadata in [&profile.user_metadata, &profile.app_metadata] {
         if metadata.to_string().len() > MAX_METADATA {
             return Err(ApiError::new(
@@ -92,12 +123,6 @@ pub fn patch(
     if action == Action::UserDisabled {
         super::revoke_tokens(conn, owner)?;
     }
-    let members: Vec<_> = patch
-        .as_object()
-        .into_iter()
-        .flatten()
-        .map(|(name, _)| name)
-        .collect();
     Event {
         actor,
         action,
@@ -109,10 +134,10 @@ pub fn patch(
 }
 
 /// Refuses a patch that touches what only administrators may change.
-fn check_members(patch: &Value) -> Result<(), ApiError> {
+fn check_members(members: &BTreeSet<String>) -> Result<(), ApiError> {
     let errors: Vec<_> = ADMINISTRATIVE
         .iter()
-        .filter(|name| patch.get(**name).is_some())
+        .filter(|name| members.contains(**name))
         .map(|name| {
             FieldError::new(
                 format!("/{name}"),

@@ -1,8 +1,8 @@
 //! Accounts over HTTP; changes that end sessions live with the sessions.
 
-use actix_web::{HttpResponse, http::header, web};
+use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -11,7 +11,9 @@ use crate::{
     app::AppState,
     config::SignUp,
     error::{ApiError, Code, Problem},
-    http::{Caller, Json, Page, PageQuery, Pager, Query, Visitor},
+    http::{Caller, Idempotency, Json, Page, PageQuery, Pager, Query, Tagged, Visitor},
+    idempotency::{self, Answer},
+    precondition::Precondition,
     roles::RoleName,
     scope::{AccountRead, AccountWrite, Either, Named, UsersRead, UsersWrite},
     timestamp::Timestamp,
@@ -83,6 +85,14 @@ impl From<Account> for User {
     }
 }
 
+impl User {
+    /// An account with the tag of its version.
+    pub fn tagged(account: Account) -> Tagged<Self> {
+        let version = account.user.version;
+        Tagged::versioned(account.into(), version)
+    }
+}
+
 /// An account in a URI: an id, or `me` for the caller's own.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(try_from = "String")]
@@ -146,8 +156,9 @@ impl UserRef {
 pub async fn create_user(
     app: web::Data<AppState>,
     visitor: Visitor<UsersWrite>,
+    idempotency: Idempotency,
     input: Json<NewUser>,
-) -> Result<HttpResponse, ApiError> {
+) -> Result<Tagged<Box<RawValue>>, ApiError> {
     if app.config.users.sign_up == SignUp::Closed && !visitor.is_caller() {
         return Err(Code::SignUpClosed.into());
     }
@@ -162,14 +173,16 @@ pub async fn create_user(
         .hash(new.password.clone(), about, "/password")
         .await?;
     let actor = visitor.actor().clone();
-    let account = app
+    let key = visitor.caller().and_then(|caller| idempotency.of(caller));
+    let make = move |conn: &mut _| {
+        let user = User::from(super::create(conn, &actor, &new, &hash, false)?);
+        Answer::new(format!("/v1/users/{}", user.id), user.version, &user)
+    };
+    let answer = app
         .db
-        .run(move |conn| super::create(conn, &actor, &new, &hash, false))
+        .run(move |conn| idempotency::once(conn, key.as_ref(), make))
         .await?;
-    let user = User::from(account);
-    Ok(HttpResponse::Created()
-        .insert_header((header::LOCATION, format!("/v1/users/{}", user.id)))
-        .json(user))
+    Ok(answer.into())
 }
 
 /// Lists the accounts
@@ -226,15 +239,13 @@ pub async fn read_user(
     app: web::Data<AppState>,
     caller: Caller<Either<AccountRead, UsersRead>>,
     path: web::Path<UserRef>,
-) -> Result<web::Json<User>, ApiError> {
+) -> Result<Tagged<User>, ApiError> {
     let (owner, _reach) = path.into_inner().resolve(&caller)?;
     let account = app
         .db
         .run(move |conn| Ok(super::find(conn, owner)?))
         .await?;
-    account
-        .map(|account| web::Json(account.into()))
-        .ok_or_else(ApiError::not_found)
+    account.map(User::tagged).ok_or_else(ApiError::not_found)
 }
 
 /// Erases an account
@@ -256,9 +267,10 @@ pub async fn delete_user(
     app: web::Data<AppState>,
     caller: Caller<Either<AccountWrite, UsersWrite>>,
     path: web::Path<UserRef>,
+    precondition: Precondition,
 ) -> Result<HttpResponse, ApiError> {
     let (owner, reach) = path.into_inner().resolve(&caller)?;
-    app.run_revoking(move |conn| super::delete(conn, owner, &reach, &caller.actor))
+    app.run_revoking(move |conn| super::delete(conn, owner, &reach, &precondition, &caller.actor))
         .await?;
     Ok(HttpResponse::NoContent().finish())
 }

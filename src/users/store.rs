@@ -154,6 +154,16 @@ pub(super) fn update_profile(
         .get_result(conn)
 }
 
+/// Counts a change of what the account shows.
+pub(super) fn touch(conn: &mut PgConnection, owner: Uuid) -> QueryResult<usize> {
+    diesel::update(users::table.find(owner))
+        .set((
+            users::version.eq(users::version + 1),
+            users::updated_at.eq(diesel::dsl::now),
+        ))
+        .execute(conn)
+}
+
 /// Lets every token of the account that was made so far be of an older epoch; answers the new one.
 pub(super) fn advance_epoch(conn: &mut PgConnection, owner: Uuid) -> QueryResult<i64> {
     diesel::update(users::table.find(owner))

@@ -11,12 +11,15 @@
 
 mod audit;
 mod commands;
+mod conditions;
+mod cors;
 mod direction;
 mod errors;
 mod faults;
 mod forged_tokens;
 mod fuzz;
 mod harness;
+mod idempotency;
 mod json_bodies;
 mod keys;
 mod logs;

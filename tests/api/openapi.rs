@@ -91,6 +91,10 @@ async fn every_operation_is_described() {
         }
         if let Some(content) = operation.pointer("/requestBody/content") {
             for (media_type, body) in content.as_object().unwrap() {
+                // A list of steps, in which RFC 6902 ignores unknown members.
+                if media_type == "application/json-patch+json" {
+                    continue;
+                }
                 let schema = body["schema"]["$ref"]
                     .as_str()
                     .unwrap_or_else(|| panic!("{place} {media_type}"));

@@ -238,7 +238,7 @@ async fn accounts_are_listed_in_pages_by_those_who_may() {
             break;
         };
         assert!(
-            page.header("link").starts_with("</v1/users?cursor=")
+            page.header("link").starts_with("</v1/users?limit=")
                 && page.header("link").ends_with("; rel=\"next\"")
         );
         path = format!("/v1/users?limit=4&cursor={cursor}");

@@ -3,7 +3,7 @@
 pub mod routes;
 
 use diesel::PgConnection;
-use serde_json::{Value, json};
+use serde_json::json;
 use uuid::Uuid;
 
 use super::{
@@ -15,7 +15,7 @@ use crate::{
     config::LimitsConfig,
     db,
     error::ApiError,
-    users::{self, Account, Reach},
+    users::{self, Account, Change, Reach},
 };
 
 /// Changes a profile; disabling the account ends its sessions in the same transaction.
@@ -25,13 +25,11 @@ use crate::{
 pub fn patch(
     conn: &mut PgConnection,
     owner: Uuid,
-    reach: &Reach,
-    administrative: bool,
-    patch: &Value,
+    change: &Change,
     actor: &Actor,
 ) -> Result<Account, ApiError> {
     db::tx(conn, |conn| {
-        let account = users::patch(conn, owner, reach, administrative, patch, actor)?;
+        let account = users::patch(conn, owner, change, actor)?;
         if account.user.disabled {
             end_others(conn, owner, None, EndReason::UserDisabled, actor)?;
         }

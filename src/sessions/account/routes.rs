@@ -8,10 +8,11 @@ use utoipa::ToSchema;
 use crate::{
     app::AppState,
     error::{ApiError, FieldError, Problem},
-    http::{Caller, Json, MergePatch},
+    http::{Caller, Json, JsonPatch, PatchOf, Tagged},
+    precondition::Precondition,
     scope::{AccountWrite, Either, Named, UsersWrite},
     users::{
-        Profile, Reach,
+        Change, Profile, Reach,
         routes::{User, UserRef},
     },
 };
@@ -31,7 +32,7 @@ pub struct PasswordChange {
 
 /// Changes an account
 ///
-/// A merge patch (RFC 7396): what is left out stays, null removes. One's own profile with `account:write`; anyone's
+/// A merge patch (RFC 7396: what is left out stays, null removes) or a JSON Patch (RFC 6902). One's own profile with `account:write`; anyone's
 /// within one's own scopes, and also `app_metadata` and `disabled`, with `users:write`. Disabling ends the sessions.
 #[utoipa::path(
     patch,
@@ -41,6 +42,7 @@ pub struct PasswordChange {
     request_body(content(
         (Profile = "application/merge-patch+json"),
         (Profile = "application/json"),
+        (JsonPatch = "application/json-patch+json"),
     )),
     security(("bearer" = ["account:write"]), ("bearer" = ["users:write"])),
     responses(
@@ -52,15 +54,20 @@ pub async fn update_user(
     app: web::Data<AppState>,
     caller: Caller<Either<AccountWrite, UsersWrite>>,
     path: web::Path<UserRef>,
-    patch: MergePatch<Profile>,
-) -> Result<web::Json<User>, ApiError> {
+    precondition: Precondition,
+    patch: PatchOf<Profile>,
+) -> Result<Tagged<User>, ApiError> {
     let (owner, reach) = path.into_inner().resolve(&caller)?;
-    let administrative = caller.authority().may(UsersWrite::NAME);
-    let change = move |conn: &mut _| {
-        super::patch(conn, owner, &reach, administrative, &patch.0, &caller.actor)
+    let change = Change {
+        patch: patch.0,
+        precondition,
+        reach,
+        administrative: caller.authority().may(UsersWrite::NAME),
     };
-    let account = app.run_revoking(change).await?;
-    Ok(web::Json(account.into()))
+    let account = app
+        .run_revoking(move |conn| super::patch(conn, owner, &change, &caller.actor))
+        .await?;
+    Ok(User::tagged(account))
 }
 
 /// Changes a password

@@ -166,6 +166,11 @@ pub fn refusal(refusal: Refusal) -> ApiError {
     })
 }
 
+/// The error for a request without any refresh token.
+pub fn missing() -> ApiError {
+    refused("no refresh token came, neither in the body nor in a cookie")
+}
+
 fn refused(reason: &'static str) -> ApiError {
     ApiError::new(Code::InvalidGrant, reason).challenge(&format!(
         ", error=\"invalid_token\", error_description=\"{reason}\""

@@ -89,6 +89,14 @@ impl Response {
         &self.headers
     }
 
+    /// Whether `Vary` names a header.
+    pub fn varies_by(&self, name: &str) -> bool {
+        let values = self.headers.get_all("vary").iter();
+        values
+            .flat_map(|value| value.to_str().unwrap().split(','))
+            .any(|one| one.trim().eq_ignore_ascii_case(name))
+    }
+
     pub fn text(&self) -> String {
         String::from_utf8(self.body.clone()).unwrap()
     }
@@ -164,6 +172,7 @@ impl TestApp {
         let defaults = [
             ("TOLLGATE_MASTER_KEY", MASTER_KEY),
             ("TOLLGATE_ISSUER", "http://localhost:8080"),
+            ("TOLLGATE_CORS__ALLOWED_ORIGINS", "[]"),
             ("TOLLGATE_TOKENS__ACCESS_LIFETIME", "1h"),
             ("TOLLGATE_PASSWORDS__QUEUE", "1000"),
         ];
@@ -175,7 +184,7 @@ impl TestApp {
         let url = SecretString::from(database);
         let (tokens, administrator) = start::first_start(
             &config,
-            "http://localhost:8080",
+            config.server.issuer.as_deref().unwrap_or_default(),
             &Database { url, private: None },
         )?;
         let administrator_password = administrator.unwrap_or_default();

@@ -58,11 +58,19 @@ impl Person {
         &self.pair
     }
 
-    pub async fn send(&self, method: &str, path: &str, body: Option<Value>) -> Response {
-        let mut request = self
-            .app
+    pub fn app(&self) -> &TestApp {
+        &self.app
+    }
+
+    /// A request with the person's token.
+    pub fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
+        self.app
             .request(method, path)
-            .bearer_auth(self.access_token());
+            .bearer_auth(self.access_token())
+    }
+
+    pub async fn send(&self, method: &str, path: &str, body: Option<Value>) -> Response {
+        let mut request = self.request(method, path);
         if let Some(body) = body {
             request = request.json(&body);
         }

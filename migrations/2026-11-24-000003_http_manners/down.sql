@@ -1,0 +1,2 @@
+drop table idempotent_answers;
+alter table roles drop column version;

@@ -1,0 +1,129 @@
+//! Patches of JSON documents: what a change leaves must fit the document's schema.
+
+use std::collections::BTreeSet;
+
+use json_patch::{PatchErrorKind, PatchOperation};
+use serde_json::Value;
+
+use crate::{
+    error::{ApiError, Code, FieldError},
+    input::Shape,
+};
+
+/// Steps of one JSON Patch.
+const MOST_STEPS: usize = 100;
+
+/// Bytes that a document may grow to between two steps: `copy` doubles.
+const MOST_BYTES: usize = 262_144;
+
+/// A change of a document.
+#[derive(Clone)]
+pub struct Patch {
+    change: Change,
+    shape: Shape,
+}
+
+#[derive(Clone)]
+enum Change {
+    Merge(Value),
+    Steps(Vec<PatchOperation>),
+}
+
+impl Patch {
+    /// A merge patch (RFC 7396), which fits the document's schema itself: left out stays, null removes.
+    ///
+    /// # Errors
+    /// 422 for what the schema refuses.
+    pub fn merge(patch: Value, shape: Shape) -> Result<Self, ApiError> {
+        shape.check(&patch)?;
+        Ok(Self {
+            change: Change::Merge(patch),
+            shape,
+        })
+    }
+
+    /// A JSON Patch (RFC 6902): steps that all go through or none.
+    ///
+    /// # Errors
+    /// 422 for what is no list of steps.
+    pub fn steps(patch: Value, shape: Shape) -> Result<Self, ApiError> {
+        let steps: Vec<PatchOperation> =
+            serde_path_to_error::deserialize(patch).map_err(|error| {
+                let pointer = match error.path().iter().next() {
+                    Some(serde_path_to_error::Segment::Seq { index }) => format!("/{index}"),
+                    _ => String::new(),
+                };
+                let detail = error.into_inner().to_string();
+                ApiError::invalid(vec![FieldError::new(pointer, "json-patch", detail)])
+            })?;
+        if steps.len() > MOST_STEPS {
+            let detail = format!("at most {MOST_STEPS} steps");
+            return Err(ApiError::invalid(vec![FieldError::new(
+                "", "maxItems", detail,
+            )]));
+        }
+        Ok(Self {
+            change: Change::Steps(steps),
+            shape,
+        })
+    }
+
+    /// The members of the document that may be changed; all of `of` where the whole document is.
+    pub fn members<'a>(&self, of: &'a [&'a str]) -> BTreeSet<String> {
+        match &self.change {
+            Change::Merge(patch) => patch
+                .as_object()
+                .into_iter()
+                .flatten()
+                .map(|(name, _)| name.clone())
+                .collect(),
+            Change::Steps(steps) => steps
+                .iter()
+                .filter(|step| !matches!(step, PatchOperation::Test(_)))
+                .flat_map(|step| match step {
+                    PatchOperation::Move(step) => vec![step.path.as_str(), step.from.as_str()],
+                    step => vec![step.path().as_str()],
+                })
+                .flat_map(|path| match path.split('/').nth(1) {
+                    None => of.iter().map(|name| (*name).to_owned()).collect(),
+                    Some(name) => vec![name.replace("~1", "/").replace("~0", "~")],
+                })
+                .collect(),
+        }
+    }
+
+    /// Changes the document.
+    ///
+    /// # Errors
+    /// 409 for a `test` that fails; 422 for a place that is not there, or what the schema refuses.
+    pub fn apply(&self, document: &mut Value) -> Result<(), ApiError> {
+        match &self.change {
+            Change::Merge(patch) => json_patch::merge(document, patch),
+            Change::Steps(steps) => {
+                for (index, step) in steps.iter().enumerate() {
+                    json_patch::patch(document, std::slice::from_ref(step))
+                        .map_err(|error| refused(index, &error.kind))?;
+                    let copied = matches!(step, PatchOperation::Copy(_));
+                    if copied && document.to_string().len() > MOST_BYTES {
+                        return Err(Code::PayloadTooLarge.into());
+                    }
+                }
+            }
+        }
+        self.shape.check(document)
+    }
+}
+
+fn refused(index: usize, kind: &PatchErrorKind) -> ApiError {
+    let pointer = format!("/{index}");
+    match kind {
+        PatchErrorKind::TestFailed => {
+            let fault = FieldError::new(pointer, "test", "the value is another one");
+            ApiError::with_errors(Code::PatchConflict, vec![fault])
+        }
+        kind => {
+            let fault = FieldError::new(pointer, "json-patch", kind.to_string());
+            ApiError::invalid(vec![fault])
+        }
+    }
+}
