@@ -1,14 +1,24 @@
 //! The server: its state, the route table on one page, the order of the middleware.
 
-use std::{collections::HashSet, net::TcpListener, time::Duration};
+use std::{
+    collections::HashSet,
+    future::ready,
+    io::ErrorKind,
+    net::{SocketAddr, TcpListener},
+    time::Duration,
+};
 
+use actix_http::{HttpService, Protocol, error::DispatchError};
+use actix_server::Server;
+use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
 use actix_web::{
     App, HttpResponse, HttpServer,
-    dev::Server,
+    dev::AppConfig,
     middleware::from_fn,
     web::{self, Bytes, Data, PathConfig, ServiceConfig},
 };
 use diesel::PgConnection;
+use tokio::net::TcpStream;
 
 use crate::{
     audit,
@@ -16,7 +26,10 @@ use crate::{
     db::Db,
     docs,
     error::ApiError,
-    http::{self, CookieNames, Cors, InputSchemas, Proxies, QueryNames, RateLimits, Routes},
+    http::{
+        self, Connection, CookieNames, Cors, InputSchemas, Proxies, QueryNames, RateLimits, Routes,
+        Seats,
+    },
     keys,
     operations::{self, Life, Metrics},
     roles,
@@ -26,7 +39,16 @@ use crate::{
 };
 
 /// Seconds that running requests have to finish when the server stops.
-const STOP_PATIENCE: u64 = 10;
+const STOP_PATIENCE: u64 = 8;
+
+/// How long an idle connection is kept; proxies should keep theirs for less, so that they close first.
+const KEEP_ALIVE: Duration = Duration::from_secs(25);
+
+/// How long a request's head may take to arrive.
+const HEAD_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a client may take to close its side.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 
 const TIDY_EVERY: Duration = Duration::from_secs(5);
 
@@ -232,24 +254,74 @@ pub fn serve(listeners: Vec<TcpListener>, state: Data<AppState>) -> std::io::Res
         0 => std::thread::available_parallelism()?.get(),
         some => some,
     };
-    let mut server = HttpServer::new(move || {
-        // The last wrapped is the outermost.
-        App::new()
-            .app_data(Data::clone(&state))
-            .wrap(from_fn(http::limit))
-            .wrap(from_fn(http::authenticate))
-            .wrap(from_fn(http::guard))
-            .wrap(from_fn(http::observe))
-            .wrap(from_fn(http::compress))
-            .configure(configure)
-    })
-    .workers(workers)
-    .disable_signals()
-    .shutdown_timeout(STOP_PATIENCE);
-    for listener in listeners {
-        server = server.listen(listener)?;
+    let mut builder = Server::build()
+        .workers(workers)
+        .disable_signals()
+        .shutdown_timeout(STOP_PATIENCE);
+    let (stopping, seats) = (builder.graceful_shutdown_signal(), Seats::default());
+    for (index, listener) in listeners.into_iter().enumerate() {
+        let (state, stopping, seats) = (Data::clone(&state), stopping.clone(), seats.clone());
+        builder = builder.listen(format!("api {index}"), listener, move || {
+            // The last wrapped is the outermost.
+            let app = App::new()
+                .app_data(Data::clone(&state))
+                .wrap(from_fn(http::limit))
+                .wrap(from_fn(http::authenticate))
+                .wrap(from_fn(http::guard))
+                .wrap(from_fn(http::observe))
+                .wrap(from_fn(http::compress))
+                .configure(configure)
+                .into_factory()
+                .map_err(|error| error.error_response());
+            let stopping = stopping.clone();
+            let service = HttpService::build()
+                .graceful_shutdown_signal(move || {
+                    let stopping = stopping.clone();
+                    async move { stopping.notified().await }
+                })
+                .keep_alive(KEEP_ALIVE)
+                .client_request_timeout(HEAD_PATIENCE)
+                .client_disconnect_timeout(CLOSE_PATIENCE)
+                .finish(map_config(app, |()| AppConfig::default()));
+            let (state, seats) = (Data::clone(&state), seats.clone());
+            fn_service(move |stream| ready(admit(stream, &state, &seats))).and_then(service)
+        })?;
     }
-    Ok(server.run())
+    Ok(builder.run())
+}
+
+/// Takes a connection, unless its address has too many.
+fn admit(
+    stream: TcpStream,
+    state: &AppState,
+    seats: &Seats,
+) -> Result<(Connection, Protocol, Option<SocketAddr>), DispatchError> {
+    let peer = stream.peer_addr()?;
+    let address = peer.ip().to_canonical();
+    let limits = &state.config.limits;
+    let seat = if !limits.enabled || state.proxies.trusts(address) {
+        None
+    } else {
+        let seat = seats.take(address, limits.connections_per_address);
+        Some(seat.ok_or(DispatchError::Io(ErrorKind::ConnectionRefused.into()))?)
+    };
+    stream.set_nodelay(true)?;
+    Ok((Connection::new(stream, seat), Protocol::Http1, Some(peer)))
+}
+
+/// Serves the metrics, and nothing else, on a listener of their own.
+///
+/// # Errors
+/// The address can't be listened on.
+pub fn serve_metrics(address: &str, state: Data<AppState>) -> std::io::Result<Server> {
+    let app = move || {
+        App::new().app_data(Data::clone(&state)).route(
+            "/metrics",
+            web::get().to(operations::routes::read_metrics_apart),
+        )
+    };
+    let server = HttpServer::new(app).workers(1).disable_signals();
+    Ok(server.bind(address)?.run())
 }
 
 /// The paths of the table, each once, for tests that hold it against the OpenAPI document.

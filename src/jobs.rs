@@ -42,7 +42,7 @@ const ACKNOWLEDGE_EVERY: Duration = Duration::from_millis(500);
 /// Follows the keys and revocations that any replica changes, within a second, until the runtime stops.
 ///
 /// One connection listens to the control channel; the pool may be exhausted and this still goes on.
-pub async fn follow(url: SecretString, tokens: Tokens) {
+pub async fn follow(url: SecretString, db: Db, tokens: Tokens) {
     let mut control = None;
     let mut is_lost = false;
     let turns = Arc::new(Semaphore::new(HANGING));
@@ -65,12 +65,15 @@ pub async fn follow(url: SecretString, tokens: Tokens) {
         control = match outcome {
             Ok(control) => {
                 if is_lost {
+                    db.is_back();
                     tracing::info!("the control channel is back");
                 }
                 is_lost = false;
                 Some(control)
             }
             Err(error) => {
+                // The others may have gone with it.
+                db.suspect();
                 if !is_lost {
                     tracing::warn!(
                         error = format!("{error:#}"),

@@ -32,6 +32,8 @@ pub const FIRST_ADMINISTRATOR: &str = "admin@localhost";
 pub struct Database {
     /// Where it is.
     pub url: SecretString,
+    /// Where it is without a pooler in between, when that is elsewhere.
+    pub direct_url: Option<SecretString>,
     /// The private one, when there is one.
     pub private: Option<PrivatePostgres>,
 }
@@ -47,6 +49,7 @@ impl Database {
         if let Some(url) = &config.database.url {
             return Ok(Self {
                 url: url.clone(),
+                direct_url: config.database.direct_url.clone(),
                 private: None,
             });
         }
@@ -57,8 +60,14 @@ impl Database {
         })?;
         Ok(Self {
             url: SecretString::from(private.url()),
+            direct_url: None,
             private: Some(private),
         })
+    }
+
+    /// Where sessions last: for LISTEN, locks and migrations.
+    pub fn direct_url(&self) -> &SecretString {
+        self.direct_url.as_ref().unwrap_or(&self.url)
     }
 
     /// Connects and applies what migrations are missing.
@@ -72,7 +81,7 @@ impl Database {
     }
 
     fn connect_unprepared(&self) -> anyhow::Result<PgConnection> {
-        db::connect(self.url.expose_secret())
+        db::connect(self.direct_url().expose_secret())
             .map_err(|error| anyhow::anyhow!("Postgres can't be reached: {error}"))
     }
 }

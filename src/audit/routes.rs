@@ -120,7 +120,7 @@ pub async fn list_audit_events(
     };
     let rows = app
         .db
-        .run(move |conn| Ok(store::list_any_owner(conn, &filter, window)?))
+        .run_again(move |conn| Ok(store::list_any_owner(conn, &filter, window)?))
         .await?;
     let page: Page<AuditEvent> = pager.page(rows, |row| row.id, &app.tokens.keyring())?;
     Ok(page.respond("/v1/audit-events", &filters))

@@ -32,7 +32,12 @@ pub(super) fn run(config: Config) -> anyhow::Result<()> {
         0 => 2 * std::thread::available_parallelism()?.get(),
         some => some,
     };
-    let db = Db::new(database.url.expose_secret(), u32::try_from(pool_size)?)?;
+    let url = database.url.expose_secret();
+    let db = Db::new(
+        url,
+        u32::try_from(pool_size)?,
+        config.database.statement_cache,
+    )?;
     let listening = listeners.iter().filter_map(|one| one.local_addr().ok());
     let banner = banner(
         &config,
@@ -41,6 +46,7 @@ pub(super) fn run(config: Config) -> anyhow::Result<()> {
         &database,
         administrator.as_deref(),
     );
+    let direct_url = database.direct_url().clone();
     let state = Data::new(AppState::new(config, db.clone(), tokens)?);
     actix_web::rt::System::new().block_on(async move {
         // Before the banner: whoever reads it may stop the server at once.
@@ -49,16 +55,28 @@ pub(super) fn run(config: Config) -> anyhow::Result<()> {
             actix_web::rt::spawn(AppState::tidy(state.clone())),
             actix_web::rt::spawn(jobs::purge(db.clone())),
             actix_web::rt::spawn(jobs::acknowledge(db.clone(), state.tokens.clone())),
-            actix_web::rt::spawn(jobs::turn_keys(db, state.tokens.clone())),
-            actix_web::rt::spawn(jobs::follow(database.url.clone(), state.tokens.clone())),
+            actix_web::rt::spawn(jobs::turn_keys(db.clone(), state.tokens.clone())),
+            actix_web::rt::spawn(jobs::follow(direct_url, db, state.tokens.clone())),
         ];
-        let server = app::serve(listeners, state)?;
+        let metrics = match &state.config.telemetry.metrics_listen {
+            Some(address) => {
+                let server = app::serve_metrics(address, state.clone()).map_err(|error| {
+                    anyhow::anyhow!("telemetry.metrics_listen: {address}: {error}")
+                })?;
+                Some(actix_web::rt::spawn(server))
+            }
+            None => None,
+        };
+        let server = app::serve(listeners, state.clone())?;
         for signal in signals {
-            actix_web::rt::spawn(stop_at(signal?, server.handle()));
+            actix_web::rt::spawn(stop_at(signal?, server.handle(), state.clone()));
         }
         super::print(&banner)?;
         server.await?;
         background.iter().for_each(JoinHandle::abort);
+        if let Some(metrics) = metrics {
+            metrics.abort();
+        }
         anyhow::Ok(())
     })?;
     // The pool is gone with the runtime; only now may the private Postgres go.
@@ -69,9 +87,10 @@ pub(super) fn run(config: Config) -> anyhow::Result<()> {
 }
 
 /// Stops the server when the signal comes: running requests finish first, unless it comes again.
-async fn stop_at(mut signal: Signal, server: ServerHandle) {
+async fn stop_at(mut signal: Signal, server: ServerHandle, state: Data<AppState>) {
     let mut graceful = true;
     while signal.recv().await.is_some() {
+        state.life.stop();
         actix_web::rt::spawn(server.stop(graceful));
         graceful = false;
     }

@@ -67,8 +67,6 @@ pub struct ServerConfig {
     pub forwarded_header: ForwardedHeader,
     /// A built single-page app to serve beside the API.
     pub static_dir: Option<PathBuf>,
-    /// Connections of one address at the same time; trusted proxies have no limit.
-    pub connections_per_address: usize,
 }
 
 /// An address or a network, as `10.0.0.0/8`.
@@ -250,6 +248,8 @@ pub struct LimitsConfig {
     pub sign_in_free_per_address: i32,
     /// The longest wait after a failure.
     pub sign_in_longest_wait: Lifetime,
+    /// Connections of one address at the same time, to each replica; trusted proxies have no limit.
+    pub connections_per_address: usize,
     /// Requests with a token, by each replica.
     pub requests_per_minute_per_user: NonZeroU32,
     /// Requests without one, by each replica.

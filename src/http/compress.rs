@@ -14,6 +14,8 @@ use actix_web::{
     web::Bytes,
 };
 
+use super::cors::vary;
+
 /// Bytes below which a packet is a packet.
 const WORTH_IT: usize = 1_024;
 
@@ -34,13 +36,13 @@ pub async fn compress<B: MessageBody + 'static>(
     let coding = accepted(&request);
     let mut response = next.call(request).await?;
     if response.status() == StatusCode::NOT_MODIFIED {
-        vary(response.headers_mut());
+        vary(response.headers_mut(), "Accept-Encoding");
         return Ok(response.map_into_left_body());
     }
     if !is_text(response.headers()) || response.headers().contains_key(header::CONTENT_ENCODING) {
         return Ok(response.map_into_left_body());
     }
-    vary(response.headers_mut());
+    vary(response.headers_mut(), "Accept-Encoding");
     let Some(coding) = coding else {
         return Ok(response.map_into_left_body());
     };
@@ -72,10 +74,6 @@ pub async fn compress<B: MessageBody + 'static>(
     };
     let response = response.set_body(body).map_into_boxed_body();
     Ok(ServiceResponse::new(request, response).map_into_right_body())
-}
-
-fn vary(headers: &mut HeaderMap) {
-    headers.append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
 }
 
 fn accepted(request: &ServiceRequest) -> Option<&'static str> {

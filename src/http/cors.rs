@@ -195,9 +195,22 @@ impl Readers {
                     insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, &yes);
                     insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, &expose);
                 }
-                answer.append(header::VARY, HeaderValue::from_static("Origin"));
+                vary(answer, "Origin");
             }
         }
+    }
+}
+
+/// Adds to the headers of a request that an answer depends on, on one line.
+pub(super) fn vary(answer: &mut HeaderMap, name: &str) {
+    let mut names: Vec<_> = answer
+        .get_all(header::VARY)
+        .filter_map(|value| value.to_str().ok())
+        .map(str::to_owned)
+        .collect();
+    names.push(name.to_owned());
+    if let Ok(value) = HeaderValue::try_from(names.join(", ")) {
+        answer.insert(header::VARY, value);
     }
 }
 

@@ -165,7 +165,7 @@ pub async fn list_keys(
     app: web::Data<AppState>,
     _caller: Caller<KeysRead>,
 ) -> Result<web::Json<Page<SigningKey>>, ApiError> {
-    let rows = app.db.run(|conn| Ok(rotation::list(conn)?)).await?;
+    let rows = app.db.run_again(|conn| Ok(rotation::list(conn)?)).await?;
     let items = SigningKey::all(rows, &app.tokens.keyring())?;
     Ok(web::Json(Page::whole(items)))
 }
@@ -237,7 +237,7 @@ pub async fn read_key(
     }
     let row = app
         .db
-        .run(move |conn| Ok(rotation::find(conn, &kid)?))
+        .run_again(move |conn| Ok(rotation::find(conn, &kid)?))
         .await?;
     let row = row.ok_or_else(ApiError::not_found)?;
     Ok(Tagged::hashed(SigningKey::try_from(row)?))

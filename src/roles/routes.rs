@@ -105,7 +105,7 @@ pub async fn list_roles(
     app: web::Data<AppState>,
     _caller: Caller<RolesRead>,
 ) -> Result<web::Json<Page<Role>>, ApiError> {
-    let rows = app.db.run(|conn| Ok(super::list(conn)?)).await?;
+    let rows = app.db.run_again(|conn| Ok(super::list(conn)?)).await?;
     let roles = rows.into_iter().map(Role::from).collect();
     Ok(web::Json(Page::whole(roles)))
 }
@@ -175,7 +175,7 @@ pub async fn read_role(
     let name = name.into_inner();
     let row = app
         .db
-        .run(move |conn| Ok(super::find(conn, name.as_ref())?))
+        .run_again(move |conn| Ok(super::find(conn, name.as_ref())?))
         .await?;
     row.map(Role::tagged).ok_or_else(ApiError::not_found)
 }

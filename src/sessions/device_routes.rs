@@ -191,7 +191,7 @@ pub async fn list_sessions(
     let (window, alive) = (pager.window(), state == SessionState::Live);
     let rows = app
         .db
-        .run(move |conn| Ok(super::list(conn, owner, alive, window)?))
+        .run_again(move |conn| Ok(super::list(conn, owner, alive, window)?))
         .await?;
     let now = app.tokens.now();
     let seen = rows
@@ -257,7 +257,7 @@ pub async fn read_session(
     let (id, owner) = path.into_inner().resolve(&caller);
     let row = app
         .db
-        .run(move |conn| Ok(super::find(conn, owner, id)?))
+        .run_again(move |conn| Ok(super::find(conn, owner, id)?))
         .await?;
     row.map(|row| Tagged::hashed(Seen(row, caller.session_id(), app.tokens.now()).into()))
         .ok_or_else(ApiError::not_found)

@@ -214,7 +214,7 @@ pub async fn list_users(
     let window = pager.window();
     let accounts = app
         .db
-        .run(move |conn| Ok(super::list(conn, window)?))
+        .run_again(move |conn| Ok(super::list(conn, window)?))
         .await?;
     let page: Page<User> =
         pager.page(accounts, |account| account.user.id, &app.tokens.keyring())?;
@@ -243,7 +243,7 @@ pub async fn read_user(
     let (owner, _reach) = path.into_inner().resolve(&caller)?;
     let account = app
         .db
-        .run(move |conn| Ok(super::find(conn, owner)?))
+        .run_again(move |conn| Ok(super::find(conn, owner)?))
         .await?;
     account.map(User::tagged).ok_or_else(ApiError::not_found)
 }

@@ -36,3 +36,4 @@ mod snapshots;
 mod token_faults;
 mod tokens;
 mod users;
+mod wire;

@@ -317,7 +317,7 @@ async fn old_counters_and_old_addresses_are_forgotten() {
         app.database(),
         "insert into sign_in_throttle values ('old', 1, now(), now() - interval '2 days'), ('new', 1, now(), now())",
     );
-    let db = tollgate::db::Db::new(app.database(), 1).unwrap();
+    let db = tollgate::db::Db::new(app.database(), 1, true).unwrap();
     db.run(tollgate::sessions::purge).await.unwrap();
     assert_eq!(
         query_value(

@@ -226,7 +226,11 @@ fn tokens(database: &str) -> Tokens {
     let pairs = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let config = Config::from_sources("", pairs.into_iter()).unwrap();
     let url = SecretString::from(database);
-    let database = Database { url, private: None };
+    let database = Database {
+        url,
+        direct_url: None,
+        private: None,
+    };
     start::tokens(&config, ISSUER, &database).unwrap()
 }
 
@@ -249,7 +253,7 @@ impl World {
         let session = open(&mut conn, &tokens[0], lifetimes, now);
         Self {
             conn,
-            db: Db::new(&with_clock(database), 1).unwrap(),
+            db: Db::new(&with_clock(database), 1, true).unwrap(),
             desk: Desk::default(),
             runtime: Runtime::new().unwrap(),
             database: database.to_owned(),

@@ -260,7 +260,11 @@ fn many_sessions(database: &str, count: usize) -> Vec<String> {
     let pairs = pairs.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let config = Config::from_sources("", pairs.into_iter()).unwrap();
     let url = SecretString::from(database);
-    let place = Database { url, private: None };
+    let place = Database {
+        url,
+        direct_url: None,
+        private: None,
+    };
     let tokens: Tokens = start::tokens(&config, "http://localhost:8080", &place).unwrap();
     let kid = tokens.refresh_kid().unwrap();
     let user: Uuid = query_value(

@@ -105,7 +105,7 @@ impl Ticket {
 async fn serve(db: &Db, batch: Vec<Ticket>) {
     let rotations: Vec<_> = batch.iter().map(|one| one.rotation.clone()).collect();
     let rotated = db
-        .run(move |conn| Ok(store::rotate(conn, &rotations)?))
+        .run_again(move |conn| Ok(store::rotate(conn, &rotations)?))
         .await;
     let mut found: HashMap<_, _> = match rotated {
         Ok(rotated) => rotated

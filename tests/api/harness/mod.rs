@@ -185,12 +185,16 @@ impl TestApp {
         let (tokens, administrator) = start::first_start(
             &config,
             config.server.issuer.as_deref().unwrap_or_default(),
-            &Database { url, private: None },
+            &Database {
+                url,
+                direct_url: None,
+                private: None,
+            },
         )?;
         let administrator_password = administrator.unwrap_or_default();
-        let db = Db::new(database, 8)?;
+        let db = Db::new(database, 8, config.database.statement_cache)?;
         let uses = jobs::acknowledge(db.clone(), tokens.clone());
-        let following = jobs::follow(SecretString::from(database), tokens.clone());
+        let following = jobs::follow(SecretString::from(database), db.clone(), tokens.clone());
         let kept = tokens.clone();
         let state = AppState::new(config, db, tokens)?;
         let (ready, started) = mpsc::channel();

@@ -102,10 +102,19 @@ pub fn drop_connections(database: &str, forbidden: bool) {
         .map_or(name, |(_, rest)| rest.split('?').next().unwrap());
     query(
         &CLUSTER,
-        &format!(
-            "alter database {name} allow_connections {};
-             select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'",
-            !forbidden
-        ),
+        &format!("alter database {name} allow_connections {}", !forbidden),
     );
+    let of_ours = format!("from pg_stat_activity where datname = '{name}'");
+    let cut = format!("select count(pg_terminate_backend(pid))::text as value {of_ours}");
+    // Whoever was about to come in when the door closed may be in by now.
+    let mut empty = 0;
+    while query_value(&CLUSTER, &cut) != "0" || {
+        empty += 1;
+        forbidden && empty < 5
+    } {
+        if !forbidden {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
 }

@@ -1,11 +1,18 @@
 //! The one door to Postgres: the pool, one hop per request, migrations and everything that must happen once.
 
-use std::{sync::Arc, time::Duration};
+mod pool;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use diesel::{
     Connection, ConnectionError, PgConnection, QueryResult, RunQueryDsl,
-    connection::{SimpleConnection, TransactionManager},
-    r2d2::{ConnectionManager, CustomizeConnection, Pool},
+    r2d2::Pool,
     sql_query,
     sql_types::{BigInt, Text},
 };
@@ -14,6 +21,7 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::error::{ApiError, Code};
+use pool::{LogAsWarning, Manager, Trouble, with_patience};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 
@@ -29,73 +37,128 @@ const ANSWER_PATIENCE: Duration = Duration::from_millis(2_500);
 /// The pool behind a semaphore, so that waiting holds no thread and no connection.
 #[derive(Clone)]
 pub struct Db {
-    pool: Pool<ConnectionManager<PgConnection>>,
+    pool: Pool<Manager>,
+    trouble: Trouble,
     turns: Arc<Semaphore>,
-}
-
-#[derive(Debug)]
-struct Timeouts;
-
-impl CustomizeConnection<PgConnection, diesel::r2d2::Error> for Timeouts {
-    fn on_acquire(&self, conn: &mut PgConnection) -> Result<(), diesel::r2d2::Error> {
-        conn.batch_execute(
-            "set statement_timeout = '5s'; set lock_timeout = '1s'; set timezone = 'UTC'",
-        )
-        .map_err(diesel::r2d2::Error::QueryError)
-    }
+    is_away: Arc<AtomicBool>,
 }
 
 impl Db {
-    /// Makes the pool with `size` connections; it connects when first asked.
+    /// Makes the pool with `size` connections; it connects when first asked. Without `cache` no statement is prepared and
+    /// nothing is set on a connection, as a pooler in transaction mode demands.
     ///
     /// # Errors
     /// None that Postgres causes.
-    pub fn new(url: &str, size: u32) -> anyhow::Result<Self> {
+    pub fn new(url: &str, size: u32, cache: bool) -> anyhow::Result<Self> {
+        let manager = Manager::new(with_patience(url), cache);
+        let trouble = manager.trouble();
         let pool = Pool::builder()
             .max_size(size)
             .min_idle(Some(1))
-            .test_on_check_out(false)
+            // Costs nothing as long as nothing has gone wrong: see `Manager`.
+            .test_on_check_out(true)
             .connection_timeout(TURN_PATIENCE)
-            .connection_customizer(Box::new(Timeouts))
             .error_handler(Box::new(LogAsWarning))
-            .build_unchecked(ConnectionManager::new(with_patience(url)));
+            .build_unchecked(manager);
         Ok(Self {
             pool,
+            trouble,
             turns: Arc::new(Semaphore::new(usize::try_from(size)?)),
+            is_away: Arc::default(),
         })
     }
 
     /// Runs `work` on a connection, off the request threads; a request comes here once.
     ///
     /// # Errors
-    /// Those of `work`; 503 when no turn, no connection or no answer comes in time.
+    /// Those of `work`; 503 when no turn, no connection or no answer comes in time, and at once while the database is away.
     pub async fn run<T, F>(&self, work: F) -> Result<T, ApiError>
     where
         T: Send + 'static,
         F: FnOnce(&mut PgConnection) -> Result<T, ApiError> + Send + 'static,
     {
+        self.hop(|db| db.once(work)).await
+    }
+
+    /// The same for what may be done twice: reads, and writes that find themselves done. A connection that breaks
+    /// meanwhile costs a second try.
+    ///
+    /// # Errors
+    /// Those of `run`.
+    pub async fn run_again<T, F>(&self, work: F) -> Result<T, ApiError>
+    where
+        T: Send + 'static,
+        F: Fn(&mut PgConnection) -> Result<T, ApiError> + Send + 'static,
+    {
+        self.hop(move |db| {
+            let before = db.trouble.count();
+            let first = db.once(&work);
+            if first.is_err() && db.trouble.count() != before {
+                return db.once(&work);
+            }
+            first
+        })
+        .await
+    }
+
+    /// Lets every idle connection be tried before its next use.
+    pub fn suspect(&self) {
+        self.trouble.add();
+    }
+
+    /// Lets requests wait for a connection again: somebody has reached the database.
+    pub fn is_back(&self) {
+        self.is_away.store(false, Ordering::Relaxed);
+    }
+
+    async fn hop<T, F>(&self, work: F) -> Result<T, ApiError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Self) -> Result<T, ApiError> + Send + 'static,
+    {
+        if self.is_away() {
+            return Err(Code::DatabaseUnavailable.into());
+        }
         let turn = tokio::time::timeout(TURN_PATIENCE, Arc::clone(&self.turns).acquire_owned())
             .await
             .map_err(|_elapsed| ApiError::from(Code::Overloaded))?
             .map_err(ApiError::internal)?;
-        let pool = self.pool.clone();
+        let db = self.clone();
         let hop = tokio::task::spawn_blocking(move || {
             let _turn = turn;
-            #[expect(
-                clippy::disallowed_methods,
-                reason = "the one place that takes a connection"
-            )]
-            let mut conn = pool.get().map_err(ApiError::database)?;
-            let result = work(&mut conn);
-            if matches!(&result, Err(error) if error.code == Code::DatabaseUnavailable) {
-                discard(&mut conn);
-            }
-            result
+            work(&db)
         });
         tokio::time::timeout(ANSWER_PATIENCE, hop)
             .await
             .map_err(ApiError::database)?
             .map_err(ApiError::internal)?
+    }
+
+    fn once<T>(
+        &self,
+        work: impl FnOnce(&mut PgConnection) -> Result<T, ApiError>,
+    ) -> Result<T, ApiError> {
+        // Those who waited for their turn while it went away need not wait again.
+        if self.is_away() {
+            return Err(Code::DatabaseUnavailable.into());
+        }
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the one place that takes a connection"
+        )]
+        let taken = self.pool.get();
+        self.is_away.store(taken.is_err(), Ordering::Relaxed);
+        let mut lease = taken.map_err(ApiError::database)?;
+        let result = work(&mut lease.conn);
+        if matches!(&result, Err(error) if error.code == Code::DatabaseUnavailable) {
+            lease.examine();
+        }
+        result
+    }
+
+    /// Whether nobody has got a connection of late, and none has come since: the pool goes on trying by itself.
+    fn is_away(&self) -> bool {
+        self.is_away.load(Ordering::Relaxed) && self.pool.state().idle_connections == 0
     }
 }
 
@@ -106,11 +169,6 @@ pub struct Window {
     pub after: Option<Uuid>,
     /// Rows to read: one more than the page shows, which tells whether there is a next one.
     pub rows: i64,
-}
-
-/// Marks a connection that may be dead, so that the pool closes it instead of handing it out again.
-fn discard(conn: &mut PgConnection) {
-    diesel::connection::AnsiTransactionManager::transaction_manager_status_mut(conn).set_in_error();
 }
 
 /// Runs several statements as one; a single statement needs no transaction.
@@ -136,39 +194,6 @@ pub fn notify_replicas(conn: &mut PgConnection) -> QueryResult<()> {
         .bind::<Text, _>(CONTROL_CHANNEL)
         .execute(conn)?;
     Ok(())
-}
-
-/// What a server that has vanished costs at most, unless the address says otherwise: seconds to connect and until a silent
-/// connection is probed, milliseconds until unanswered data end it.
-const NETWORK_PATIENCE: [(&str, &str); 5] = [
-    ("connect_timeout", "2"),
-    ("keepalives_idle", "5"),
-    ("keepalives_interval", "2"),
-    ("keepalives_count", "3"),
-    ("tcp_user_timeout", "3000"),
-];
-
-/// Adds the timeouts to a URI or a list of keywords (libpq, "Connection Strings"); of two values the last one counts.
-fn with_patience(url: &str) -> String {
-    let pairs = |separator: &str| {
-        let pairs: Vec<_> = NETWORK_PATIENCE
-            .iter()
-            .map(|(name, value)| format!("{name}={value}"))
-            .collect();
-        pairs.join(separator)
-    };
-    if !url.contains("://") {
-        return format!("{} {url}", pairs(" "));
-    }
-    // A question mark may be part of the password.
-    let (user, place) = match url.split_once('@') {
-        Some((user, place)) if user.matches('/').count() == 2 => (format!("{user}@"), place),
-        _ => (String::new(), url),
-    };
-    match place.split_once('?') {
-        Some((place, rest)) => format!("{user}{place}?{}&{rest}", pairs("&")),
-        None => format!("{user}{place}?{}", pairs("&")),
-    }
 }
 
 /// Opens a connection outside the pool, for commands and for starting.
@@ -203,41 +228,4 @@ fn migrate(conn: &mut PgConnection) -> anyhow::Result<()> {
     conn.run_pending_migrations(MIGRATIONS)
         .map_err(|error| anyhow::anyhow!("migration failed: {error}"))?;
     Ok(())
-}
-
-/// Reports what r2d2 meets in the background, without the connection string.
-#[derive(Debug)]
-struct LogAsWarning;
-
-impl<E: std::error::Error> diesel::r2d2::HandleError<E> for LogAsWarning {
-    fn handle_error(&self, error: E) {
-        tracing::warn!(%error, "no connection to the database");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_form_of_address_gets_timeouts_that_it_may_override() {
-        let ours = "connect_timeout=2&keepalives_idle=5&keepalives_interval=2&keepalives_count=3&tcp_user_timeout=3000";
-        for (url, expected) in [
-            ("postgres://u:p@h/d", format!("postgres://u:p@h/d?{ours}")),
-            (
-                "postgres://u:p?w@h1,h2/d?connect_timeout=9",
-                format!("postgres://u:p?w@h1,h2/d?{ours}&connect_timeout=9"),
-            ),
-            (
-                "postgres:///d?user=a@b",
-                format!("postgres:///d?{ours}&user=a@b"),
-            ),
-            (
-                "host=h user=u",
-                format!("{} host=h user=u", ours.replace('&', " ")),
-            ),
-        ] {
-            assert_eq!(with_patience(url), expected);
-        }
-    }
 }

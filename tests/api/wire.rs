@@ -1,0 +1,582 @@
+//! What comes over the wire: sizes, stalls, smuggling, hosts, paths (INP-01..04, INP-07, INP-10, TRN-01).
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+
+use crate::harness::{TestApp, query_value};
+
+fn connect(app: &TestApp) -> TcpStream {
+    let stream = TcpStream::connect(app.address().trim_start_matches("http://")).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(40)))
+        .unwrap();
+    stream
+}
+
+/// Sends bytes and reads what comes until the server closes or 2 s are silent.
+fn exchange(app: &TestApp, bytes: &[u8]) -> (String, bool) {
+    let mut stream = connect(app);
+    // The server may have closed already.
+    let _sent = stream.write_all(bytes);
+    stream
+        .set_read_timeout(Some(Duration::from_millis(1500)))
+        .unwrap();
+    let mut text = Vec::new();
+    let mut buffer = [0; 65_536];
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => return (String::from_utf8_lossy(&text).into_owned(), true),
+            Ok(count) => text.extend_from_slice(&buffer[..count]),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
+                ) =>
+            {
+                return (String::from_utf8_lossy(&text).into_owned(), false);
+            }
+            Err(_reset) => return (String::from_utf8_lossy(&text).into_owned(), true),
+        }
+    }
+}
+
+fn statuses(text: &str) -> Vec<u16> {
+    text.split("HTTP/1.1 ")
+        .skip(1)
+        .map(|rest| rest[..3].parse().unwrap())
+        .collect()
+}
+
+const SMUGGLED: &str = "GET /v1/tokens/current HTTP/1.1\r\nHost: x\r\n\r\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn inp_04_what_two_parsers_could_read_differently_is_refused_and_the_connection_closed() {
+    let app = TestApp::shared();
+    let post = "POST /v1/sessions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
+    let cases = [
+        (
+            "CL.TE",
+            format!("{post}Content-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nG"),
+        ),
+        (
+            "TE.CL",
+            format!(
+                "{post}Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n5c\r\n{SMUGGLED}\r\n0\r\n\r\n"
+            ),
+        ),
+        (
+            "two lengths",
+            format!("{post}Content-Length: 2\r\nContent-Length: 3\r\n\r\n{{}}"),
+        ),
+        (
+            "two equal lengths in one",
+            format!("{post}Content-Length: 2, 3\r\n\r\n{{}}"),
+        ),
+        ("plus", format!("{post}Content-Length: +2\r\n\r\n{{}}")),
+        ("minus", format!("{post}Content-Length: -2\r\n\r\n{{}}")),
+        (
+            "hex length",
+            format!("{post}Content-Length: 0x2\r\n\r\n{{}}"),
+        ),
+        ("empty length", format!("{post}Content-Length:\r\n\r\n{{}}")),
+        (
+            "length with letters",
+            format!("{post}Content-Length: 2a\r\n\r\n{{}}"),
+        ),
+        (
+            "huge length",
+            format!("{post}Content-Length: 99999999999999999999\r\n\r\n{{}}"),
+        ),
+        (
+            "space before colon",
+            format!("{post}Content-Length : 2\r\n\r\n{{}}"),
+        ),
+        (
+            "space before colon of TE",
+            format!("{post}Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n"),
+        ),
+        (
+            "unknown coding",
+            format!("{post}Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n"),
+        ),
+        (
+            "chunked twice",
+            format!("{post}Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n"),
+        ),
+        (
+            "chunked not last",
+            format!("{post}Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n"),
+        ),
+        (
+            "two TE",
+            format!(
+                "{post}Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n"
+            ),
+        ),
+        (
+            "tab TE",
+            format!("{post}Transfer-Encoding:\x0bchunked\r\n\r\n0\r\n\r\n"),
+        ),
+        (
+            "chunk size with sign",
+            format!("{post}Transfer-Encoding: chunked\r\n\r\n+2\r\n{{}}\r\n0\r\n\r\n"),
+        ),
+        (
+            "chunk size with 0x",
+            format!("{post}Transfer-Encoding: chunked\r\n\r\n0x2\r\n{{}}\r\n0\r\n\r\n"),
+        ),
+        (
+            "chunk size overflow",
+            format!(
+                "{post}Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff2\r\n{{}}\r\n0\r\n\r\n"
+            ),
+        ),
+        (
+            "chunk without end",
+            format!("{post}Transfer-Encoding: chunked\r\n\r\n2\r\n{{}}0\r\n\r\n"),
+        ),
+        (
+            "obs-fold",
+            "GET /healthz HTTP/1.1\r\nHost: x\r\nX-A: 1\r\n X-B: 2\r\n\r\n".to_owned(),
+        ),
+        (
+            "NUL in a value",
+            "GET /healthz HTTP/1.1\r\nHost: x\r\nX-A: a\0b\r\n\r\n".to_owned(),
+        ),
+        (
+            "bare CR",
+            "GET /healthz HTTP/1.1\r\nHost: x\r\nX-A: a\rb\r\n\r\n".to_owned(),
+        ),
+        (
+            "no colon",
+            "GET /healthz HTTP/1.1\r\nHost: x\r\nX-A\r\n\r\n".to_owned(),
+        ),
+        (
+            "space in a name",
+            "GET /healthz HTTP/1.1\r\nHost: x\r\nX A: 1\r\n\r\n".to_owned(),
+        ),
+        (
+            "two hosts",
+            "GET /healthz HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n".to_owned(),
+        ),
+        ("no host", "GET /healthz HTTP/1.1\r\n\r\n".to_owned()),
+        (
+            "a space in the host",
+            "GET /healthz HTTP/1.1\r\nHost: x y\r\n\r\n".to_owned(),
+        ),
+        (
+            "a user in the host",
+            "GET /healthz HTTP/1.1\r\nHost: u@x\r\n\r\n".to_owned(),
+        ),
+        (
+            "a path in the host",
+            "GET /healthz HTTP/1.1\r\nHost: x/y\r\n\r\n".to_owned(),
+        ),
+        (
+            "an empty host",
+            "GET /healthz HTTP/1.1\r\nHost:\r\n\r\n".to_owned(),
+        ),
+        (
+            "another version",
+            "GET /healthz HTTP/9.9\r\nHost: x\r\n\r\n".to_owned(),
+        ),
+        (
+            "a space in the target",
+            "GET /health z HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(),
+        ),
+    ];
+    let mut wrong = Vec::new();
+    for (name, bytes) in cases {
+        let (text, closed) = exchange(&app, bytes.as_bytes());
+        let seen = statuses(&text);
+        let refused =
+            seen.len() == 1 && (400..=415).contains(&seen[0]) || seen.is_empty() && closed;
+        // A well-framed request may go on; one that is not may never.
+        let framed = matches!(
+            name,
+            "two hosts"
+                | "no host"
+                | "a space in the host"
+                | "a user in the host"
+                | "a path in the host"
+                | "an empty host"
+        );
+        if !refused || !(closed || framed) {
+            wrong.push((name, seen, closed));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:?}");
+    let foreign = "GET http://evil.example/healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+    assert_eq!(
+        statuses(&exchange(&app, foreign.as_bytes()).0),
+        [421],
+        "INP-07"
+    );
+    let same = "GET http://x/healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    assert_eq!(statuses(&exchange(&app, same.as_bytes()).0), [200]);
+    let trace = "TRACE /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    assert_eq!(statuses(&exchange(&app, trace.as_bytes()).0), [405]);
+    let two = format!("{SMUGGLED}{SMUGGLED}");
+    assert_eq!(
+        statuses(&exchange(&app, two.as_bytes()).0),
+        [401, 401],
+        "one answer a request"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn inp_01_a_body_of_more_than_a_megabyte_is_refused_however_it_comes() {
+    let app = TestApp::shared();
+    let big = json!({"email": "a".repeat(1_100_000)}).to_string();
+    let head = "POST /v1/users HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
+    let declared = format!("{head}Content-Length: {}\r\n\r\n{big}", big.len());
+    let chunked = format!(
+        "{head}Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{big}\r\n0\r\n\r\n",
+        big.len()
+    );
+    for bytes in [declared, chunked] {
+        assert_eq!(statuses(&exchange(&app, bytes.as_bytes()).0), [413]);
+    }
+    // What is compressed is not looked at, so no small body becomes a large one.
+    let packed = app
+        .request("POST", "/v1/users")
+        .header("content-type", "application/json")
+        .header("content-encoding", "gzip")
+        .body(vec![0x1f, 0x8b]);
+    app.send(packed)
+        .await
+        .expect_problem(415, "unsupported-media-type");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn inp_02_who_sends_or_reads_too_slowly_is_given_up_and_the_others_notice_nothing() {
+    let app = TestApp::shared();
+    let begun = Instant::now();
+    let stalled: Vec<_> = ["/v1/sessions", "/nowhere"]
+        .iter()
+        .flat_map(|path| std::iter::repeat_n(*path, 40))
+        .map(|path| {
+            let mut stream = connect(&app);
+            let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{{");
+            stream.write_all(head.as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    let heads: Vec<_> = (0..40)
+        .map(|_| {
+            let mut stream = connect(&app);
+            stream.write_all(b"GET /healthz HTTP/1.1\r\nHos").unwrap();
+            stream
+        })
+        .collect();
+    // Asks for more than the buffers on the way hold, and takes nothing.
+    let readers: Vec<_> = (0..10)
+        .map(|_| {
+            let mut stream = connect(&app);
+            let request = "GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n".repeat(400);
+            stream.write_all(request.as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    for _ in 0..50 {
+        app.get("/healthz").await.expect(200);
+    }
+    let mut buffer = Vec::new();
+    for mut stream in heads {
+        buffer.clear();
+        let _ended = stream.read_to_end(&mut buffer);
+        assert!(
+            begun.elapsed() < Duration::from_secs(15),
+            "INP-03: heads have 5 s"
+        );
+    }
+    for mut stream in stalled {
+        buffer.clear();
+        let _ended = stream.read_to_end(&mut buffer);
+        let text = String::from_utf8_lossy(&buffer).into_owned();
+        assert!(text.contains(" 408 ") || text.contains(" 404 "), "{text}");
+    }
+    assert!(
+        begun.elapsed() < Duration::from_secs(30),
+        "bodies have 15 s"
+    );
+    std::thread::sleep(Duration::from_secs(30).saturating_sub(begun.elapsed()));
+    for mut stream in readers {
+        buffer.clear();
+        let read = stream.read_to_end(&mut buffer);
+        let complete = statuses_count(&buffer) == 400 && read.is_ok();
+        assert!(!complete, "it was cut off");
+    }
+}
+
+fn statuses_count(bytes: &[u8]) -> usize {
+    bytes
+        .windows(9)
+        .filter(|window| *window == b"HTTP/1.1 ")
+        .count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn inp_03_long_uris_large_heads_and_too_many_connections_are_refused() {
+    let app = TestApp::own(&[("TOLLGATE_LIMITS__CONNECTIONS_PER_ADDRESS", "20")]);
+    let long = format!("/healthz?{}", "x".repeat(8_200));
+    app.get(&long).await.expect_problem(414, "uri-too-long");
+    let mut request = app.request("GET", "/healthz");
+    for index in 0..9 {
+        request = request.header(format!("x-{index}"), "x".repeat(8_000));
+    }
+    app.send(request)
+        .await
+        .expect_problem(431, "headers-too-large");
+    let (text, closed) = exchange(
+        &app,
+        format!(
+            "GET /healthz HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n",
+            "x".repeat(400_000)
+        )
+        .as_bytes(),
+    );
+    assert!(
+        closed
+            && statuses(&text)
+                .iter()
+                .all(|status| (400..=431).contains(status)),
+        "{text}"
+    );
+    let mut open: Vec<_> = (0..60).map(|_| connect(&app)).collect();
+    let mut served = 0;
+    for stream in &mut open {
+        // Those over the number are closed at once.
+        let _sent = stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
+        let mut buffer = [0; 16];
+        served += usize::from(stream.read(&mut buffer).is_ok_and(|count| count > 0));
+    }
+    assert!((1..=20).contains(&served), "{served}");
+    drop(open);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let client = reqwest::Client::new();
+    while client
+        .get(format!("{}/healthz", app.address()))
+        .send()
+        .await
+        .is_err()
+    {
+        assert!(Instant::now() < deadline, "seats come back");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn inp_10_no_way_to_write_a_path_reaches_another_rule() {
+    let app = TestApp::shared();
+    let ada = app.person().await;
+    for path in [
+        "/v1/users/me/..",
+        "/v1/users/me/../",
+        "/v1/./users",
+        "/v1/%2e/users",
+        "/v1/users/%2e%2e/users",
+        "/v1//users",
+        "//v1/users",
+        "/v1/users/",
+        "/v1/users/me/",
+        "/v1/users;x=1",
+        "/v1/users/me;x=1",
+        "/v1%2fusers",
+        "/v1/users%2fme",
+        "/v1/users/me%00",
+        "/v1/users/me%20",
+        "/V1/users/me",
+        "/v1/users/ME",
+        "/v1\\users",
+        "/v1/users/..%5c..%5c",
+        "/v1/users%3flimit=1",
+        "/v1/users%23",
+    ] {
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nConnection: close\r\n\r\n",
+            ada.access_token()
+        );
+        let (text, _) = exchange(&app, request.as_bytes());
+        let seen = statuses(&text);
+        assert!(seen == [404] || seen == [400], "{path}: {seen:?} {text}");
+    }
+}
+
+#[tokio::test]
+async fn trn_01_answers_say_how_browsers_must_treat_them() {
+    let app = TestApp::shared();
+    for path in ["/v1/users/me", "/healthz", "/openapi.json", "/nowhere"] {
+        let answer = app.get(path).await;
+        assert_eq!(answer.header("x-content-type-options"), "nosniff");
+        assert_eq!(answer.header("referrer-policy"), "no-referrer");
+        assert!(
+            answer
+                .header("content-security-policy")
+                .starts_with("default-src 'none'")
+        );
+        assert_eq!(answer.header("server"), "");
+        assert_eq!(answer.header("strict-transport-security"), "", "plain HTTP");
+    }
+    let secure = TestApp::own(&[
+        ("TOLLGATE_ISSUER", "https://auth.example.com"),
+        ("TOLLGATE_MODE", "development"),
+    ]);
+    let answer = secure.get("/healthz").await.expect(200);
+    assert!(
+        answer
+            .header("strict-transport-security")
+            .starts_with("max-age=")
+    );
+}
+
+#[tokio::test]
+async fn res_11_head_is_get_without_the_body_and_other_methods_are_named() {
+    let app = TestApp::shared();
+    let ada = app.person().await;
+    for path in [
+        "/v1/users/me",
+        "/v1/sessions",
+        "/v1/tokens/current",
+        "/openapi.json",
+    ] {
+        let get = ada.get(path).await.expect(200);
+        let head = ada.send("HEAD", path, None).await.expect(200);
+        assert_eq!(head.text(), "");
+        for (name, value) in get.headers() {
+            if !matches!(
+                name.as_str(),
+                "x-request-id" | "date" | "ratelimit" | "transfer-encoding"
+            ) {
+                assert_eq!(head.headers().get(name), Some(value), "{name} of {path}");
+            }
+        }
+    }
+    let wrong = ada
+        .send("DELETE", "/v1/tokens", None)
+        .await
+        .expect_problem(405, "method-not-allowed");
+    assert_eq!(wrong.header("allow"), "POST, OPTIONS");
+}
+
+#[tokio::test]
+async fn answers_are_compressed_where_it_is_worth_it() {
+    let app = TestApp::shared();
+    let ada = app.person().await;
+    for (accept, coding) in [
+        ("gzip", "gzip"),
+        ("gzip, br", "br"),
+        ("br;q=0, gzip", "gzip"),
+        ("identity", ""),
+        ("zstd", ""),
+        ("gzip;q=0", ""),
+    ] {
+        let answer = app
+            .send(
+                app.request("GET", "/openapi.json")
+                    .header("accept-encoding", accept),
+            )
+            .await
+            .expect(200);
+        assert_eq!(answer.header("content-encoding"), coding, "{accept}");
+        assert!(answer.varies_by("accept-encoding"));
+    }
+    let small = app
+        .send(
+            ada.request("GET", "/v1/users/me")
+                .header("accept-encoding", "gzip, br"),
+        )
+        .await
+        .expect(200);
+    assert_eq!(small.header("content-encoding"), "");
+    ada.patch(
+        "/v1/users/me",
+        json!({"user_metadata": {"text": "x".repeat(5_000)}}),
+    )
+    .await
+    .expect(200);
+    let large = app
+        .send(
+            ada.request("GET", "/v1/users/me")
+                .header("accept-encoding", "br"),
+        )
+        .await;
+    assert_eq!(
+        (large.header("content-encoding"), large.header("etag")),
+        ("br", "\"2.br\"")
+    );
+    let again = ada
+        .request("GET", "/v1/users/me")
+        .header("if-none-match", large.header("etag"));
+    let again = app.send(again).await;
+    assert_eq!((again.status(), again.header("etag")), (304, "\"2.br\""));
+    let write = ada
+        .request("PATCH", "/v1/users/me")
+        .header("if-match", large.header("etag"))
+        .json(&json!({"name": "A"}));
+    app.send(write).await.expect(200);
+}
+
+#[tokio::test]
+async fn inp_09_one_request_too_many_is_a_429_that_says_when() {
+    let app = TestApp::own(&[
+        ("TOLLGATE_LIMITS__REQUESTS_PER_MINUTE_PER_USER", "30"),
+        ("TOLLGATE_LIMITS__REQUESTS_PER_MINUTE_PER_ADDRESS", "40"),
+        ("TOLLGATE_SERVER__TRUSTED_PROXIES", r#"["127.0.0.0/8"]"#),
+    ]);
+    let (ada, bob) = (app.person().await, app.person().await);
+    let first = ada.get("/v1/tokens/current").await.expect(200);
+    assert_eq!(first.header("ratelimit-policy"), "\"user\";q=30;w=60");
+    assert_eq!(first.header("ratelimit"), "\"user\";r=29;t=2");
+    let mut last = first;
+    for _ in 0..40 {
+        last = ada.get("/v1/tokens/current").await;
+    }
+    let refused = last.expect_problem(429, "rate-limited");
+    assert!((1..=3).contains(&refused.header("retry-after").parse::<u32>().unwrap()));
+    assert!(refused.header("ratelimit").starts_with("\"user\";r=0;t="));
+    bob.get("/v1/tokens/current").await.expect(200);
+    let anonymous = async |from: &str| {
+        app.send(
+            app.request("GET", "/v1/users/me")
+                .header("x-forwarded-for", from),
+        )
+        .await
+    };
+    for index in 0..40 {
+        // One subscriber has a whole /64.
+        anonymous(&format!("2001:db8:1:2::{index:x}"))
+            .await
+            .expect(401);
+    }
+    anonymous("2001:db8:1:2:ffff::1")
+        .await
+        .expect_problem(429, "rate-limited");
+    anonymous("2001:db8:1:3::1").await.expect(401);
+    for _ in 0..100 {
+        app.get("/healthz").await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn inp_07_the_address_comes_from_a_trusted_proxy_alone() {
+    for (proxies, expected) in [("[]", "127.0.0.1"), (r#"["127.0.0.1"]"#, "198.51.100.7")] {
+        let app = TestApp::own(&[("TOLLGATE_SERVER__TRUSTED_PROXIES", proxies)]);
+        let ada = app.person().await;
+        let sign_in = json!({"email": ada.email(), "password": crate::harness::PASSWORD});
+        let request = app
+            .request("POST", "/v1/sessions")
+            .header("x-forwarded-for", "1.1.1.1, 198.51.100.7");
+        app.send(request.json(&sign_in)).await.expect(201);
+        let stored = query_value(
+            app.database(),
+            "select address as value from sessions order by created_at desc limit 1",
+        );
+        assert_eq!(stored, expected);
+    }
+}
