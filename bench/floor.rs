@@ -1,7 +1,7 @@
 //! The floors that `bench/run` measures beside the server: the same work without what Tollgate adds.
 //!
-//! `bare PORT` and `middleware PORT` serve the answer of `GET /v1/tokens/current`, the one from a naked handler, the other
-//! behind our middleware without authentication; `sign-in N` does N times what signing in can't do without; `sign N` makes N
+//! `bare PORT` and `layers NAMES PORT` serve the answer of `GET /v1/tokens/current`, the one from a naked handler, the other
+//! behind the named layers of our middleware (`observe,guard,authenticate,limit,compress`); `sign-in N` does N times what signing in can't do without; `sign N` makes N
 //! signatures; `revocations` prints the MiB of resident memory that knowing all of them takes.
 
 use std::{io::Write, net::TcpListener};
@@ -9,7 +9,7 @@ use std::{io::Write, net::TcpListener};
 use actix_web::{
     App, HttpResponse, HttpServer,
     http::header::ContentType,
-    middleware::from_fn,
+    middleware::{Condition, from_fn},
     web::{self, Data},
 };
 use anyhow::Context;
@@ -39,7 +39,7 @@ fn main() -> anyhow::Result<()> {
         .as_slice()
     {
         ["bare", port] => serve(port.parse()?, None),
-        ["middleware", port] => serve(port.parse()?, Some(state()?)),
+        ["layers", names, port] => serve(port.parse()?, Some((state()?, (*names).to_owned()))),
         ["sign-in", count] => sign(count.parse()?, true),
         ["sign", count] => sign(count.parse()?, false),
         ["revocations"] => revocations(),
@@ -62,17 +62,17 @@ fn state() -> anyhow::Result<Data<AppState>> {
     let config = Config::load(None)?;
     let database = Database::open(&config)?;
     let tokens = start::tokens(&config, "http://localhost:8080", &database)?;
-    let db = Db::new(database.url.expose_secret(), 1)?;
+    let db = Db::new(database.url.expose_secret(), 1, true)?;
     // The private Postgres is the measured server's; it outlives this process.
     std::mem::forget(database);
     Ok(Data::new(AppState::new(config, db, tokens)?))
 }
 
-fn serve(port: u16, state: Option<Data<AppState>>) -> anyhow::Result<()> {
+fn serve(port: u16, layers: Option<(Data<AppState>, String)>) -> anyhow::Result<()> {
     let listener = TcpListener::bind(("127.0.0.1", port))?;
     let workers = std::thread::available_parallelism()?.get();
     actix_web::rt::System::new().block_on(async move {
-        match state {
+        match layers {
             None => {
                 HttpServer::new(|| {
                     App::new().route("/v1/tokens/current", web::get().to(answer_bytes))
@@ -82,13 +82,20 @@ fn serve(port: u16, state: Option<Data<AppState>>) -> anyhow::Result<()> {
                 .run()
                 .await?;
             }
-            Some(state) => {
+            Some((state, names)) => {
                 HttpServer::new(move || {
+                    let has = |name: &str| names.split(',').any(|one| one == name);
                     App::new()
                         .app_data(Data::clone(&state))
                         .app_data(Data::new(claims()))
-                        .wrap(from_fn(http::guard))
-                        .wrap(from_fn(http::observe))
+                        .wrap(Condition::new(has("limit"), from_fn(http::limit)))
+                        .wrap(Condition::new(
+                            has("authenticate"),
+                            from_fn(http::authenticate),
+                        ))
+                        .wrap(Condition::new(has("guard"), from_fn(http::guard)))
+                        .wrap(Condition::new(has("observe"), from_fn(http::observe)))
+                        .wrap(Condition::new(has("compress"), from_fn(http::compress)))
                         .route("/v1/tokens/current", web::get().to(answer_json))
                 })
                 .workers(workers)

@@ -12,7 +12,7 @@ use actix_http::{HttpService, Protocol, error::DispatchError};
 use actix_server::Server;
 use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
 use actix_web::{
-    App, HttpResponse, HttpServer,
+    App, HttpServer,
     dev::AppConfig,
     middleware::from_fn,
     web::{self, Bytes, Data, PathConfig, ServiceConfig},
@@ -34,6 +34,7 @@ use crate::{
     operations::{self, Life, Metrics},
     roles,
     sessions::{self, Desk, Lifetimes, Rules},
+    site::routes::read_site,
     tokens::{self, Tokens},
     users::{self, Passwords},
 };
@@ -237,12 +238,8 @@ pub fn configure(config: &mut ServiceConfig) {
             PathConfig::default()
                 .error_handler(|_no_such_name, _request| ApiError::not_found().into()),
         )
-        .default_service(web::to(nothing_here));
+        .default_service(web::to(read_site));
     routes().register(config);
-}
-
-async fn nothing_here() -> Result<HttpResponse, ApiError> {
-    Err(ApiError::not_found())
 }
 
 /// Serves on the given listeners until its handle stops the server.

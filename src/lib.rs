@@ -22,6 +22,7 @@ pub mod roles;
 pub mod schema;
 pub mod scope;
 pub mod sessions;
+pub mod site;
 pub mod start;
 pub mod strict_json;
 pub mod telemetry;

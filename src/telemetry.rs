@@ -29,5 +29,11 @@ pub fn start(config: &Config) -> Result<(), ConfigError> {
             .with(lines.with_ansi(std::io::stderr().is_terminal()))
             .try_init(),
     };
-    started.map_err(|error| fault(error.to_string()))
+    started.map_err(|error| fault(error.to_string()))?;
+    std::panic::set_hook(Box::new(|panic| {
+        // What it says may hold what was sent; where it happened never does.
+        let place = panic.location().map(ToString::to_string);
+        tracing::error!(place, "a bug: something panicked");
+    }));
+    Ok(())
 }

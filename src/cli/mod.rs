@@ -33,7 +33,11 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Run the server (also when no command is given)
-    Serve,
+    Serve {
+        /// Serve the built single-page app in DIR, too (server.static_dir)
+        #[arg(long = "static", value_name = "DIR")]
+        static_dir: Option<PathBuf>,
+    },
     /// Apply migrations and stop
     Migrate,
     /// Make, list and disable accounts, set passwords
@@ -107,7 +111,12 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 fn execute(arguments: Arguments) -> anyhow::Result<()> {
     let config = || Config::load(arguments.config.as_deref());
     match arguments.command {
-        None | Some(Command::Serve) => serve::run(config()?),
+        None => serve::run(config()?),
+        Some(Command::Serve { static_dir }) => {
+            let mut config = config()?;
+            config.server.static_dir = static_dir.or(config.server.static_dir);
+            serve::run(config)
+        }
         Some(Command::Migrate) => serve::migrate(config()?),
         Some(Command::User(command)) => user::run(command, config()?),
         Some(Command::Role(command)) => role::run(command, config()?),

@@ -6,7 +6,7 @@ use std::{
 };
 
 use actix_web::{dev::ServerHandle, web::Data};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     task::JoinHandle,
@@ -24,20 +24,19 @@ use crate::{
 /// Runs the server until SIGINT or SIGTERM.
 pub(super) fn run(config: Config) -> anyhow::Result<()> {
     telemetry::start(&config)?;
+    if let Some(directory) = &config.server.static_dir {
+        let index = directory.join("index.html");
+        anyhow::ensure!(
+            index.is_file(),
+            "server.static_dir: there is no {}",
+            index.display()
+        );
+    }
     let listeners = listen(&config.server.listen)?;
     let issuer = issuer(&config, &listeners)?;
     let database = Database::open(&config)?;
     let (tokens, administrator) = start::first_start(&config, &issuer, &database)?;
-    let pool_size = match config.database.pool_size {
-        0 => 2 * std::thread::available_parallelism()?.get(),
-        some => some,
-    };
-    let url = database.url.expose_secret();
-    let db = Db::new(
-        url,
-        u32::try_from(pool_size)?,
-        config.database.statement_cache,
-    )?;
+    let db = open_pool(&config, &database)?;
     let listening = listeners.iter().filter_map(|one| one.local_addr().ok());
     let banner = banner(
         &config,
@@ -46,43 +45,58 @@ pub(super) fn run(config: Config) -> anyhow::Result<()> {
         &database,
         administrator.as_deref(),
     );
+    let state = Data::new(AppState::new(config, db, tokens)?);
     let direct_url = database.direct_url().clone();
-    let state = Data::new(AppState::new(config, db.clone(), tokens)?);
-    actix_web::rt::System::new().block_on(async move {
-        // Before the banner: whoever reads it may stop the server at once.
-        let signals = [SignalKind::interrupt(), SignalKind::terminate()].map(signal);
-        let background = [
-            actix_web::rt::spawn(AppState::tidy(state.clone())),
-            actix_web::rt::spawn(jobs::purge(db.clone())),
-            actix_web::rt::spawn(jobs::acknowledge(db.clone(), state.tokens.clone())),
-            actix_web::rt::spawn(jobs::turn_keys(db.clone(), state.tokens.clone())),
-            actix_web::rt::spawn(jobs::follow(direct_url, db, state.tokens.clone())),
-        ];
-        let metrics = match &state.config.telemetry.metrics_listen {
-            Some(address) => {
-                let server = app::serve_metrics(address, state.clone()).map_err(|error| {
-                    anyhow::anyhow!("telemetry.metrics_listen: {address}: {error}")
-                })?;
-                Some(actix_web::rt::spawn(server))
-            }
-            None => None,
-        };
-        let server = app::serve(listeners, state.clone())?;
-        for signal in signals {
-            actix_web::rt::spawn(stop_at(signal?, server.handle(), state.clone()));
-        }
-        super::print(&banner)?;
-        server.await?;
-        background.iter().for_each(JoinHandle::abort);
-        if let Some(metrics) = metrics {
-            metrics.abort();
-        }
-        anyhow::Ok(())
-    })?;
+    actix_web::rt::System::new().block_on(serve(listeners, state, direct_url, banner))?;
     // The pool is gone with the runtime; only now may the private Postgres go.
     if let Some(private) = database.private {
         private.stop();
     }
+    Ok(())
+}
+
+fn open_pool(config: &Config, database: &Database) -> anyhow::Result<Db> {
+    let size = match config.database.pool_size {
+        0 => 2 * std::thread::available_parallelism()?.get(),
+        some => some,
+    };
+    let url = database.url.expose_secret();
+    Db::new(url, u32::try_from(size)?, config.database.statement_cache)
+}
+
+/// Serves until a signal comes, with everything that happens by the clock beside it.
+async fn serve(
+    listeners: Vec<TcpListener>,
+    state: Data<AppState>,
+    direct_url: SecretString,
+    banner: String,
+) -> anyhow::Result<()> {
+    // Before the banner: whoever reads it may stop the server at once.
+    let signals = [SignalKind::interrupt(), SignalKind::terminate()].map(signal);
+    let (db, tokens) = (state.db.clone(), state.tokens.clone());
+    let mut background = vec![
+        actix_web::rt::spawn(AppState::tidy(state.clone())),
+        actix_web::rt::spawn(jobs::purge(db.clone())),
+        actix_web::rt::spawn(jobs::acknowledge(db.clone(), tokens.clone())),
+        actix_web::rt::spawn(jobs::turn_keys(db.clone(), tokens.clone())),
+        actix_web::rt::spawn(jobs::follow(direct_url, db, tokens)),
+    ];
+    if let Some(address) = &state.config.telemetry.metrics_listen {
+        let server = app::serve_metrics(address, state.clone())
+            .map_err(|error| anyhow::anyhow!("telemetry.metrics_listen: {address}: {error}"))?;
+        background.push(actix_web::rt::spawn(async move {
+            if let Err(error) = server.await {
+                tracing::error!(%error, "the listener of the metrics failed");
+            }
+        }));
+    }
+    let server = app::serve(listeners, state.clone())?;
+    for signal in signals {
+        actix_web::rt::spawn(stop_at(signal?, server.handle(), state.clone()));
+    }
+    super::print(&banner)?;
+    server.await?;
+    background.iter().for_each(JoinHandle::abort);
     Ok(())
 }
 
@@ -181,6 +195,12 @@ fn banner(
         // Else the address of the API says it.
         let listening: Vec<_> = listening.iter().map(ToString::to_string).collect();
         lines.push(format!("  listening  {}", listening.join(", ")));
+    }
+    if let Some(directory) = &config.server.static_dir {
+        lines.push(format!(
+            "  app        {issuer}/ from {}",
+            from_here(directory).display()
+        ));
     }
     if let Some(password) = administrator {
         lines.push(format!(

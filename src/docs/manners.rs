@@ -93,10 +93,9 @@ fn tag(item: &mut PathItem, compares: bool) {
         prefer(write);
         show_tag(write, "200");
     }
-    for write in [&mut item.put, &mut item.patch, &mut item.delete] {
-        if let Some(write) = write {
-            add(write, "If-Match", IF_MATCH);
-        }
+    let writes = [&mut item.put, &mut item.patch, &mut item.delete];
+    for write in writes.into_iter().flatten() {
+        add(write, "If-Match", IF_MATCH);
     }
 }
 

@@ -55,6 +55,7 @@ fn allowed(room: &str) -> &'static [&'static str] {
             "operations",
             "roles",
             "sessions",
+            "site",
             "tokens",
             "users",
         ],

@@ -580,3 +580,174 @@ async fn inp_07_the_address_comes_from_a_trusted_proxy_alone() {
         assert_eq!(stored, expected);
     }
 }
+
+#[tokio::test]
+async fn an_app_is_served_beside_the_api_with_its_own_addresses() {
+    let place = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = place.path().join("dist").join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    file("index.html", "<title>app</title>");
+    file("assets/index-BqF3kX9a.js", "let app");
+    file(".env", "SECRET=1");
+    std::fs::write(place.path().join("secret.txt"), "secret").unwrap();
+    std::os::unix::fs::symlink(
+        place.path().join("secret.txt"),
+        place.path().join("dist/link.txt"),
+    )
+    .unwrap();
+    let directory = place.path().join("dist").display().to_string();
+    let app = TestApp::own(&[("TOLLGATE_SERVER__STATIC_DIR", &directory)]);
+    let page = async |path: &str| {
+        app.send(app.request("GET", path).header("accept", "text/html"))
+            .await
+    };
+    for path in ["/", "/index.html", "/orders/7"] {
+        let answer = page(path).await.expect(200);
+        assert_eq!(
+            (answer.text().as_str(), answer.header("cache-control")),
+            ("<title>app</title>", "no-cache")
+        );
+        assert!(answer.header("content-type").starts_with("text/html"));
+        assert_eq!(
+            answer.header("content-security-policy"),
+            "frame-ancestors 'self'"
+        );
+    }
+    let tag = page("/").await.header("etag").to_owned();
+    let same = app
+        .send(app.request("GET", "/").header("if-none-match", tag))
+        .await;
+    assert_eq!(same.status(), 304);
+    let script = app.get("/assets/index-BqF3kX9a.js").await.expect(200);
+    assert!(script.header("cache-control").contains("immutable"));
+    for path in [
+        "/assets/other.js",
+        "/.env",
+        "/link.txt",
+        "/oauth/nothing",
+        "/%2e%2e/secret.txt",
+        "/..%2fsecret.txt",
+    ] {
+        page(path).await.expect_problem(404, "not-found");
+    }
+    app.get("/v1/nothing")
+        .await
+        .expect_problem(404, "not-found");
+    app.post("/", json!({}))
+        .await
+        .expect_problem(404, "not-found");
+    app.get("/v1/users/me").await.expect(401);
+    app.get("/healthz").await.expect(200);
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_costs_one_answer_and_no_connection() {
+    use actix_web::{App, middleware::from_fn, web};
+
+    let state = TestApp::shared().state();
+    let (told, listening) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        actix_web::rt::System::new().block_on(async move {
+            let server = actix_web::HttpServer::new(move || {
+                let broken = async || -> actix_web::HttpResponse { panic!("broken") };
+                App::new()
+                    .app_data(state.clone())
+                    .wrap(from_fn(tollgate::http::observe))
+                    .route("/v1/broken", web::get().to(broken))
+            });
+            let server = server
+                .workers(1)
+                .disable_signals()
+                .bind("127.0.0.1:0")
+                .unwrap();
+            let address = server.addrs()[0];
+            let server = server.run();
+            told.send((address, server.handle())).unwrap();
+            server.await.unwrap();
+        });
+    });
+    let (address, server) = listening.recv().unwrap();
+    let client = reqwest::Client::new();
+    for _ in 0..3 {
+        let request = client.get(format!("http://{address}/v1/broken"));
+        let request = request
+            .header("origin", "http://localhost:5173")
+            .header("x-request-id", "mine");
+        let answer = crate::harness::Response::read(request.send().await.unwrap()).await;
+        let answer = answer.expect_problem(500, "internal");
+        assert_eq!(answer.header("x-request-id"), "mine");
+        assert_eq!(
+            answer.header("access-control-allow-origin"),
+            "http://localhost:5173"
+        );
+        assert!(!answer.text().contains("broken"));
+    }
+    drop(server.stop(false));
+}
+
+#[tokio::test]
+async fn trn_04_readiness_asks_the_database_nothing_and_says_when_it_stops() {
+    let app = TestApp::own(&[]);
+    let statements =
+        "select sum(calls)::text as value from (select xact_commit + xact_rollback as calls
+        from pg_stat_database where datname = current_database()) as counted";
+    let before: i64 = query_value(app.database(), statements).parse().unwrap();
+    for _ in 0..300 {
+        app.get("/readyz").await.expect(200);
+    }
+    let after: i64 = query_value(app.database(), statements).parse().unwrap();
+    assert!(after - before < 150, "{}", after - before);
+    app.state().life.stop();
+    let stopping = app.get("/readyz").await.expect_problem(503, "not-ready");
+    assert_eq!(stopping.at("/detail"), "the replica is stopping");
+    assert_eq!(stopping.header("connection"), "close");
+    app.get("/healthz").await.expect(200);
+}
+
+#[tokio::test]
+async fn trn_04_metrics_have_a_listener_of_their_own_when_configured() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let address = format!("127.0.0.1:{port}");
+    let server =
+        crate::harness::Process::start(&[("TOLLGATE_TELEMETRY__METRICS_LISTEN", &address)]);
+    let read = async |url: String| reqwest::get(url).await.unwrap();
+    assert_eq!(
+        read(format!("{}/metrics", server.address())).await.status(),
+        404
+    );
+    assert_eq!(
+        read(format!("{}/v1/nothing", server.address()))
+            .await
+            .status(),
+        404
+    );
+    let text = read(format!("http://{address}/metrics"))
+        .await
+        .text()
+        .await
+        .unwrap();
+    for line in [
+        "tollgate_http_requests_total{method=\"GET\",route=\"/metrics\",status=\"404\"} 1",
+        "tollgate_http_requests_total{method=\"GET\",route=\"none\",status=\"404\"} 1",
+        "tollgate_http_request_duration_seconds_bucket{method=\"GET\",route=\"/metrics\",le=\"10\"} 1",
+    ] {
+        assert!(text.contains(line), "{line} in {text}");
+    }
+    assert_eq!(
+        read(format!("http://{address}/v1/users")).await.status(),
+        404
+    );
+    let version: serde_json::Value = read(format!("{}/version", server.address()))
+        .await
+        .json()
+        .await
+        .unwrap();
+    assert_eq!(version["name"], "tollgate");
+}

@@ -23,7 +23,6 @@ use tollgate::{
     db::Db,
     jobs, sessions,
     start::{self, Database},
-    tokens::Tokens,
 };
 
 pub use person::Person;
@@ -46,7 +45,7 @@ struct Inner {
     database: String,
     administrator_password: String,
     administrator: OnceCell<Person>,
-    tokens: Tokens,
+    state: Data<AppState>,
     server: ServerHandle,
 }
 
@@ -195,12 +194,12 @@ impl TestApp {
         let db = Db::new(database, 8, config.database.statement_cache)?;
         let uses = jobs::acknowledge(db.clone(), tokens.clone());
         let following = jobs::follow(SecretString::from(database), db.clone(), tokens.clone());
-        let kept = tokens.clone();
-        let state = AppState::new(config, db, tokens)?;
+        let state = Data::new(AppState::new(config, db, tokens)?);
+        let served = state.clone();
         let (ready, started) = mpsc::channel();
         std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(async move {
-                let server = app::serve(vec![listener], Data::new(state)).unwrap();
+                let server = app::serve(vec![listener], served).unwrap();
                 actix_web::rt::spawn(uses);
                 actix_web::rt::spawn(following);
                 ready.send(server.handle()).unwrap();
@@ -213,7 +212,7 @@ impl TestApp {
             database: database.to_owned(),
             administrator_password,
             administrator: OnceCell::new(),
-            tokens: kept,
+            state,
             server,
         })))
     }
@@ -223,10 +222,15 @@ impl TestApp {
         &self.0.database
     }
 
+    /// What its handlers share.
+    pub fn state(&self) -> Data<AppState> {
+        self.0.state.clone()
+    }
+
     /// Does to the keys what the server does by the clock.
     pub fn turn_keys(&self) {
         let mut conn = PgConnection::establish(self.database()).unwrap();
-        let plan = self.0.tokens.keys().plan();
+        let plan = self.0.state.tokens.keys().plan();
         plan.turn(&mut conn, &Actor::clock()).unwrap();
     }
 
