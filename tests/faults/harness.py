@@ -421,6 +421,7 @@ class Load:
             self.mix.pop("healthz", None)
         self.answers = []
         self.late = 0  # requests that found every worker busy: the loop was not open
+        self.permits = lambda answer: False  # what a fault may do to the connection itself
         self.due = queue.SimpleQueue()
         self.over = threading.Event()
         self.threads = [threading.Thread(target=self._work, args=(person,), daemon=True) for person in self.people]
