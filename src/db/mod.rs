@@ -1,5 +1,6 @@
 //! The one door to Postgres: the pool, one hop per request, migrations and everything that must happen once.
 
+mod hop;
 mod pool;
 
 use std::{
@@ -21,6 +22,7 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::error::{ApiError, Code};
+use hop::Hop;
 use pool::{LogAsWarning, Manager, Trouble, with_patience};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
@@ -44,7 +46,8 @@ pub struct Db {
 }
 
 impl Db {
-    /// Makes the pool with `size` connections; it connects when first asked. Without `cache` no statement is prepared and
+    /// Makes the pool with `size` connections, all of them open as soon as may be, since opening one takes a request longer
+    /// than it should wait. Without `cache` no statement is prepared and
     /// nothing is set on a connection, as a pooler in transaction mode demands.
     ///
     /// # Errors
@@ -54,7 +57,6 @@ impl Db {
         let trouble = manager.trouble();
         let pool = Pool::builder()
             .max_size(size)
-            .min_idle(Some(1))
             // Costs nothing as long as nothing has gone wrong: see `Manager`.
             .test_on_check_out(true)
             .connection_timeout(TURN_PATIENCE)
@@ -124,13 +126,20 @@ impl Db {
             .map_err(|_elapsed| ApiError::from(Code::Overloaded))?
             .map_err(ApiError::internal)?;
         let db = self.clone();
-        let hop = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            work(&db)
-        });
-        tokio::time::timeout(ANSWER_PATIENCE, hop)
+        let hop = Hop::default();
+        let running = {
+            let hop = hop.clone();
+            tokio::task::spawn_blocking(move || {
+                let _turn = turn;
+                hop.during(|| work(&db))
+            })
+        };
+        tokio::time::timeout(ANSWER_PATIENCE, running)
             .await
-            .map_err(ApiError::database)?
+            .map_err(|elapsed| {
+                hop.give_up();
+                ApiError::database(elapsed)
+            })?
             .map_err(ApiError::internal)?
     }
 
@@ -139,7 +148,7 @@ impl Db {
         work: impl FnOnce(&mut PgConnection) -> Result<T, ApiError>,
     ) -> Result<T, ApiError> {
         // Those who waited for their turn while it went away need not wait again.
-        if self.is_away() {
+        if self.is_away() || Hop::is_given_up() {
             return Err(Code::DatabaseUnavailable.into());
         }
         #[expect(
@@ -156,9 +165,9 @@ impl Db {
         result
     }
 
-    /// Whether nobody has got a connection of late, and none has come since: the pool goes on trying by itself.
+    /// Whether nobody has got a connection of late, and there is none: the pool goes on trying by itself.
     fn is_away(&self) -> bool {
-        self.is_away.load(Ordering::Relaxed) && self.pool.state().idle_connections == 0
+        self.is_away.load(Ordering::Relaxed) && self.pool.state().connections == 0
     }
 }
 
@@ -171,7 +180,8 @@ pub struct Window {
     pub rows: i64,
 }
 
-/// Runs several statements as one; a single statement needs no transaction.
+/// Runs several statements as one; a single statement needs no transaction. Nothing is committed for a request that was
+/// told 503 meanwhile: what it did later could undo what was acknowledged since.
 ///
 /// # Errors
 /// Those of `work`, after rolling back.
@@ -179,7 +189,13 @@ pub fn tx<T, E: From<diesel::result::Error>>(
     conn: &mut PgConnection,
     work: impl FnOnce(&mut PgConnection) -> Result<T, E>,
 ) -> Result<T, E> {
-    conn.transaction(work)
+    conn.transaction(|conn| {
+        let done = work(conn)?;
+        if Hop::is_given_up() {
+            return Err(diesel::result::Error::RollbackTransaction.into());
+        }
+        Ok(done)
+    })
 }
 
 /// The channel on which replicas tell each other that keys or revocations have changed.

@@ -152,7 +152,17 @@ fn is_authority(text: &str) -> bool {
     let plain = text
         .bytes()
         .all(|byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(&byte));
-    plain && !text.is_empty() && text.parse::<Authority>().is_ok()
+    let parsed = text.parse::<Authority>();
+    let has_good_port = |authority: &Authority| match text.strip_prefix(authority.host()) {
+        Some("") => true,
+        Some(rest) => rest.strip_prefix(':').is_some_and(|port| {
+            // RFC 3986 section 3.2.3 allows none after the colon.
+            port.is_empty()
+                || port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok()
+        }),
+        None => false,
+    };
+    plain && !text.is_empty() && parsed.is_ok_and(|authority| has_good_port(&authority))
 }
 
 fn check_operation(app: &AppState, request: &ServiceRequest) -> Result<(), ApiError> {
@@ -204,7 +214,26 @@ fn accepts_json(accept: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::accepts_json;
+    use super::{accepts_json, is_authority};
+
+    #[test]
+    fn hosts_are_names_or_addresses_with_perhaps_a_port() {
+        for yes in [
+            "x",
+            "auth.example.com:8443",
+            "[::1]:8080",
+            "127.0.0.1",
+            "[::1]",
+            "x:",
+        ] {
+            assert!(is_authority(yes), "{yes}");
+        }
+        for no in [
+            "", "x:evil", "x:99999", "x:+1", "x y", "u@x", "x/y", "x:1:2", "[::1", "::1", "x,y z",
+        ] {
+            assert!(!is_authority(no), "{no}");
+        }
+    }
 
     #[test]
     fn media_ranges_with_room_for_json() {

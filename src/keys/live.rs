@@ -65,8 +65,13 @@ impl Keys {
 
     /// Tells whether the keys may be out of date because they can't be read.
     pub fn are_lost(&self) -> bool {
+        self.are_older_than(LOST_AFTER)
+    }
+
+    /// Tells whether the keys were not compared with the stored ones for this long.
+    pub fn are_older_than(&self, age: Duration) -> bool {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
-        current.compared.elapsed() >= LOST_AFTER
+        current.compared.elapsed() >= age
     }
 
     /// What keys there must be.

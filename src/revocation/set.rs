@@ -84,9 +84,14 @@ impl Revocations {
 
     /// Tells whether the set may be out of date because the database is out of reach.
     pub fn are_lost(&self) -> bool {
+        self.are_older_than(LOST_AFTER)
+    }
+
+    /// Tells whether the set was not compared with the table for this long.
+    pub fn are_older_than(&self, age: Duration) -> bool {
         self.read()
             .reloaded
-            .is_none_or(|reloaded| reloaded.elapsed() >= LOST_AFTER)
+            .is_none_or(|reloaded| reloaded.elapsed() >= age)
     }
 
     /// Counts the set and tells its age.

@@ -110,6 +110,33 @@ async fn log_01_canaries_appear_in_no_log_at_trace_level() {
         )
         .await
         .expect(200);
+        let mut by_cookie = account.clone();
+        by_cookie["password"] = "canary of another kind 7f3a".into();
+        by_cookie["transport"] = "cookie".into();
+        let page = |request: reqwest::RequestBuilder| {
+            let request = request.header("origin", "http://localhost:5173");
+            request.header("x-tollgate-request", "1")
+        };
+        let signed_in = send(page(client.post(at("/v1/sessions")).json(&by_cookie)))
+            .await
+            .expect(201);
+        let cookies: Vec<_> = signed_in
+            .headers()
+            .get_all("set-cookie")
+            .iter()
+            .map(|cookie| cookie.to_str().unwrap().split(';').next().unwrap())
+            .collect();
+        let cookie = cookies.join("; ");
+        let refreshed = page(client.post(at("/v1/tokens")).header("cookie", &cookie));
+        send(refreshed).await.expect(200);
+        let forged = client
+            .patch(at("/v1/users/me"))
+            .header("cookie", &cookie)
+            .header("idempotency-key", "canary-key")
+            .header("x-forwarded-for", "canary-address");
+        send(forged.json(&json!({"name": "canary"})))
+            .await
+            .expect(403);
         let log = server.log();
         assert!(log.lines().count() > 10, "it does log: {log}");
         let administrator = server
@@ -118,12 +145,13 @@ async fn log_01_canaries_appear_in_no_log_at_trace_level() {
             .split_whitespace()
             .nth(2)
             .unwrap();
-        let tokens = [
+        let mut tokens = vec![
             access,
             refresh,
             next["access_token"].as_str().unwrap(),
             next["refresh_token"].as_str().unwrap(),
         ];
+        tokens.extend(cookies);
         let signatures = tokens.iter().map(|token| token.rsplit('.').next().unwrap());
         for secret in ["canary", MASTER_KEY, administrator]
             .into_iter()

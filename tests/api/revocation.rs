@@ -367,6 +367,8 @@ async fn a_lost_database_is_outlived_or_refused_as_configured_and_never_a_wrong_
     drop_connections(serving.database(), false);
     becomes(&refusing, ada.access_token(), 200).await;
     becomes(&serving, &unknown, 401).await;
+    // A read finds out which connections are broken; the first write on one of them would be a 503.
+    ada.get("/v1/users/me").await.expect(200);
     serving
         .person()
         .await

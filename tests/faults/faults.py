@@ -231,7 +231,7 @@ def f08(bench, loads):
         time.sleep(bench.seconds(4, 15))
         ended = time.monotonic()
     finally:
-        bench.postgres.sql("begin; set transaction read write; commit; alter system reset default_transaction_read_only")
+        bench.postgres.sql("alter system reset default_transaction_read_only")
         bench.postgres.sql("select pg_reload_conf()")
     over = time.monotonic()
     took = load.recovered(over, within=5)
@@ -417,10 +417,10 @@ def f22(bench, loads):
     directory = bench.postgres.directory
     configuration = directory / "pgbouncer.ini"
     configuration.write_text(PGBOUNCER.format(port=port, database=bench.postgres.port, directory=directory))
-    process = subprocess.Popen([pgbouncer, "-q", configuration], cwd=directory, stderr=subprocess.DEVNULL, **unprivileged())
+    process = subprocess.Popen([pgbouncer, "-q", configuration], cwd=directory, **unprivileged())
     try:
         def listens():
-            check(process.poll() is None, f"pgbouncer did not start: {(directory / 'pgbouncer.log').read_text()[-300:]}")
+            check(process.poll() is None, f"pgbouncer did not start, see {directory / 'pgbouncer.log'}")
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
                 return True
 

@@ -140,7 +140,10 @@ class Postgres:
 
     def sql(self, statement, database="postgres"):
         command = ["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", self.directory, "-p", str(self.port)]
-        return self._run([*command, "-U", "postgres", "-d", database, "-c", statement], stdout=subprocess.PIPE).stdout.strip()
+        # Also while the server's default is to write nothing.
+        environment = os.environ | {"PGOPTIONS": "-c default_transaction_read_only=off"}
+        command += ["-U", "postgres", "-d", database, "-c", statement]
+        return self._run(command, stdout=subprocess.PIPE, env=environment).stdout.strip()
 
     def session(self, database):
         """A psql that takes statements on its standard input and holds their locks."""
@@ -186,7 +189,9 @@ class Link:
         except OSError:
             writer.close()
             return
-        await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer), return_exceptions=True)
+        pumps = self._pump(reader, far_writer), self._pump(far_reader, writer)
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(*pumps, return_exceptions=True)
 
     async def _pump(self, reader, writer):
         parts = asyncio.Queue()
@@ -532,7 +537,7 @@ def settle(load):
         answer, pair = client.call("refresh", "POST", "/v1/tokens", {"refresh_token": person.refresh})
         check(not answer.wrong and answer.is_good, f"signed out: {describe(answer)}")
         person.take(pair)
-        person.acknowledged = person.written = max(stored, person.written)
+        person.acknowledged, person.written = stored, max(stored, person.written)
     client.close()
     return lost
 

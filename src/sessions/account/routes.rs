@@ -64,9 +64,13 @@ pub async fn update_user(
         reach,
         administrative: caller.authority().may(UsersWrite::NAME),
     };
-    let account = app
-        .run_revoking(move |conn| super::patch(conn, owner, &change, &caller.actor))
-        .await?;
+    let may_end_sessions = change.patch.members(&["disabled"]).contains("disabled");
+    let patch = move |conn: &mut _| super::patch(conn, owner, &change, &caller.actor);
+    let account = if may_end_sessions {
+        app.run_revoking(patch).await?
+    } else {
+        app.db.run(patch).await?
+    };
     Ok(User::tagged(account))
 }
 

@@ -62,7 +62,7 @@ impl Desk {
                 return;
             }
             let sids: Vec<_> = batch.iter().map(Ticket::sid).collect();
-            serve(&db, batch).await;
+            serve(&self, &db, batch).await;
             let mut state = self.state();
             for sid in sids {
                 state.busy.remove(&sid);
@@ -102,7 +102,7 @@ impl Ticket {
 }
 
 /// Answers every ticket of a batch.
-async fn serve(db: &Db, batch: Vec<Ticket>) {
+async fn serve(desk: &Desk, db: &Db, batch: Vec<Ticket>) {
     let rotations: Vec<_> = batch.iter().map(|one| one.rotation.clone()).collect();
     let rotated = db
         .run_again(move |conn| Ok(store::rotate(conn, &rotations)?))
@@ -114,7 +114,9 @@ async fn serve(db: &Db, batch: Vec<Ticket>) {
             .collect(),
         Err(error) => {
             tracing::warn!(%error, cause = ?error.cause, refreshes = batch.len(), "refreshes failed");
-            for ticket in batch {
+            // Whoever waits behind them would only wait longer for the same answer.
+            let waiting = std::mem::take(&mut desk.state().waiting);
+            for ticket in batch.into_iter().chain(waiting) {
                 // A client that has gone waits for no answer, here and below.
                 let _gone = ticket.answer.send(Err(error.code.into()));
             }

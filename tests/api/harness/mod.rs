@@ -44,7 +44,8 @@ struct Inner {
     address: String,
     database: String,
     administrator_password: String,
-    administrator: OnceCell<Person>,
+    /// The pair of the first administrator, without the app, which would keep itself alive.
+    administrator: OnceCell<Value>,
     state: Data<AppState>,
     server: ServerHandle,
 }
@@ -191,7 +192,7 @@ impl TestApp {
             },
         )?;
         let administrator_password = administrator.unwrap_or_default();
-        let db = Db::new(database, 8, config.database.statement_cache)?;
+        let db = Db::new(database, 6, config.database.statement_cache)?;
         let uses = jobs::acknowledge(db.clone(), tokens.clone());
         let following = jobs::follow(SecretString::from(database), db.clone(), tokens.clone());
         let state = Data::new(AppState::new(config, db, tokens)?);
@@ -270,16 +271,12 @@ impl TestApp {
 
     /// The first administrator, signed in with everything.
     pub async fn administrator(&self) -> Person {
-        let person = self.0.administrator.get_or_init(|| async {
-            Person::sign_in(
-                self,
-                start::FIRST_ADMINISTRATOR,
-                &self.0.administrator_password,
-                None,
-            )
-            .await
+        let email = start::FIRST_ADMINISTRATOR;
+        let pair = self.0.administrator.get_or_init(|| async {
+            let person = Person::sign_in(self, email, &self.0.administrator_password, None).await;
+            person.pair().clone()
         });
-        person.await.clone()
+        Person::with_pair(self, email, pair.await.clone())
     }
 
     /// The administrator whom another replica's start made, signed in here.

@@ -20,6 +20,11 @@ impl Person {
             body["scope"] = scope.into();
         }
         let pair = app.post("/v1/sessions", body).await.expect(201).json();
+        Self::with_pair(app, email, pair)
+    }
+
+    /// Somebody who has signed in.
+    pub fn with_pair(app: &TestApp, email: &str, pair: Value) -> Self {
         let claims = super::decode_part(pair["access_token"].as_str().unwrap(), 1);
         Self {
             app: app.clone(),
