@@ -1,4 +1,4 @@
-.PHONY: help run test bench check
+.PHONY: help run test faults bench check
 
 help: ## Show what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -8,9 +8,17 @@ run: ## Run the server on a private Postgres
 	cargo run --release
 
 test: ## Pass every test
-	@scripts/install-missing server faults clients
+	@scripts/install-missing server faults clients browser
 	cargo test
 	tests/clients/run
+	tests/browser/run
+	tests/deploy/run
+	tests/faults/run
+
+faults: ## Break things under the server, for as long as it takes
+	@scripts/install-missing server faults
+	cargo build
+	tests/faults/run --long
 
 bench: ## Measure the workloads beside their floors
 	@scripts/install-missing server bench

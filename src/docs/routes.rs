@@ -1,7 +1,7 @@
 //! Documentation over HTTP.
 
 use actix_web::{
-    HttpRequest, HttpResponse,
+    HttpRequest, HttpResponse, HttpResponseBuilder,
     http::header::{self, ContentType},
     web,
 };
@@ -10,6 +10,7 @@ use super::problems::{Explanation, explain};
 use crate::{
     app::AppState,
     error::{ApiError, Problem},
+    http::{hash, known},
 };
 
 /// Nothing but what this server serves may run or load in the documentation; Swagger UI sets styles inline.
@@ -23,12 +24,38 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
     get,
     path = "/openapi.json",
     tag = "documentation",
-    responses((status = 200, description = "The document", body = serde_json::Value)),
+    responses(
+        (status = 200, description = "The document", body = serde_json::Value, headers(("ETag" = String, description = "Changes with the document"))),
+        (status = 304, description = "Still the same as `If-None-Match` says"),
+    ),
 )]
-pub async fn read_openapi(app: web::Data<AppState>) -> HttpResponse {
-    HttpResponse::Ok()
-        .content_type(ContentType::json())
-        .body(app.openapi.clone())
+pub async fn read_openapi(
+    app: web::Data<AppState>,
+    request: HttpRequest,
+) -> Result<HttpResponse, ApiError> {
+    unless_known(&request, &app.openapi, |response| {
+        response
+            .content_type(ContentType::json())
+            .body(app.openapi.clone())
+    })
+}
+
+/// Answers a file of this binary, unless the client has it; it may keep it, and asks each time.
+fn unless_known(
+    request: &HttpRequest,
+    bytes: &[u8],
+    answer: impl FnOnce(&mut HttpResponseBuilder) -> HttpResponse,
+) -> Result<HttpResponse, ApiError> {
+    let tag = hash(bytes);
+    let keep = (header::CACHE_CONTROL, "no-cache");
+    if let Some(mut unchanged) = known(request, &tag)? {
+        return Ok(unchanged.insert_header(keep).finish());
+    }
+    let mut response = HttpResponse::Ok();
+    response
+        .insert_header(keep)
+        .insert_header((header::ETAG, format!("\"{tag}\"")));
+    Ok(answer(&mut response))
 }
 
 /// Explains a problem
@@ -44,10 +71,11 @@ pub async fn read_openapi(app: web::Data<AppState>) -> HttpResponse {
         (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub async fn read_problem(code: web::Path<String>) -> Result<web::Json<Explanation>, ApiError> {
-    explain(&code)
-        .map(web::Json)
-        .ok_or_else(ApiError::not_found)
+pub async fn read_problem(code: web::Path<String>) -> Result<HttpResponse, ApiError> {
+    let explanation = explain(&code).ok_or_else(ApiError::not_found)?;
+    Ok(HttpResponse::Ok()
+        .insert_header((header::CACHE_CONTROL, "max-age=3600"))
+        .json(explanation))
 }
 
 /// Sends browsers from `/docs` to the interactive documentation.
@@ -71,13 +99,13 @@ pub async fn read_docs(request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let file = utoipa_swagger_ui::serve(path, config.into())
         .map_err(|error| ApiError::internal(error.to_string()))?
         .ok_or_else(ApiError::not_found)?;
-    let mut response = HttpResponse::Ok();
-    if file.gzpipped {
-        response.insert_header(header::ContentEncoding::Gzip);
-    }
-    Ok(response
-        .content_type(file.content_type)
-        .insert_header((header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY))
-        .insert_header((header::CACHE_CONTROL, "no-cache"))
-        .body(file.bytes.into_owned()))
+    unless_known(&request, &file.bytes, |response| {
+        if file.gzpipped {
+            response.insert_header(header::ContentEncoding::Gzip);
+        }
+        response
+            .content_type(file.content_type)
+            .insert_header((header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY))
+            .body(file.bytes.to_vec())
+    })
 }

@@ -199,7 +199,8 @@ fn plain(tag: &str) -> &str {
         .unwrap_or(tag)
 }
 
-fn hash(body: &[u8]) -> String {
+/// A tag made of what an answer shows.
+pub fn hash(body: &[u8]) -> String {
     let hash = digest::digest(&digest::SHA256, body);
     URL_SAFE_NO_PAD.encode(hash.as_ref().get(..16).unwrap_or_default())
 }

@@ -19,7 +19,7 @@ mod resource;
 pub use authenticate::authenticate;
 pub use caller::{Caller, Visitor};
 pub use compress::compress;
-pub use conditional::{Tagged, known};
+pub use conditional::{Tagged, hash, known};
 pub use connection::{Connection, Seats};
 pub use cookies::{CookieNames, Cookies};
 pub use cors::Cors;

@@ -126,7 +126,15 @@ impl Frame {
                 HeaderValue::from_static("max-age=31536000"),
             );
         }
-        if self.is_private || failed {
+        if self.is_private {
+            // Not even as a picture or a script of another site.
+            headers.insert(
+                header::CROSS_ORIGIN_RESOURCE_POLICY,
+                HeaderValue::from_static("same-origin"),
+            );
+        }
+        // What says nothing is not kept: browsers would guess how long.
+        if self.is_private || failed || !headers.contains_key(header::CACHE_CONTROL) {
             headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         }
         self.readers.mark(headers);

@@ -269,10 +269,9 @@ pub async fn read_jwks(
     let unchanged = known(&request, tag)?;
     let is_unchanged = unchanged.is_some();
     let mut response = unchanged.unwrap_or_else(HttpResponse::Ok);
-    response.insert_header(CacheControl(vec![
-        CacheDirective::Public,
-        CacheDirective::MaxAge(MAX_AGE.unsigned_abs()),
-    ]));
+    response.insert_header(CacheControl(vec![CacheDirective::MaxAge(
+        MAX_AGE.unsigned_abs(),
+    )]));
     if is_unchanged {
         return Ok(response.finish());
     }
