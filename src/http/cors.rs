@@ -120,7 +120,7 @@ impl Cors {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if told.len() < MOST_TOLD && told.insert(origin.chars().take(300).collect()) {
             tracing::warn!(
-                origin = ?origin.chars().take(300).collect::<String>(),
+                origin = %origin.chars().take(300).collect::<String>().escape_debug(),
                 "{}",
                 match self.cure(origin) {
                     Ok(setting) => format!("a browser asked from an origin that is not allowed; {setting} would allow it"),

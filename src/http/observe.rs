@@ -238,14 +238,14 @@ fn log<B>(response: &ServiceResponse<B>, id: &RequestId, begun: Instant) {
     let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
     match status {
         401 | 403 => tracing::warn!(
-            method = %request.method(), path = ?request.path(), status, micros, request_id = id.0,
+            method = %request.method(), path = %request.path().escape_debug(), status, micros, request_id = id.0,
             user, client, address = origin::actor(request).address, "denied"
         ),
         500.. => tracing::error!(
-            method = %request.method(), path = ?request.path(), status, micros, request_id = id.0, user, "failed"
+            method = %request.method(), path = %request.path().escape_debug(), status, micros, request_id = id.0, user, "failed"
         ),
         _ => tracing::info!(
-            method = %request.method(), path = ?request.path(), status, micros, request_id = id.0, user, "served"
+            method = %request.method(), path = %request.path().escape_debug(), status, micros, request_id = id.0, user, "served"
         ),
     }
 }

@@ -414,6 +414,13 @@ async fn ses_01_cookies_are_closed_to_scripts_and_hold_what_the_body_does_not() 
         let token = cookie.split(['=', ';']).nth(1).unwrap();
         assert!(!response.text().contains(token), "never also in the body");
     }
+    // A long answer that holds tokens is not packed either.
+    let packed = app
+        .request("POST", "/v1/sessions")
+        .header("accept-encoding", "gzip, br")
+        .json(&json!({"email": ada.email(), "password": PASSWORD}));
+    let bearer = app.send(packed).await.expect(201);
+    assert!(bearer.text().len() > 1_024 && bearer.header("content-encoding").is_empty());
     let body = response.json();
     assert!(body.get("access_token").is_none() && body.get("refresh_token").is_none());
     assert_eq!(body["token_type"], "Bearer");

@@ -450,6 +450,45 @@ def f22(bench, loads):
 
 
 @fault
+def tls(bench, loads):
+    """TLS to Postgres, verified (TRN-02)"""
+    place = bench.postgres.directory
+    openssl = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    for name in ("server", "stranger"):
+        names = ["-addext", "subjectAltName=DNS:localhost", "-keyout", place / f"{name}.key", "-out", place / f"{name}.pem"]
+        subprocess.run([*openssl, *names], check=True, stderr=subprocess.DEVNULL, **unprivileged())
+        (place / f"{name}.key").chmod(0o600)
+    plain = bench.url()
+
+    def starts(address, options):
+        try:
+            return bench.server(f"{plain.replace('127.0.0.1', address)}?{options}")
+        except Failure as failure:
+            check("Postgres can't be reached" in str(failure), str(failure))
+            return None
+
+    check(not starts("127.0.0.1", "sslmode=require"), "it went on in plain text where TLS was demanded")
+    for setting, value in (("ssl_cert_file", place / "server.pem"), ("ssl_key_file", place / "server.key"), ("ssl", "on")):
+        bench.postgres.sql(f"alter system set {setting} = '{value}'")
+    bench.postgres.sql("select pg_reload_conf()")
+    try:
+        good = f"sslmode=verify-full&sslrootcert={place / 'server.pem'}"
+        check(not starts("localhost", f"sslmode=verify-full&sslrootcert={place / 'stranger.pem'}"), "it believed a stranger's certificate")
+        check(not starts("127.0.0.1", good), "it believed a certificate of another name")
+        server = starts("localhost", good)
+        check(server, "a good certificate was refused")
+        loads.append(Load(bench, server.address).__enter__())
+        time.sleep(2)
+        encrypted = "select count(*) from pg_stat_ssl join pg_stat_activity using (pid) where datname = 'tollgate' and ssl"
+        count = int(bench.postgres.sql(encrypted))
+        check(count >= 3, f"{count} connections are encrypted")
+        return f"{count} connections, {bench.postgres.sql('select max(version) from pg_stat_ssl')}"
+    finally:
+        bench.postgres.sql("alter system set ssl = off")
+        bench.postgres.sql("select pg_reload_conf()")
+
+
+@fault
 def f25(bench, loads):
     """no file descriptors left"""
     limit = 64
