@@ -23,7 +23,7 @@ use crate::{
 
 /// Runs the server until SIGINT or SIGTERM.
 pub(super) fn run(config: Config) -> anyhow::Result<()> {
-    telemetry::start(&config)?;
+    let _telemetry = telemetry::start(&config)?;
     if let Some(directory) = &config.server.static_dir {
         let index = directory.join("index.html");
         anyhow::ensure!(

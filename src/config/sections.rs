@@ -276,6 +276,8 @@ pub struct TelemetryConfig {
     pub log_filter: String,
     /// Where `/metrics` listens, instead of beside the API.
     pub metrics_listen: Option<String>,
+    /// The collector that gets a span for every request; needs a binary with the feature `otel`.
+    pub otlp_endpoint: Option<String>,
 }
 
 /// Writes a secret as whether it is set, so that no dump ever holds one.

@@ -15,10 +15,12 @@ use actix_web::{
     web,
 };
 use futures_util::FutureExt;
-use tracing::field;
+use tracing::{Instrument, field};
 use uuid::Uuid;
 
 use super::{authenticate::Who, cors::Readers, limit, origin};
+#[cfg(feature = "otel")]
+use crate::telemetry::spans;
 use crate::{
     app::AppState,
     error::{ApiError, Code, Problem},
@@ -64,7 +66,17 @@ pub async fn observe<B: MessageBody + 'static>(
         id,
         app,
     };
-    let response = match AssertUnwindSafe(next.call(request)).catch_unwind().await {
+    #[cfg(feature = "otel")]
+    let span = spans::begin(
+        request.method().as_str(),
+        request.match_pattern().as_deref(),
+        request.headers(),
+        &frame.id.0,
+    );
+    #[cfg(not(feature = "otel"))]
+    let span = tracing::Span::none();
+    let called = next.call(request).instrument(span.clone());
+    let response = match AssertUnwindSafe(called).catch_unwind().await {
         Ok(response) => response?,
         // The hook has logged it; whoever asked gets an answer, and the others theirs.
         Err(_panic) => {
@@ -90,6 +102,8 @@ pub async fn observe<B: MessageBody + 'static>(
         head.set_connection_type(ConnectionType::Close);
     }
     log(&response, &frame.id, begun);
+    #[cfg(feature = "otel")]
+    spans::end(&span, response.status().as_u16());
     frame.count(&response, begun);
     Ok(response)
 }
@@ -124,13 +138,6 @@ impl Frame {
             headers.insert(
                 header::STRICT_TRANSPORT_SECURITY,
                 HeaderValue::from_static("max-age=31536000"),
-            );
-        }
-        if self.is_private {
-            // Not even as a picture or a script of another site.
-            headers.insert(
-                header::CROSS_ORIGIN_RESOURCE_POLICY,
-                HeaderValue::from_static("same-origin"),
             );
         }
         // What says nothing is not kept: browsers would guess how long.

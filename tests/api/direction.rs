@@ -33,7 +33,7 @@ fn allowed(room: &str) -> &'static [&'static str] {
         "roles" => &["audit", "idempotency"],
         "users" => &["audit", "idempotency", "revocation", "roles"],
         "sessions" => &["audit", "keys", "revocation", "roles", "tokens", "users"],
-        "http" => &["audit", "idempotency", "keys", "tokens"],
+        "http" => &["audit", "idempotency", "keys", "telemetry", "tokens"],
         "docs" => &[
             "audit",
             "http",
@@ -179,7 +179,9 @@ fn only_the_edges_speak_http() {
     let speakers: Vec<_> = files()
         .into_iter()
         .filter(|(name, room, code)| {
-            let edge = name.ends_with("routes.rs") || matches!(room.as_str(), "http" | "app");
+            let edge = name.ends_with("routes.rs")
+                || matches!(room.as_str(), "http" | "app")
+                || name == "telemetry/spans.rs";
             // The command line starts the server's runtime.
             let starter = name == "cli/serve.rs";
             code.contains("actix_web") && !edge && !starter

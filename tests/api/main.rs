@@ -25,6 +25,8 @@ mod keys;
 mod logs;
 mod openapi;
 mod operations;
+#[cfg(feature = "otel")]
+mod otel;
 mod passwords;
 mod refresh;
 mod refresh_model;
