@@ -17,7 +17,7 @@ from harness import (
     DATABASE, Client, Failure, Link, Load, Skipped, check, describe, free_port, percentile, program, unprivileged, until, well,
 )
 
-SLACK = 0.3  # seconds that the machine of the test may take for itself
+SLACK = 1.0  # seconds that the machine of the test may take for itself; 0.3 with --long, which has it to itself
 FAULTS = {}
 
 
@@ -191,12 +191,13 @@ def f06(bench, loads):
 
 @fault
 def f07(bench, loads):
-    """200 ms more to Postgres and back"""
+    """Postgres is far away"""
     link = Link(bench.postgres.port)
     try:
         server = bench.server(bench.url(link.port))
         few = begin(bench, loads, server, rate=5)
-        link.delay = 0.1
+        # There and back 200 ms; half of that where other tests want the machine, too.
+        link.delay = bench.seconds(0.05, 0.1)
         begun = time.monotonic()
         time.sleep(bench.seconds(4, 15))
         few.stop()
