@@ -8,12 +8,13 @@ use serde_json::Value;
 use crate::{
     error::{ApiError, Code, FieldError},
     input::Shape,
+    strict_json::{MAX_DEPTH, depth},
 };
 
 /// Steps of one JSON Patch.
 const MOST_STEPS: usize = 100;
 
-/// Bytes that a document may grow to between two steps: `copy` doubles.
+/// Bytes that a document may have after each step: `copy` doubles.
 const MOST_BYTES: usize = 262_144;
 
 /// A change of a document.
@@ -95,16 +96,19 @@ impl Patch {
     /// Changes the document.
     ///
     /// # Errors
-    /// 409 for a `test` that fails; 422 for a place that is not there, or what the schema refuses.
+    /// 409 for a `test` that fails; 413 and 422 for a document that grows too large or too deep on the way; 422 for a
+    /// place that is not there, or what the schema refuses.
     pub fn apply(&self, document: &mut Value) -> Result<(), ApiError> {
         match &self.change {
             Change::Merge(patch) => json_patch::merge(document, patch),
             Change::Steps(steps) => {
                 for (index, step) in steps.iter().enumerate() {
+                    check_depth(index, step, document)?;
                     json_patch::patch(document, std::slice::from_ref(step))
                         .map_err(|error| refused(index, &error.kind))?;
-                    let copied = matches!(step, PatchOperation::Copy(_));
-                    if copied && document.to_string().len() > MOST_BYTES {
+                    let grows =
+                        !matches!(step, PatchOperation::Test(_) | PatchOperation::Remove(_));
+                    if grows && document.to_string().len() > MOST_BYTES {
                         return Err(Code::PayloadTooLarge.into());
                     }
                 }
@@ -112,6 +116,25 @@ impl Patch {
         }
         self.shape.check(document)
     }
+}
+
+/// Refuses a step that would nest deeper than a body may be: whatever walks over the document recurses.
+fn check_depth(index: usize, step: &PatchOperation, document: &Value) -> Result<(), ApiError> {
+    let value = match step {
+        PatchOperation::Add(step) => Some(&step.value),
+        PatchOperation::Replace(step) => Some(&step.value),
+        // What is not there has no depth; the step itself will tell.
+        PatchOperation::Copy(step) => document.pointer(step.from.as_str()),
+        PatchOperation::Move(step) => document.pointer(step.from.as_str()),
+        PatchOperation::Remove(_) | PatchOperation::Test(_) => None,
+    };
+    let above = step.path().as_str().matches('/').count();
+    if value.is_some_and(|value| above + depth(value) > MAX_DEPTH) {
+        let detail = format!("more than {MAX_DEPTH} levels of nesting");
+        let fault = FieldError::new(format!("/{index}"), "depth", detail);
+        return Err(ApiError::invalid(vec![fault]));
+    }
+    Ok(())
 }
 
 fn refused(index: usize, kind: &PatchErrorKind) -> ApiError {

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use serde::de::IgnoredAny;
+use serde_json::Value;
 
 use crate::error::FieldError;
 
@@ -40,6 +41,22 @@ pub fn check(bytes: &[u8]) -> Result<&str, Fault> {
     } else {
         Err(Fault::Refused(scan.faults))
     }
+}
+
+/// Levels of nesting of a value: 0 for a bare one, 1 for an empty object.
+pub fn depth(value: &Value) -> usize {
+    let mut deepest = 0;
+    // Not by recursion: the value may be deeper than the stack.
+    let mut open = vec![(value, 1)];
+    while let Some((value, level)) = open.pop() {
+        match value {
+            Value::Object(members) => open.extend(members.values().map(|one| (one, level + 1))),
+            Value::Array(items) => open.extend(items.iter().map(|one| (one, level + 1))),
+            _ => continue,
+        }
+        deepest = deepest.max(level);
+    }
+    deepest
 }
 
 /// One open object or array, and where in it the scan stands.
@@ -252,6 +269,22 @@ mod tests {
         let deep = format!("{}{}", "[".repeat(65), "]".repeat(65));
         assert_eq!(refused(&deep).first().unwrap().1, "depth");
         assert!(check(format!("{}{}", "[".repeat(64), "]".repeat(64)).as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn depth_counts_what_the_scan_counts() {
+        for (text, levels) in [
+            ("1", 0),
+            ("{}", 1),
+            ("[[],{}]", 2),
+            (r#"{"a":{"b":[1]},"c":2}"#, 3),
+        ] {
+            assert_eq!(
+                depth(&serde_json::from_str(text).unwrap()),
+                levels,
+                "{text}"
+            );
+        }
     }
 
     #[test]

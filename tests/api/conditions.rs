@@ -355,7 +355,7 @@ async fn a_json_patch_goes_through_as_a_whole_or_not_at_all() {
 async fn a_json_patch_that_doubles_and_doubles_ends_early() {
     let app = TestApp::shared();
     let ada = app.person().await;
-    let text = "x".repeat(4_000);
+    let text = "x".repeat(15_000);
     ada.patch("/v1/users/me", json!({"user_metadata": {"a": text}}))
         .await
         .expect(200);
@@ -368,6 +368,64 @@ async fn a_json_patch_that_doubles_and_doubles_ends_early() {
     patched(&ada, STEPS, json!(steps))
         .await
         .expect_problem(422, "validation-failed");
+}
+
+/// An object of so many levels, the lowest empty.
+fn nested(levels: usize) -> Value {
+    (1..levels).fold(json!({}), |inner, _| json!({"a": inner}))
+}
+
+#[tokio::test]
+async fn inp_05_no_patch_makes_a_document_deeper_than_a_body_may_be() {
+    let app = TestApp::shared();
+    let ada = app.person().await;
+    let deep = |steps: Value| {
+        let ada = ada.clone();
+        async move {
+            let refused = patched(&ada, STEPS, steps).await;
+            let refused = refused.expect_problem(422, "validation-failed");
+            (
+                refused.at("/errors/0/pointer"),
+                refused.at("/errors/0/code"),
+            )
+        }
+    };
+    // Each step puts the chain into its own bottom, which doubles it.
+    let mut steps = vec![json!({"op": "add", "path": "/user_metadata/a", "value": nested(50)})];
+    for doubled in 0..20 {
+        let bottom = "/a".repeat((50 << doubled.min(9)) + 1);
+        let path = format!("/user_metadata{bottom}");
+        steps.push(json!({"op": "copy", "from": "/user_metadata/a", "path": path}));
+    }
+    assert_eq!(deep(json!(steps)).await, (json!("/1"), json!("depth")));
+    // The same with values that came in the steps themselves.
+    let steps: Vec<_> = (0..100)
+        .map(|index| {
+            let path = format!("/user_metadata{}", "/a".repeat(50 * index + 1));
+            json!({"op": "add", "path": path, "value": nested(50)})
+        })
+        .collect();
+    assert_eq!(deep(json!(steps)).await, (json!("/1"), json!("depth")));
+    let steps = json!([
+        {"op": "add", "path": "/user_metadata/a", "value": nested(40)},
+        {"op": "add", "path": "/user_metadata/b", "value": nested(40)},
+        {"op": "move", "from": "/user_metadata/b", "path": format!("/user_metadata{}", "/a".repeat(41))},
+    ]);
+    assert_eq!(deep(steps).await, (json!("/2"), json!("depth")));
+    // 64 levels are as many as a body may have, by either patch, and they can be read again.
+    let fits = json!([{"op": "add", "path": "/user_metadata/a", "value": nested(61)}]);
+    patched(&ada, STEPS, fits).await.expect(200);
+    let one_more = json!([{"op": "replace", "path": "/user_metadata/a", "value": nested(62)}]);
+    patched(&ada, STEPS, one_more).await.expect(200);
+    let step = json!([{"op": "copy", "from": "/user_metadata/a", "path": "/user_metadata/a/b"}]);
+    assert_eq!(deep(step).await, (json!("/0"), json!("depth")));
+    let merged = |levels| json!({"user_metadata": nested(levels)});
+    ada.patch("/v1/users/me", merged(63)).await.expect(200);
+    let read = ada.get("/v1/users/me").await.expect(200);
+    assert_eq!(read.at("/user_metadata"), nested(63));
+    ada.patch("/v1/users/me", merged(64))
+        .await
+        .expect_problem(400, "refused-json");
 }
 
 #[tokio::test]
