@@ -119,6 +119,10 @@ fn check_request(request: &ServiceRequest) -> Result<(), ApiError> {
     if uri.path_and_query().map_or(0, |text| text.as_str().len()) > LONGEST_URI {
         return Err(Code::UriTooLong.into());
     }
+    if has_needless_escape(uri.path()) {
+        let detail = "Letters, digits and `-._~` stand in a path as they are";
+        return Err(ApiError::new(Code::BadRequest, detail));
+    }
     let headers = request.headers();
     let size = headers
         .iter()
@@ -145,6 +149,15 @@ fn check_request(request: &ServiceRequest) -> Result<(), ApiError> {
         }
         _ => Ok(()),
     }
+}
+
+/// Whether a path writes an unreserved character in percent-encoding (RFC 3986 section 2.3): routes are found by the decoded
+/// path, everything else goes by the path as it came, and the two must not differ.
+fn has_needless_escape(path: &str) -> bool {
+    path.split('%').skip(1).any(|rest| {
+        let byte = rest.get(..2).map(|digits| u8::from_str_radix(digits, 16));
+        matches!(byte, Some(Ok(byte)) if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
+    })
 }
 
 /// A host and perhaps a port (RFC 3986 section 3.2), without a user.
@@ -214,7 +227,26 @@ fn accepts_json(accept: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{accepts_json, is_authority};
+    use super::{accepts_json, has_needless_escape, is_authority};
+
+    #[test]
+    fn inp_10_a_path_has_one_way_to_write_its_letters() {
+        for yes in ["/%761", "/v1/%75sers", "/%7E", "/a%2Db", "/%2e%2e", "/%%41"] {
+            assert!(has_needless_escape(yes), "{yes}");
+        }
+        for no in [
+            "/v1/users",
+            "/a%20b",
+            "/a%2fb",
+            "/%C3%BC",
+            "/%",
+            "/%4",
+            "/%zz",
+            "/%25761",
+        ] {
+            assert!(!has_needless_escape(no), "{no}");
+        }
+    }
 
     #[test]
     fn hosts_are_names_or_addresses_with_perhaps_a_port() {

@@ -397,6 +397,12 @@ async fn inp_10_no_way_to_write_a_path_reaches_another_rule() {
         "/v1/users/..%5c..%5c",
         "/v1/users%3flimit=1",
         "/v1/users%23",
+        "/%761/users/me",
+        "/%76%31/users/me",
+        "/v1/%75sers/me",
+        "/v1/%75sers/m%65",
+        "/v1/users/me%2e",
+        "/v1/users/%2E%2e/users/me",
     ] {
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nConnection: close\r\n\r\n",
@@ -406,6 +412,14 @@ async fn inp_10_no_way_to_write_a_path_reaches_another_rule() {
         let seen = statuses(&text);
         assert!(seen == [404] || seen == [400], "{path}: {seen:?} {text}");
     }
+    // What goes by the path can't be gone round: rates, unknown parameters, tokens that are not packed.
+    let sign_in = json!({"email": ada.email(), "password": crate::harness::PASSWORD}).to_string();
+    let request = format!(
+        "POST /%761/sessions HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\nContent-Type: application/json\r\n\
+         Connection: close\r\nContent-Length: {}\r\n\r\n{sign_in}",
+        sign_in.len()
+    );
+    assert_eq!(statuses(&exchange(&app, request.as_bytes()).0), [400]);
 }
 
 #[tokio::test]
@@ -565,13 +579,19 @@ async fn inp_09_one_request_too_many_is_a_429_that_says_when() {
 
 #[tokio::test]
 async fn inp_07_the_address_comes_from_a_trusted_proxy_alone() {
-    for (proxies, expected) in [("[]", "127.0.0.1"), (r#"["127.0.0.1"]"#, "198.51.100.7")] {
+    for (proxies, said, expected) in [
+        ("[]", b"1.1.1.1, 198.51.100.7".as_slice(), "127.0.0.1"),
+        (r#"["127.0.0.1"]"#, b"1.1.1.1, 198.51.100.7", "198.51.100.7"),
+        // What the client wrote can't hide what the proxy appended.
+        (r#"["127.0.0.1"]"#, b"\xff, 198.51.100.7", "198.51.100.7"),
+        (r#"["127.0.0.1"]"#, b"198.51.100.7, \xff", "127.0.0.1"),
+    ] {
         let app = TestApp::own(&[("TOLLGATE_SERVER__TRUSTED_PROXIES", proxies)]);
         let ada = app.person().await;
         let sign_in = json!({"email": ada.email(), "password": crate::harness::PASSWORD});
         let request = app
             .request("POST", "/v1/sessions")
-            .header("x-forwarded-for", "1.1.1.1, 198.51.100.7");
+            .header("x-forwarded-for", said);
         app.send(request.json(&sign_in)).await.expect(201);
         let stored = query_value(
             app.database(),
@@ -628,11 +648,15 @@ async fn an_app_is_served_beside_the_api_with_its_own_addresses() {
         "/.env",
         "/link.txt",
         "/oauth/nothing",
-        "/%2e%2e/secret.txt",
         "/..%2fsecret.txt",
     ] {
         page(path).await.expect_problem(404, "not-found");
     }
+    for path in ["/%6fauth/nothing", "/v%31/users", "/%2eenv"] {
+        page(path).await.expect_problem(400, "bad-request");
+    }
+    file("two words.txt", "spaced");
+    assert_eq!(page("/two%20words.txt").await.expect(200).text(), "spaced");
     app.get("/v1/nothing")
         .await
         .expect_problem(404, "not-found");
