@@ -82,20 +82,21 @@ impl Proxies {
         if !self.trusts(peer) {
             return peer;
         }
+        // Hop by hop as bytes: a proxy appends to whatever the client wrote.
         let hops: Vec<_> = headers
             .get_all(match self.header {
                 ForwardedHeader::XForwardedFor => X_FORWARDED_FOR,
                 ForwardedHeader::Forwarded => header::FORWARDED,
             })
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|list| list.split(','))
+            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
             .collect();
         let mut client = peer;
         for hop in hops.into_iter().rev() {
-            let address = match self.header {
+            let hop = std::str::from_utf8(hop).ok();
+            let address = hop.and_then(|hop| match self.header {
                 ForwardedHeader::XForwardedFor => hop_address(hop),
                 ForwardedHeader::Forwarded => forwarded_for(hop),
-            };
+            });
             let Some(address) = address else {
                 break;
             };
