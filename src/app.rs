@@ -45,9 +45,6 @@ const STOP_PATIENCE: u64 = 8;
 /// How long an idle connection is kept; proxies should keep theirs for less, so that they close first.
 const KEEP_ALIVE: Duration = Duration::from_secs(25);
 
-/// How long a request's head may take to arrive.
-const HEAD_PATIENCE: Duration = Duration::from_secs(5);
-
 /// How long a client may take to close its side.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -277,8 +274,11 @@ pub fn serve(listeners: Vec<TcpListener>, state: Data<AppState>) -> std::io::Res
                     async move { stopping.notified().await }
                 })
                 .keep_alive(KEEP_ALIVE)
-                .client_request_timeout(HEAD_PATIENCE)
+                .client_request_timeout(http::HEAD_PATIENCE)
                 .client_disconnect_timeout(CLOSE_PATIENCE)
+                .on_connect_ext(|connection: &Connection, data| {
+                    data.insert(connection.exchange());
+                })
                 .finish(map_config(app, |()| AppConfig::default()));
             let (state, seats) = (Data::clone(&state), seats.clone());
             fn_service(move |stream| ready(admit(stream, &state, &seats))).and_then(service)
@@ -302,8 +302,7 @@ fn admit(
         let seat = seats.take(address, limits.connections_per_address);
         Some(seat.ok_or(DispatchError::Io(ErrorKind::ConnectionRefused.into()))?)
     };
-    stream.set_nodelay(true)?;
-    Ok((Connection::new(stream, seat), Protocol::Http1, Some(peer)))
+    Ok((Connection::new(stream, seat)?, Protocol::Http1, Some(peer)))
 }
 
 /// Serves the metrics, and nothing else, on a listener of their own.

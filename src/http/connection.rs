@@ -1,16 +1,27 @@
-//! Connections: how many an address may have, and how long one may keep us waiting while we write.
+//! Connections: how many an address may have, and how long one may keep us waiting while we read and write.
 
 use std::{
+    cell::{Cell, RefCell},
     collections::HashMap,
     future::Future,
     io,
     net::IpAddr,
     pin::Pin,
+    rc::Rc,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, ready},
     time::Duration,
 };
 
+use actix_web::{
+    HttpMessage,
+    dev::{Payload, ServiceRequest},
+    error::PayloadError,
+    http::StatusCode,
+    web::Bytes,
+};
+use futures_util::Stream;
+use rustix::net::sockopt;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -19,6 +30,12 @@ use tokio::{
 
 /// How long a client may take nothing of what waits for it.
 const WRITE_PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long the kernel waits for a client that takes nothing of what it holds for us, also after we have closed.
+const KERNEL_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long the head of a request may take to arrive, from its first byte.
+pub const HEAD_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The slowest reader that is put up with, in bytes a second.
 const SLOWEST: u64 = 4_096;
@@ -65,10 +82,80 @@ impl Drop for Seat {
     }
 }
 
-/// A connection that gives up clients which read too slowly.
+/// What the requests of a connection know of it: whether one is being answered, and what the last one left of its body.
+#[derive(Clone, Default)]
+pub struct Exchange(Rc<Talk>);
+
+#[derive(Default)]
+struct Talk {
+    is_busy: Cell<bool>,
+    body: RefCell<Option<Body>>,
+}
+
+/// A request that is being answered; the connection waits for the next one when it is dropped.
+pub(super) struct Answering(Option<Exchange>);
+
+/// A body in chunks that outlives whoever reads it. Of one that is dropped actix reads the rest, and waits for it without end;
+/// after one that is still there when the answer is, it closes the connection.
+#[derive(Clone)]
+struct Body(Rc<RefCell<Payload>>);
+
+impl Exchange {
+    fn is_busy(&self) -> bool {
+        self.0.is_busy.get()
+    }
+
+    /// Begins with a request, on a connection of ours.
+    pub(super) fn begin(request: &mut ServiceRequest) -> Answering {
+        let exchange = request.request().conn_data::<Self>().cloned();
+        if let Some(exchange) = &exchange {
+            exchange.0.is_busy.set(true);
+            let body = request
+                .chunked()
+                .is_ok_and(|chunked| chunked)
+                .then(|| Body(Rc::new(RefCell::new(request.take_payload()))));
+            if let Some(body) = body.clone() {
+                let payload = Box::pin(body);
+                request.set_payload(Payload::Stream { payload });
+            }
+            exchange.0.body.replace(body);
+        }
+        Answering(exchange)
+    }
+}
+
+impl Answering {
+    /// Ends with the answer; a connection that is no HTTP any more is not waited on.
+    pub(super) fn end(mut self, status: StatusCode) {
+        if status == StatusCode::SWITCHING_PROTOCOLS {
+            self.0 = None;
+        }
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        if let Some(exchange) = &self.0 {
+            exchange.0.is_busy.set(false);
+        }
+    }
+}
+
+impl Stream for Body {
+    type Item = Result<Bytes, PayloadError>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Pin::new(&mut *self.0.borrow_mut()).poll_next(context)
+    }
+}
+
+/// A connection that gives up clients which send or read too slowly.
 pub struct Connection {
     stream: TcpStream,
     _seat: Option<Seat>,
+    exchange: Exchange,
+    /// Until when bytes that came must have become a request; `None` while none came, or one is being answered.
+    read_deadline: Option<Pin<Box<Sleep>>>,
     /// Until when what waits must have been taken; `None` while nothing waits.
     deadline: Option<Pin<Box<Sleep>>>,
     written: Instant,
@@ -77,14 +164,50 @@ pub struct Connection {
 
 impl Connection {
     /// Watches a connection.
-    pub fn new(stream: TcpStream, seat: Option<Seat>) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// It is closed already.
+    pub fn new(stream: TcpStream, seat: Option<Seat>) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
+        let patience = u32::try_from(KERNEL_PATIENCE.as_millis()).unwrap_or_default();
+        sockopt::set_tcp_user_timeout(&stream, patience)?;
+        Ok(Self {
             stream,
             _seat: seat,
+            exchange: Exchange::default(),
+            read_deadline: None,
             deadline: None,
             written: Instant::now(),
             is_given_up: false,
+        })
+    }
+
+    /// What its requests know of it.
+    pub fn exchange(&self) -> Exchange {
+        self.exchange.clone()
+    }
+
+    /// Ends the connection when what came does not become a request; actix watches over the first head only.
+    fn watch_read(&mut self, context: &mut Context<'_>, came: bool) -> io::Result<()> {
+        if self.exchange.is_busy() {
+            self.read_deadline = None;
+            return Ok(());
         }
+        if came && self.read_deadline.is_none() {
+            self.read_deadline = Some(Box::pin(tokio::time::sleep(HEAD_PATIENCE)));
+        }
+        let Some(deadline) = &mut self.read_deadline else {
+            return Ok(());
+        };
+        while deadline.as_mut().poll(context).is_ready() {
+            // The next request waits as long as the client takes what was asked before.
+            let is_taking = self.deadline.is_some() || self.written.elapsed() < HEAD_PATIENCE;
+            if !is_taking {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            deadline.as_mut().reset(Instant::now() + HEAD_PATIENCE);
+        }
+        Ok(())
     }
 
     /// Counts what was taken of `offered` bytes, or ends the wait.
@@ -122,9 +245,9 @@ impl Connection {
 }
 
 impl Drop for Connection {
-    /// Who has had the time to take everything and has not is not waited for by the kernel either.
+    /// Who was given up is not waited for by the kernel either; everyone else still gets what the kernel holds.
     fn drop(&mut self) {
-        if self.is_given_up || self.written.elapsed() >= WRITE_PATIENCE {
+        if self.is_given_up {
             // It may be closed already.
             let _closed = self.stream.set_zero_linger();
         }
@@ -137,7 +260,11 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let came = buffer.filled().len() > before;
+        self.watch_read(context, came)?;
+        read
     }
 }
 

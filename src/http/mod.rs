@@ -20,7 +20,7 @@ pub use authenticate::authenticate;
 pub use caller::{Caller, Visitor};
 pub use compress::compress;
 pub use conditional::{Tagged, hash, known};
-pub use connection::{Connection, Seats};
+pub use connection::{Connection, HEAD_PATIENCE, Seats};
 pub use cookies::{CookieNames, Cookies};
 pub use cors::Cors;
 pub use guard::{QueryNames, guard};

@@ -18,7 +18,7 @@ use futures_util::FutureExt;
 use tracing::{Instrument, field};
 use uuid::Uuid;
 
-use super::{authenticate::Who, cors::Readers, limit, origin};
+use super::{authenticate::Who, connection::Exchange, cors::Readers, limit, origin};
 #[cfg(feature = "otel")]
 use crate::telemetry::spans;
 use crate::{
@@ -54,10 +54,11 @@ impl RequestId {
 /// A handler that panicked: an answer as any other, which passes the middleware outside of this one.
 pub async fn observe<B: MessageBody + 'static>(
     app: web::Data<AppState>,
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
     let begun = Instant::now();
+    let answering = Exchange::begin(&mut request);
     let id = RequestId::of(request.headers());
     request.extensions_mut().insert(id.clone());
     let frame = Frame {
@@ -105,6 +106,7 @@ pub async fn observe<B: MessageBody + 'static>(
     #[cfg(feature = "otel")]
     spans::end(&span, response.status().as_u16());
     frame.count(&response, begun);
+    answering.end(response.status());
     Ok(response)
 }
 
