@@ -26,7 +26,7 @@ fn allowed(room: &str) -> &'static [&'static str] {
         "config" => &["keys"],
         "clock" | "db" | "schema" | "scope" | "strict_json" | "timestamp" | "error" | "audit"
         | "embedded" | "telemetry" | "revocation" | "idempotency" | "input" => &[],
-        "patch" => &["input"],
+        "patch" => &["input", "strict_json"],
         "precondition" => &[],
         "keys" => &["audit", "revocation"],
         "tokens" => &["keys", "revocation"],
