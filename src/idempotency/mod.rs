@@ -86,10 +86,18 @@ pub fn once(
     })
 }
 
+/// Forgets the answers that show what was at `location`, inside the transaction that takes it away.
+///
+/// # Errors
+/// Postgres.
+pub fn forget(conn: &mut PgConnection, location: &str) -> QueryResult<usize> {
+    store::forget(conn, location)
+}
+
 /// Forgets answers of more than a day ago.
 ///
 /// # Errors
 /// Postgres.
 pub fn purge(conn: &mut PgConnection) -> QueryResult<usize> {
-    store::forget(conn)
+    store::forget_old(conn)
 }

@@ -72,7 +72,13 @@ pub(super) fn keep(conn: &mut PgConnection, key: &Key, answer: &Answer) -> Query
         .execute(conn)
 }
 
-pub(super) fn forget(conn: &mut PgConnection) -> QueryResult<usize> {
+pub(super) fn forget(conn: &mut PgConnection, location: &str) -> QueryResult<usize> {
+    diesel::delete(idempotent_answers::table)
+        .filter(idempotent_answers::location.eq(location))
+        .execute(conn)
+}
+
+pub(super) fn forget_old(conn: &mut PgConnection) -> QueryResult<usize> {
     diesel::delete(idempotent_answers::table)
         .filter(idempotent_answers::created_at.le(a_day_ago()))
         .execute(conn)

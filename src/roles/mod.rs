@@ -16,6 +16,7 @@ use crate::{
     audit::{Action, Actor, Event},
     db,
     error::{ApiError, Code},
+    idempotency,
     precondition::Precondition,
     scope::{ADMINISTRATOR, Authority, Scope, Scopes},
 };
@@ -177,6 +178,11 @@ pub fn save(
     })
 }
 
+/// Where a role is.
+pub fn location(name: &str) -> String {
+    format!("/v1/roles/{name}")
+}
+
 /// Deletes a role that nobody has.
 ///
 /// # Errors
@@ -198,6 +204,7 @@ pub fn delete(
         }
         precondition.check(Some(stored.version))?;
         store::delete(conn, name.as_ref())?;
+        idempotency::forget(conn, &location(name.as_ref()))?;
         let details = json!({"role": name});
         Event {
             actor,

@@ -67,7 +67,7 @@ impl Role {
 
     /// A role that was just made.
     pub fn created(row: RoleRow) -> Tagged<Self> {
-        let location = format!("/v1/roles/{}", row.name);
+        let location = super::location(&row.name);
         Self::tagged(row).created(location)
     }
 }
@@ -144,7 +144,7 @@ pub async fn create_role(
         let (authority, actor) = (caller.authority(), &caller.actor);
         let (row, _made) = super::save(conn, authority, actor, &name, &content, &Saving::New)?;
         let role = Role::from(row);
-        Answer::new(format!("/v1/roles/{}", role.name), role.version, &role)
+        Answer::new(super::location(&role.name), role.version, &role)
     };
     let answer = app
         .db

@@ -26,6 +26,7 @@ use crate::{
     audit::{self, Action, Actor, Event},
     db::{self, Window},
     error::{ApiError, Code},
+    idempotency,
     precondition::Precondition,
     revocation::{self, Revocation},
     roles::{self, EVERYONE},
@@ -243,6 +244,7 @@ pub fn delete(
         };
         event.record(conn)?;
         audit::erase_person(conn, owner)?;
+        idempotency::forget(conn, &location(owner))?;
         Ok(())
     })
 }
@@ -265,6 +267,11 @@ pub fn lock(conn: &mut PgConnection, owner: Uuid) -> QueryResult<Option<Account>
         return Ok(None);
     };
     Ok(Some(Account::new(user, store::roles_of(conn, owner)?)))
+}
+
+/// Where an account is.
+pub fn location(id: Uuid) -> String {
+    format!("/v1/users/{id}")
 }
 
 fn locked(conn: &mut PgConnection, owner: Uuid) -> Result<Account, ApiError> {

@@ -176,7 +176,7 @@ pub async fn create_user(
     let key = visitor.caller().and_then(|caller| idempotency.of(caller));
     let make = move |conn: &mut _| {
         let user = User::from(super::create(conn, &actor, &new, &hash, false)?);
-        Answer::new(format!("/v1/users/{}", user.id), user.version, &user)
+        Answer::new(super::location(user.id), user.version, &user)
     };
     let answer = app
         .db

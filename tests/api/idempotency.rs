@@ -85,6 +85,41 @@ async fn res_10_nobody_else_gets_the_answer_and_nobody_learns_the_body() {
 }
 
 #[tokio::test]
+async fn res_10_what_was_deleted_lives_on_in_no_answer() {
+    let app = TestApp::own(&[]);
+    let administrator = app.administrator().await;
+    let account = json!({"email": "erased@example.com", "password": PASSWORD, "name": "Erased"});
+    let create = async || {
+        let request = administrator
+            .request("POST", "/v1/users")
+            .header("idempotency-key", "erased");
+        app.send(request.json(&account)).await.expect(201)
+    };
+    let first = create().await;
+    administrator
+        .delete(first.header("location"))
+        .await
+        .expect(204);
+    let kept = query_value(
+        app.database(),
+        "select count(*)::text as value from idempotent_answers where body like '%erased%'",
+    );
+    assert_eq!(kept, "0");
+    // Sent again it is done again: the answer would show what is not there.
+    let again = create().await;
+    assert_ne!(again.at("/id"), first.at("/id"));
+    administrator
+        .get(again.header("location"))
+        .await
+        .expect(200);
+    let role = json!({"name": "gone", "scopes": ["a:b"]});
+    make(&administrator, "gone", &role).await.expect(201);
+    administrator.delete("/v1/roles/gone").await.expect(204);
+    make(&administrator, "gone", &role).await.expect(201);
+    administrator.get("/v1/roles/gone").await.expect(200);
+}
+
+#[tokio::test]
 async fn res_10_of_many_at_once_one_is_done_and_the_others_wait_or_are_told_so() {
     let app = TestApp::own(&[]);
     let administrator = app.administrator().await;

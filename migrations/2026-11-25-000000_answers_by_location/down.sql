@@ -1,0 +1,1 @@
+drop index idempotent_answers_location_idx;
