@@ -18,6 +18,13 @@ diesel::table! {
 }
 
 diesel::table! {
+    deleted_roles (name) {
+        name -> Text,
+        version -> Int8,
+    }
+}
+
+diesel::table! {
     idempotent_answers (id) {
         id -> Bytea,
         fingerprint -> Bytea,

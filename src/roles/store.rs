@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 
-use crate::schema::roles;
+use crate::schema::{deleted_roles, roles};
 
 /// One stored role.
 #[derive(Clone, Debug, Queryable, Selectable)]
@@ -57,6 +57,7 @@ pub(super) fn lock(conn: &mut PgConnection, name: &str) -> QueryResult<Option<Ro
         .optional()
 }
 
+/// Makes a role; under the name of a deleted one its versions go on from there.
 pub(super) fn insert(
     conn: &mut PgConnection,
     name: &str,
@@ -69,6 +70,17 @@ pub(super) fn insert(
             roles::description.eq(description),
             roles::scopes.eq(scopes),
         ))
+        .execute(conn)?;
+    // A statement of its own sees also the deletion that the first one waited for.
+    let last = deleted_roles::table
+        .find(name)
+        .select(deleted_roles::version);
+    let next = last
+        .first::<i64>(conn)
+        .optional()?
+        .map_or(1, |last| last + 1);
+    diesel::update(roles::table.find(name))
+        .set(roles::version.eq(next))
         .returning(RoleRow::as_returning())
         .get_result(conn)
 }
@@ -90,6 +102,18 @@ pub(super) fn update(
         .get_result(conn)
 }
 
+/// Deletes a role and remembers how far its versions came.
 pub(super) fn delete(conn: &mut PgConnection, name: &str) -> QueryResult<usize> {
-    diesel::delete(roles::table.find(name)).execute(conn)
+    let last = diesel::delete(roles::table.find(name))
+        .returning(roles::version)
+        .get_result::<i64>(conn)?;
+    diesel::insert_into(deleted_roles::table)
+        .values((
+            deleted_roles::name.eq(name),
+            deleted_roles::version.eq(last),
+        ))
+        .on_conflict(deleted_roles::name)
+        .do_update()
+        .set(deleted_roles::version.eq(last))
+        .execute(conn)
 }
