@@ -8,7 +8,7 @@ use actix_web::{
     dev::Payload,
     http::{
         StatusCode,
-        header::{self, EntityTag, Header, HeaderName, HeaderValue, IfMatch, IfNoneMatch},
+        header::{self, HeaderName, HeaderValue},
     },
 };
 use aws_lc_rs::digest;
@@ -21,6 +21,9 @@ use crate::{
 };
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
+/// Characters of a hash that tells the resources of one alias apart.
+const SHORT_HASH: usize = 8;
+
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 impl FromRequest for Precondition {
@@ -33,14 +36,18 @@ impl FromRequest for Precondition {
 }
 
 fn precondition(request: &HttpRequest) -> Result<Precondition, ApiError> {
+    let versions = |tags: &[Tag]| Tags::Versions(tags.iter().filter_map(Tag::version).collect());
     // RFC 9110 section 13.1.1: only strong tags can match.
-    let if_match = read::<IfMatch>(request)?.map(|tags| match tags {
-        IfMatch::Any => Tags::Any,
-        IfMatch::Items(tags) => versions(tags.iter().filter(|tag| !tag.weak)),
+    let if_match = read(request, header::IF_MATCH)?.map(|mut tags| match &mut tags {
+        Listed::Any => Tags::Any,
+        Listed::Tags(tags) => {
+            tags.retain(|tag| !tag.is_weak);
+            versions(tags)
+        }
     });
-    let if_none_match = read::<IfNoneMatch>(request)?.map(|tags| match tags {
-        IfNoneMatch::Any => Tags::Any,
-        IfNoneMatch::Items(tags) => versions(tags.iter()),
+    let if_none_match = read(request, header::IF_NONE_MATCH)?.map(|tags| match tags {
+        Listed::Any => Tags::Any,
+        Listed::Tags(tags) => versions(&tags),
     });
     Ok(Precondition {
         if_match,
@@ -48,18 +55,69 @@ fn precondition(request: &HttpRequest) -> Result<Precondition, ApiError> {
     })
 }
 
-fn versions<'a>(tags: impl Iterator<Item = &'a EntityTag>) -> Tags {
-    Tags::Versions(tags.filter_map(|tag| version_of(tag.tag())).collect())
+/// An entity tag (RFC 9110 section 8.8.3).
+struct Tag {
+    is_weak: bool,
+    text: String,
 }
 
-fn read<H: Header>(request: &HttpRequest) -> Result<Option<H>, ApiError> {
-    if !request.headers().contains_key(H::name()) {
+/// What a condition lists.
+enum Listed {
+    /// `*`.
+    Any,
+    /// At least one tag.
+    Tags(Vec<Tag>),
+}
+
+impl Tag {
+    fn version(&self) -> Option<i64> {
+        version_of(&self.text)
+    }
+}
+
+/// Reads a condition as a whole: of one that is only half understood the wrong half could let a write through.
+fn read(request: &HttpRequest, name: HeaderName) -> Result<Option<Listed>, ApiError> {
+    let mut lines = request.headers().get_all(&name).peekable();
+    if lines.peek().is_none() {
         return Ok(None);
     }
-    H::parse(request).map(Some).map_err(|_malformed| {
-        let detail = format!("`{}` takes `*` or a list of quoted entity tags", H::name());
+    // Several lines are one list (RFC 9110 section 5.3).
+    let lines: Option<Vec<_>> = lines.map(|line| line.to_str().ok()).collect();
+    let listed = lines.and_then(|lines| listed(&lines.join(",")));
+    let malformed = || {
+        let detail = format!("`{name}` takes `*` or a list of quoted entity tags");
         ApiError::new(Code::BadRequest, detail)
-    })
+    };
+    listed.ok_or_else(malformed).map(Some)
+}
+
+fn listed(text: &str) -> Option<Listed> {
+    if text.trim() == "*" {
+        return Some(Listed::Any);
+    }
+    let mut tags = Vec::new();
+    let mut rest = text;
+    loop {
+        // Empty elements count for nothing (RFC 9110 section 5.6.1.2).
+        rest = rest.trim_start_matches([' ', '\t', ',']);
+        if rest.is_empty() {
+            return (!tags.is_empty()).then_some(Listed::Tags(tags));
+        }
+        let (is_weak, quoted) = match rest.strip_prefix("W/") {
+            Some(strong) => (true, strong),
+            None => (false, rest),
+        };
+        let (tag, after) = quoted.strip_prefix('"')?.split_once('"')?;
+        if !tag.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return None;
+        }
+        let text = tag.to_owned();
+        tags.push(Tag { is_weak, text });
+        rest = after.trim_start_matches([' ', '\t']);
+        if !rest.is_empty() && !rest.starts_with(',') {
+            return None;
+        }
+    }
 }
 
 /// One resource with the tag of its state: answers conditional reads, and writes as the client prefers.
@@ -67,7 +125,10 @@ pub struct Tagged<T> {
     body: T,
     status: StatusCode,
     version: Option<i64>,
+    /// What else the tag names, where the same URI shows different resources.
+    whose: Option<String>,
     location: Option<String>,
+    content_location: Option<String>,
 }
 
 impl<T> Tagged<T> {
@@ -77,7 +138,9 @@ impl<T> Tagged<T> {
             body,
             status: StatusCode::OK,
             version: Some(version),
+            whose: None,
             location: None,
+            content_location: None,
         }
     }
 
@@ -87,7 +150,21 @@ impl<T> Tagged<T> {
             body,
             status: StatusCode::OK,
             version: None,
+            whose: None,
             location: None,
+            content_location: None,
+        }
+    }
+
+    /// The same under an alias that is another resource for every caller: the tag tells them apart.
+    #[must_use]
+    pub fn alias_of(self, location: String) -> Self {
+        let mut whose = hash(location.as_bytes());
+        whose.truncate(SHORT_HASH);
+        Self {
+            whose: Some(whose),
+            content_location: Some(location),
+            ..self
         }
     }
 
@@ -110,19 +187,28 @@ impl<T: Serialize> Responder for Tagged<T> {
             Ok(body) => body,
             Err(error) => return HttpResponse::from_error(ApiError::internal(error)),
         };
-        let tag = match self.version {
-            Some(version) => version.to_string(),
-            None => hash(&body),
+        let tag = match (self.version, &self.whose) {
+            (Some(version), Some(whose)) => format!("{version}.{whose}"),
+            (Some(version), None) => version.to_string(),
+            (None, _) => hash(&body),
         };
         if request.method().is_safe() {
             match known(request, &tag) {
                 Ok(None) => {}
-                Ok(Some(mut unchanged)) => return unchanged.finish(),
+                Ok(Some(mut unchanged)) => {
+                    if let Some(location) = self.content_location {
+                        unchanged.insert_header((header::CONTENT_LOCATION, location));
+                    }
+                    return unchanged.finish();
+                }
                 Err(error) => return HttpResponse::from_error(error),
             }
         }
         let mut response = HttpResponse::build(self.status);
         response.insert_header((header::ETAG, format!("\"{tag}\"")));
+        if let Some(location) = self.content_location {
+            response.insert_header((header::CONTENT_LOCATION, location));
+        }
         if let Some(location) = self.location {
             response.insert_header((header::LOCATION, location));
         }
@@ -172,17 +258,17 @@ fn preferred_return(request: &HttpRequest) -> Option<&'static str> {
 /// # Errors
 /// 412 where `If-Match` names another state, 400 for tags that can't be read.
 pub fn known(request: &HttpRequest, tag: &str) -> Result<Option<HttpResponseBuilder>, ApiError> {
-    let is_ours = |theirs: &&EntityTag| plain(theirs.tag()) == tag;
-    if let Some(IfMatch::Items(tags)) = read::<IfMatch>(request)?
-        && !tags.iter().any(|one| !one.weak && is_ours(&one))
+    let is_ours = |theirs: &&Tag| plain(&theirs.text) == tag;
+    if let Some(Listed::Tags(tags)) = read(request, header::IF_MATCH)?
+        && !tags.iter().any(|one| !one.is_weak && is_ours(&one))
     {
         return Err(Code::PreconditionFailed.into());
     }
-    let same = match read::<IfNoneMatch>(request)? {
+    let same = match read(request, header::IF_NONE_MATCH)? {
         None => None,
-        Some(IfNoneMatch::Any) => Some(tag.to_owned()),
+        Some(Listed::Any) => Some(tag.to_owned()),
         // In the form that the client knows.
-        Some(IfNoneMatch::Items(tags)) => tags.iter().find(is_ours).map(|one| one.tag().to_owned()),
+        Some(Listed::Tags(tags)) => tags.iter().find(is_ours).map(|one| one.text.clone()),
     };
     Ok(same.map(|tag| {
         let mut response = HttpResponse::NotModified();

@@ -86,10 +86,14 @@ impl From<Account> for User {
 }
 
 impl User {
-    /// An account with the tag of its version.
-    pub fn tagged(account: Account) -> Tagged<Self> {
-        let version = account.user.version;
-        Tagged::versioned(account.into(), version)
+    /// An account with the tag of its version, as it was asked for.
+    pub fn tagged(account: Account, asked: UserRef) -> Tagged<Self> {
+        let (id, version) = (account.user.id, account.user.version);
+        let tagged = Tagged::versioned(Self::from(account), version);
+        match asked {
+            UserRef::Me => tagged.alias_of(super::location(id)),
+            UserRef::Id(_) => tagged,
+        }
     }
 }
 
@@ -231,7 +235,7 @@ pub async fn list_users(
     params(("id" = String, Path, description = "The account's id, or `me`", example = "me")),
     security(("bearer" = ["account:read"]), ("bearer" = ["users:read"])),
     responses(
-        (status = 200, description = "The account", body = User),
+        (status = 200, description = "The account", body = User, headers(("Content-Location" = String, description = "The account's URI, for `me`"))),
         (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
     ),
 )]
@@ -240,12 +244,14 @@ pub async fn read_user(
     caller: Caller<Either<AccountRead, UsersRead>>,
     path: web::Path<UserRef>,
 ) -> Result<Tagged<User>, ApiError> {
-    let (owner, _reach) = path.into_inner().resolve(&caller)?;
+    let asked = path.into_inner();
+    let (owner, _reach) = asked.resolve(&caller)?;
     let account = app
         .db
         .run_again(move |conn| Ok(super::find(conn, owner)?))
         .await?;
-    account.map(User::tagged).ok_or_else(ApiError::not_found)
+    let account = account.ok_or_else(ApiError::not_found)?;
+    Ok(User::tagged(account, asked))
 }
 
 /// Erases an account

@@ -21,6 +21,12 @@ async fn with(
     person.app().send(request).await
 }
 
+/// The version that a tag names.
+fn version(tag: &str) -> i64 {
+    let digits = tag.trim_matches('"').split('.').next().unwrap();
+    digits.parse().unwrap()
+}
+
 #[tokio::test]
 async fn res_05_of_fifty_patches_with_one_etag_one_succeeds() {
     let app = TestApp::shared();
@@ -31,7 +37,7 @@ async fn res_05_of_fifty_patches_with_one_etag_one_succeeds() {
         .expect(200)
         .header("etag")
         .to_owned();
-    assert_eq!(tag, "\"1\"");
+    assert_eq!(version(&tag), 1);
     let tries: Vec<_> = (0..50)
         .map(|index| {
             let (ada, tag) = (ada.clone(), tag.clone());
@@ -45,7 +51,7 @@ async fn res_05_of_fifty_patches_with_one_etag_one_succeeds() {
     for one in tries {
         let response = one.await.unwrap();
         if response.status() == 200 {
-            assert_eq!(response.header("etag"), "\"2\"");
+            assert_eq!(version(response.header("etag")), 2);
             done += 1;
         } else {
             let response = response.expect_problem(412, "precondition-failed");
@@ -68,9 +74,9 @@ async fn res_05_a_write_goes_through_only_in_the_state_that_was_seen() {
         ("W/\"3\"", 412),
         ("\"3.gzip\"", 200),
         ("\"nonsense\"", 412),
+        ("\"\"", 412),
+        (" , \"5\" ,, \"4\"", 200),
         ("*", 200),
-        ("3", 412),
-        ("", 412),
     ] {
         let response = with(
             &ada,
@@ -162,6 +168,142 @@ async fn a_role_is_created_only_or_replaced_only_as_asked() {
     )
     .await
     .expect(204);
+}
+
+#[tokio::test]
+async fn res_05_a_condition_that_cannot_be_read_lets_no_write_through() {
+    let app = TestApp::own(&[]);
+    let administrator = app.administrator().await;
+    administrator
+        .put("/v1/roles/kept", json!({"scopes": ["a:b"]}))
+        .await
+        .expect(201);
+    let malformed = [
+        "*, \"x\"",
+        "\"a\", *",
+        "* ,*",
+        "**",
+        "abc",
+        "3",
+        "\"1",
+        "1\"",
+        "w/\"1\"",
+        "W/ \"1\"",
+        "\"a\"\"b\"",
+        "\"a b\"",
+        ",",
+        "",
+    ];
+    for name in ["if-match", "if-none-match"] {
+        for condition in malformed {
+            let headers = [(name, condition)];
+            let body = json!({"scopes": ["a:c"]});
+            let put = with(&administrator, "PUT", "/v1/roles/kept", &headers, body).await;
+            assert_eq!(put.status(), 400, "PUT {name}: {condition}");
+            put.expect_problem(400, "bad-request");
+            let get = with(
+                &administrator,
+                "GET",
+                "/v1/roles/kept",
+                &headers,
+                Value::Null,
+            )
+            .await;
+            assert_eq!(get.status(), 400, "GET {name}: {condition}");
+        }
+        let two_lines = administrator
+            .request("PUT", "/v1/roles/kept")
+            .header(name, "*")
+            .header(name, "\"9\"")
+            .json(&json!({"scopes": ["a:c"]}));
+        app.send(two_lines).await.expect_problem(400, "bad-request");
+    }
+    let kept = administrator.get("/v1/roles/kept").await.expect(200);
+    assert_eq!(
+        (kept.at("/version"), kept.at("/scopes")),
+        (json!(1), json!(["a:b"]))
+    );
+    // A comma within a tag separates nothing.
+    let headers = [("if-none-match", "\"a,b\", W/\"c\"")];
+    let body = json!({"scopes": ["a:c"]});
+    with(&administrator, "PUT", "/v1/roles/kept", &headers, body)
+        .await
+        .expect(200);
+}
+
+#[tokio::test]
+async fn res_06_no_tag_ever_means_two_states() {
+    let app = TestApp::own(&[]);
+    let administrator = app.administrator().await;
+    let create = async |scope: &str| {
+        let body = json!({"name": "again", "scopes": [scope]});
+        let made = administrator.post("/v1/roles", body).await.expect(201);
+        made.header("etag").to_owned()
+    };
+    let first = create("a:first").await;
+    assert_eq!(first, "\"1\"");
+    administrator.delete("/v1/roles/again").await.expect(204);
+    let second = create("a:second").await;
+    assert_ne!(first, second);
+    let stale = async |method: &str, name: &str, body: Value| {
+        with(
+            &administrator,
+            method,
+            "/v1/roles/again",
+            &[(name, &first)],
+            body,
+        )
+        .await
+    };
+    stale("PUT", "if-match", json!({"scopes": ["a:third"]}))
+        .await
+        .expect_problem(412, "precondition-failed");
+    stale("DELETE", "if-match", Value::Null)
+        .await
+        .expect_problem(412, "precondition-failed");
+    let read = stale("GET", "if-none-match", Value::Null).await.expect(200);
+    assert_eq!(read.at("/scopes"), json!(["a:second"]));
+    administrator.delete("/v1/roles/again").await.expect(204);
+    assert_eq!(create("a:fourth").await, "\"3\"");
+}
+
+#[tokio::test]
+async fn res_06_me_is_another_resource_for_everyone() {
+    let app = TestApp::shared();
+    let (ada, bob) = (app.person().await, app.person().await);
+    let (hers, his) = (
+        ada.get("/v1/users/me").await.expect(200),
+        bob.get("/v1/users/me").await.expect(200),
+    );
+    let tag = hers.header("etag");
+    assert_ne!(tag, his.header("etag"));
+    let path = format!("/v1/users/{}", ada.id());
+    assert_eq!(hers.header("content-location"), path);
+    let read = with(
+        &bob,
+        "GET",
+        "/v1/users/me",
+        &[("if-none-match", tag)],
+        Value::Null,
+    )
+    .await;
+    assert_eq!(read.expect(200).at("/id"), bob.id());
+    let known = with(
+        &ada,
+        "GET",
+        "/v1/users/me",
+        &[("if-none-match", tag)],
+        Value::Null,
+    )
+    .await;
+    assert_eq!(
+        (known.status(), known.header("content-location")),
+        (304, path.as_str())
+    );
+    assert_eq!(ada.get(&path).await.expect(200).header("etag"), "\"1\"");
+    let body = json!({"name": "Ada"});
+    let written = with(&ada, "PATCH", &path, &[("if-match", tag)], body).await;
+    assert_eq!(written.expect(200).header("etag"), "\"2\"");
 }
 
 #[tokio::test]

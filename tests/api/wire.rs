@@ -604,15 +604,14 @@ async fn answers_are_compressed_where_it_is_worth_it() {
                 .header("accept-encoding", "br"),
         )
         .await;
-    assert_eq!(
-        (large.header("content-encoding"), large.header("etag")),
-        ("br", "\"2.br\"")
-    );
+    let tag = large.header("etag").to_owned();
+    assert_eq!(large.header("content-encoding"), "br");
+    assert!(tag.starts_with("\"2.") && tag.ends_with(".br\""), "{tag}");
     let again = ada
         .request("GET", "/v1/users/me")
         .header("if-none-match", large.header("etag"));
     let again = app.send(again).await;
-    assert_eq!((again.status(), again.header("etag")), (304, "\"2.br\""));
+    assert_eq!((again.status(), again.header("etag")), (304, tag.as_str()));
     let write = ada
         .request("PATCH", "/v1/users/me")
         .header("if-match", large.header("etag"))

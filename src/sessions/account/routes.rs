@@ -46,7 +46,7 @@ pub struct PasswordChange {
     )),
     security(("bearer" = ["account:write"]), ("bearer" = ["users:write"])),
     responses(
-        (status = 200, description = "Changed", body = User),
+        (status = 200, description = "Changed", body = User, headers(("Content-Location" = String, description = "The account's URI, for `me`"))),
         (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
     ),
 )]
@@ -57,7 +57,8 @@ pub async fn update_user(
     precondition: Precondition,
     patch: PatchOf<Profile>,
 ) -> Result<Tagged<User>, ApiError> {
-    let (owner, reach) = path.into_inner().resolve(&caller)?;
+    let asked = path.into_inner();
+    let (owner, reach) = asked.resolve(&caller)?;
     let change = Change {
         patch: patch.0,
         precondition,
@@ -71,7 +72,7 @@ pub async fn update_user(
     } else {
         app.db.run(patch).await?
     };
-    Ok(User::tagged(account))
+    Ok(User::tagged(account, asked))
 }
 
 /// Changes a password
