@@ -14,6 +14,7 @@ pub mod idempotency;
 pub mod input;
 pub mod jobs;
 pub mod keys;
+pub mod network;
 pub mod operations;
 pub mod patch;
 pub mod precondition;

@@ -1,6 +1,10 @@
 //! One documented struct per room.
 
-use std::{net::IpAddr, num::NonZeroU32, path::PathBuf};
+use std::{
+    net::IpAddr,
+    num::{NonZeroU32, NonZeroUsize},
+    path::PathBuf,
+};
 
 use ipnet::IpNet;
 use secrecy::SecretString;
@@ -248,8 +252,8 @@ pub struct LimitsConfig {
     pub sign_in_free_per_address: i32,
     /// The longest wait after a failure.
     pub sign_in_longest_wait: Lifetime,
-    /// Connections of one address at the same time, to each replica; trusted proxies have no limit.
-    pub connections_per_address: usize,
+    /// Connections of one address (IPv6: of one /64) at the same time, to each replica; trusted proxies have no limit.
+    pub connections_per_address: NonZeroUsize,
     /// Requests with a token, by each replica.
     pub requests_per_minute_per_user: NonZeroU32,
     /// Requests without one, by each replica.

@@ -6,6 +6,7 @@ use std::{
     future::Future,
     io,
     net::IpAddr,
+    num::NonZeroUsize,
     pin::Pin,
     rc::Rc,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -28,6 +29,8 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
+use crate::network::subscriber;
+
 /// How long a client may take nothing of what waits for it.
 const WRITE_PATIENCE: Duration = Duration::from_secs(20);
 
@@ -40,7 +43,7 @@ pub const HEAD_PATIENCE: Duration = Duration::from_secs(5);
 /// The slowest reader that is put up with, in bytes a second.
 const SLOWEST: u64 = 4_096;
 
-/// The connections that each address has just now.
+/// The connections that each address (IPv6: each /64) has just now.
 #[derive(Clone, Default)]
 pub struct Seats(Arc<Mutex<HashMap<IpAddr, usize>>>);
 
@@ -52,10 +55,11 @@ pub struct Seat {
 
 impl Seats {
     /// Takes one for an address that has fewer than `most`.
-    pub fn take(&self, address: IpAddr, most: usize) -> Option<Seat> {
+    pub fn take(&self, address: IpAddr, most: NonZeroUsize) -> Option<Seat> {
+        let address = subscriber(address);
         let mut taken = self.lock();
         let count = taken.entry(address).or_default();
-        if *count >= most {
+        if *count >= most.get() {
             return None;
         }
         *count += 1;
@@ -309,14 +313,25 @@ mod tests {
     fn an_address_has_so_many_seats_and_gets_them_back() {
         let seats = Seats::default();
         let (here, there) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
-        let first = seats.take(here, 2);
-        let second = seats.take(here, 2);
+        let two = NonZeroUsize::new(2).unwrap();
+        let first = seats.take(here, two);
+        let second = seats.take(here, two);
         assert!(first.is_some() && second.is_some());
-        assert!(seats.take(here, 2).is_none());
-        assert!(seats.take(there, 2).is_some());
+        assert!(seats.take(here, two).is_none());
+        assert!(seats.take(there, two).is_some());
         drop(first);
-        assert!(seats.take(here, 2).is_some());
+        assert!(seats.take(here, two).is_some());
         drop(second);
         assert!(seats.lock().is_empty(), "nobody is remembered who is gone");
+    }
+
+    #[test]
+    fn inp_03_a_subscriber_has_so_many_seats_however_many_addresses() {
+        let seats = Seats::default();
+        let take = |address: &str| seats.take(address.parse().unwrap(), NonZeroUsize::MIN);
+        let first = take("2001:db8:1:2::1");
+        assert!(first.is_some());
+        assert!(take("2001:db8:1:2:ffff::7").is_none());
+        assert!(take("2001:db8:1:3::1").is_some());
     }
 }

@@ -1,10 +1,6 @@
 //! Request rates, counted by each replica for itself: of a user where one is known, else of an address.
 
-use std::{
-    net::{IpAddr, Ipv6Addr},
-    num::NonZeroU32,
-    time::Duration,
-};
+use std::{net::IpAddr, num::NonZeroU32, time::Duration};
 
 use actix_web::{
     Error, HttpMessage,
@@ -27,6 +23,7 @@ use crate::{
     app::AppState,
     config::LimitsConfig,
     error::{ApiError, Code},
+    network::subscriber,
 };
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
@@ -95,7 +92,7 @@ impl RateLimits {
             None => match origin::address(request.request()) {
                 Some(address) => self
                     .networks
-                    .take(&Subject::Network(network(address)))
+                    .take(&Subject::Network(subscriber(address)))
                     .map(Some),
                 None => Ok(None),
             },
@@ -143,14 +140,6 @@ fn seconds(not_until: &NotUntil<QuantaInstant>) -> u64 {
     wait.saturating_add(Duration::from_millis(999))
         .as_secs()
         .max(1)
-}
-
-/// IPv6 counts by /64, which is what one subscriber has.
-fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V6(address) => Ipv6Addr::from(u128::from(address) & (u128::MAX << 64)).into(),
-        IpAddr::V4(_) => address,
-    }
 }
 
 /// Counts the request, and refuses one too many.

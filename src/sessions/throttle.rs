@@ -4,7 +4,7 @@
 //! fifty. After some free failures each one doubles the wait. The account's counter is not the one that its owner meets
 //! at an address they have signed in from before: a stranger can't lock anybody out.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use aws_lc_rs::digest;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -14,7 +14,9 @@ use diesel::{
     sql_types::{Array, BigInt, Double, Integer, Text},
 };
 
-use crate::{config::LimitsConfig, db, error::ApiError, schema::sign_in_throttle};
+use crate::{
+    config::LimitsConfig, db, error::ApiError, network::subscriber, schema::sign_in_throttle,
+};
 
 /// Hours after which failures are forgotten.
 const FORGET_AFTER_HOURS: i32 = 1;
@@ -46,16 +48,10 @@ fn hash(account: &str) -> String {
     URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, account.as_bytes()))
 }
 
-/// IPv6 counts by /64, which is what one subscriber has.
+/// The subscriber whom an address counts for, as text.
 fn network(address: &str) -> String {
-    match address
-        .parse::<IpAddr>()
-        .map(|address| address.to_canonical())
-    {
-        Ok(IpAddr::V6(address)) => {
-            let bits = u128::from(address) & (u128::MAX << 64);
-            format!("{}/64", Ipv6Addr::from(bits))
-        }
+    match address.parse().map(subscriber) {
+        Ok(IpAddr::V6(network)) => format!("{network}/64"),
         Ok(IpAddr::V4(address)) => address.to_string(),
         Err(_no_address) => address.to_owned(),
     }

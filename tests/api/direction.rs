@@ -12,6 +12,7 @@ const GROUND: &[&str] = &[
     "db",
     "error",
     "input",
+    "network",
     "patch",
     "precondition",
     "schema",
@@ -25,7 +26,7 @@ fn allowed(room: &str) -> &'static [&'static str] {
     match room {
         "config" => &["keys"],
         "clock" | "db" | "schema" | "scope" | "strict_json" | "timestamp" | "error" | "audit"
-        | "embedded" | "telemetry" | "revocation" | "idempotency" | "input" => &[],
+        | "embedded" | "telemetry" | "revocation" | "idempotency" | "input" | "network" => &[],
         "patch" => &["input", "strict_json"],
         "precondition" => &[],
         "keys" => &["audit", "revocation"],
