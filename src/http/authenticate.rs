@@ -26,6 +26,8 @@ pub(super) enum Presented {
     Absent,
     /// Credentials that are refused.
     Bad(Refusal),
+    /// A refused token in our cookie, which the browser should forget.
+    BadCookie(Refusal),
     /// A cookie that a stranger's page may have sent along.
     Foreign(ApiError),
 }
@@ -82,7 +84,10 @@ fn present_cookie(app: &AppState, request: &ServiceRequest) -> Presented {
     {
         return Presented::Foreign(error);
     }
-    verify(app, &token)
+    match verify(app, &token) {
+        Presented::Bad(refusal) => Presented::BadCookie(refusal),
+        other => other,
+    }
 }
 
 fn verify(app: &AppState, token: &str) -> Presented {

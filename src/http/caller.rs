@@ -6,11 +6,12 @@ use std::{
     sync::Arc,
 };
 
-use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload};
+use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload, web};
 use uuid::Uuid;
 
 use super::{authenticate::Presented, origin};
 use crate::{
+    app::AppState,
     audit::Actor,
     error::{ApiError, Code},
     scope::{Authority, Demand},
@@ -91,14 +92,8 @@ fn demand<S: Demand>(request: &HttpRequest) -> Result<Option<Caller<S>>, ApiErro
     let verified = match presented.unwrap_or(Presented::Absent) {
         Presented::Absent => return Ok(None),
         Presented::Foreign(error) => return Err(error),
-        Presented::Bad(Refusal::Undecided) => return Err(Code::DatabaseUnavailable.into()),
-        Presented::Bad(refusal) => {
-            return Err(
-                ApiError::new(Code::InvalidToken, refusal.to_string()).challenge(&format!(
-                    ", error=\"invalid_token\", error_description=\"{refusal}\""
-                )),
-            );
-        }
+        Presented::Bad(refusal) => return Err(refused(&refusal)),
+        Presented::BadCookie(refusal) => return Err(forget_cookie(request, refused(&refusal))),
         Presented::Ok(verified) => verified,
     };
     let (claims, authority) = (&verified.claims, &verified.authority);
@@ -123,6 +118,25 @@ fn demand<S: Demand>(request: &HttpRequest) -> Result<Option<Caller<S>>, ApiErro
         verified,
         demand: PhantomData,
     }))
+}
+
+fn refused(refusal: &Refusal) -> ApiError {
+    if matches!(refusal, Refusal::Undecided) {
+        return Code::DatabaseUnavailable.into();
+    }
+    ApiError::new(Code::InvalidToken, refusal.to_string()).challenge(&format!(
+        ", error=\"invalid_token\", error_description=\"{refusal}\""
+    ))
+}
+
+/// Takes a bad access cookie back; the one that refreshes may be as good as ever.
+fn forget_cookie(request: &HttpRequest, error: ApiError) -> ApiError {
+    match request.app_data::<web::Data<AppState>>() {
+        Some(app) if error.code == Code::InvalidToken => {
+            error.header("set-cookie", app.cookies.no_access())
+        }
+        _ => error,
+    }
 }
 
 /// No credentials came: the challenge has no error attribute (RFC 6750 section 3.1).

@@ -74,8 +74,13 @@ impl CookieNames {
         Ok(pair)
     }
 
+    /// Takes the access token back.
+    pub(super) fn no_access(&self) -> String {
+        self.access_cookie("", 0)
+    }
+
     fn cleared(&self) -> [String; 2] {
-        [self.access_cookie("", 0), self.refresh_cookie("", 0)]
+        [self.no_access(), self.refresh_cookie("", 0)]
     }
 }
 

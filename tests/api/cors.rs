@@ -554,6 +554,42 @@ async fn ses_03_a_bearer_token_wins_over_a_cookie() {
 }
 
 #[tokio::test]
+async fn ses_05_a_bad_access_cookie_is_taken_back_and_nothing_else() {
+    let app = TestApp::own(&origins());
+    let ada = app.person().await;
+    let (cookies, _) = cookies_of(&app, ada.email()).await;
+    let cookie = cookie_header(&cookies);
+    let bad = cookie.replacen("tollgate_access=ey", "tollgate_access=xy", 1);
+    assert_ne!(bad, cookie);
+    let read =
+        async |headers: &[(&str, &str)]| from(&app, "GET", "/v1/users/me", headers, None).await;
+    let refused = read(&[("cookie", &bad)])
+        .await
+        .expect_problem(401, "invalid-token");
+    let taken: Vec<_> = refused.headers().get_all("set-cookie").iter().collect();
+    assert_eq!(taken.len(), 1, "the refresh token stays: {taken:?}");
+    let taken = taken[0].to_str().unwrap();
+    assert!(
+        taken.contains("tollgate_access=;") && taken.contains("Max-Age=0"),
+        "{taken}"
+    );
+    assert!(refused.header("www-authenticate").contains("invalid_token"));
+    for headers in [
+        [("cookie", cookie.as_str()), ("authorization", "Bearer x")],
+        [("cookie", bad.as_str()), ("authorization", "Bearer x")],
+    ] {
+        let refused = read(&headers).await.expect_problem(401, "invalid-token");
+        assert_eq!(
+            refused.header("set-cookie"),
+            "",
+            "the cookie was not looked at"
+        );
+    }
+    assert_eq!(read(&[]).await.expect(401).header("set-cookie"), "");
+    read(&[("cookie", &cookie)]).await.expect(200);
+}
+
+#[tokio::test]
 async fn ses_02_ses_04_signing_in_and_refreshing_by_cookie_are_guarded_and_plant_nothing() {
     let app = TestApp::own(&origins());
     let ada = app.person().await;
