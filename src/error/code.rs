@@ -59,6 +59,8 @@ pub enum Code {
     RequestInFlight,
     /// The state is another than the client has seen.
     PreconditionFailed,
+    /// The file has no such part.
+    RangeNotSatisfiable,
     /// The body is too large.
     PayloadTooLarge,
     /// The URI is too long.
@@ -120,6 +122,7 @@ impl Code {
         Self::PatchConflict,
         Self::RequestInFlight,
         Self::PreconditionFailed,
+        Self::RangeNotSatisfiable,
         Self::PayloadTooLarge,
         Self::UriTooLong,
         Self::UnsupportedMediaType,

@@ -197,6 +197,12 @@ impl Code {
                 "It is not in the state that you have seen",
                 "Somebody else changed it. Read it again, apply your change to what it is now, and send the new `ETag` in `If-Match`. `current_version` and `ETag` name the current one.",
             ),
+            Self::RangeNotSatisfiable => entry(
+                "range-not-satisfiable",
+                416,
+                "The file has no such part",
+                "Ask for a part that begins within the file: `Content-Range` says how many bytes it has.",
+            ),
             Self::PayloadTooLarge => entry(
                 "payload-too-large",
                 413,

@@ -8,7 +8,7 @@ use actix_web::{
     dev::{ServiceRequest, ServiceResponse},
     error::InternalError,
     http::{
-        ConnectionType, StatusCode,
+        ConnectionType, Method, StatusCode,
         header::{self, HeaderMap, HeaderName, HeaderValue},
     },
     middleware::Next,
@@ -61,6 +61,11 @@ pub async fn observe<B: MessageBody + 'static>(
     let answering = Exchange::begin(&mut request);
     let id = RequestId::of(request.headers());
     request.extensions_mut().insert(id.clone());
+    let asked = Asked {
+        method: request.method().clone(),
+        path: request.path().to_owned(),
+        route: request.match_pattern(),
+    };
     let frame = Frame {
         readers: app.cors.readers(request.path(), request.headers()),
         is_private: request.path().starts_with("/v1/"),
@@ -69,8 +74,8 @@ pub async fn observe<B: MessageBody + 'static>(
     };
     #[cfg(feature = "otel")]
     let span = spans::begin(
-        request.method().as_str(),
-        request.match_pattern().as_deref(),
+        asked.method.as_str(),
+        asked.route.as_deref(),
         request.headers(),
         &frame.id.0,
     );
@@ -83,6 +88,10 @@ pub async fn observe<B: MessageBody + 'static>(
         Err(_panic) => {
             let mut answer = frame.render(&Code::Internal.into());
             frame.finish(answer.headers_mut(), true);
+            let (method, path) = (&asked.method, asked.path.escape_debug());
+            let (micros, status) = (micros(begun), answer.status().as_u16());
+            tracing::error!(%method, %path, status, micros, request_id = frame.id.0, "failed");
+            frame.count(&asked, status, begun);
             return Err(InternalError::from_response("a handler panicked", answer).into());
         }
     };
@@ -105,9 +114,16 @@ pub async fn observe<B: MessageBody + 'static>(
     log(&response, &frame.id, begun);
     #[cfg(feature = "otel")]
     spans::end(&span, response.status().as_u16());
-    frame.count(&response, begun);
+    frame.count(&asked, response.status().as_u16(), begun);
     answering.end(response.status());
     Ok(response)
+}
+
+/// What was asked for, for when nothing is left of the request.
+struct Asked {
+    method: Method,
+    path: String,
+    route: Option<String>,
 }
 
 /// What an answer gets that does not depend on it.
@@ -173,15 +189,10 @@ impl Frame {
         response.body(serde_json::to_string(&problem).unwrap_or_default())
     }
 
-    fn count<B>(&self, response: &ServiceResponse<B>, begun: Instant) {
-        let request = response.request();
-        let route = request.match_pattern();
-        self.app.metrics.served(
-            request.method().as_str(),
-            route.as_deref().unwrap_or("none"),
-            response.status().as_u16(),
-            begun.elapsed(),
-        );
+    fn count(&self, asked: &Asked, status: u16, begun: Instant) {
+        let route = asked.route.as_deref().unwrap_or("none");
+        let metrics = &self.app.metrics;
+        metrics.served(asked.method.as_str(), route, status, begun.elapsed());
     }
 }
 
@@ -203,17 +214,30 @@ fn error_of<B>(response: &ServiceResponse<B>) -> ApiError {
                 .as_ref()
                 .map(|cause| format!("{cause:?}").into()),
         },
-        None => match response.status() {
-            StatusCode::NOT_FOUND => Code::NotFound,
-            StatusCode::METHOD_NOT_ALLOWED => Code::MethodNotAllowed,
-            StatusCode::PAYLOAD_TOO_LARGE => Code::PayloadTooLarge,
-            StatusCode::URI_TOO_LONG => Code::UriTooLong,
-            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => Code::HeadersTooLarge,
-            StatusCode::UNSUPPORTED_MEDIA_TYPE => Code::UnsupportedMediaType,
-            status if status.is_client_error() => Code::BadRequest,
-            _ => Code::Internal,
+        None => {
+            // What else the status promises (RFC 9110 section 15.5.17).
+            let error = ApiError::from(code_of(response.status()));
+            let range = response.headers().get(header::CONTENT_RANGE);
+            match range.and_then(|range| range.to_str().ok()) {
+                Some(range) => error.header("content-range", range),
+                None => error,
+            }
         }
-        .into(),
+    }
+}
+
+fn code_of(status: StatusCode) -> Code {
+    match status {
+        StatusCode::NOT_FOUND => Code::NotFound,
+        StatusCode::METHOD_NOT_ALLOWED => Code::MethodNotAllowed,
+        StatusCode::PAYLOAD_TOO_LARGE => Code::PayloadTooLarge,
+        StatusCode::URI_TOO_LONG => Code::UriTooLong,
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => Code::HeadersTooLarge,
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => Code::UnsupportedMediaType,
+        StatusCode::PRECONDITION_FAILED => Code::PreconditionFailed,
+        StatusCode::RANGE_NOT_SATISFIABLE => Code::RangeNotSatisfiable,
+        status if status.is_client_error() => Code::BadRequest,
+        _ => Code::Internal,
     }
 }
 
@@ -244,7 +268,7 @@ fn log<B>(response: &ServiceResponse<B>, id: &RequestId, begun: Instant) {
         .map(|who| Arc::clone(&who.0));
     let user = who.as_ref().map(|who| field::display(who.claims.sub));
     let client = who.as_ref().map(|who| who.claims.client_id.as_str());
-    let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let micros = micros(begun);
     match status {
         401 | 403 => tracing::warn!(
             method = %request.method(), path = %request.path().escape_debug(), status, micros, request_id = id.0,
@@ -257,4 +281,8 @@ fn log<B>(response: &ServiceResponse<B>, id: &RequestId, begun: Instant) {
             method = %request.method(), path = %request.path().escape_debug(), status, micros, request_id = id.0, user, "served"
         ),
     }
+}
+
+fn micros(begun: Instant) -> u64 {
+    u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX)
 }

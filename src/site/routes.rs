@@ -1,6 +1,9 @@
 //! The files of the app over HTTP.
 
-use std::path::{Component, Path, PathBuf};
+use std::{
+    fs, io,
+    path::{Component, Path, PathBuf},
+};
 
 use actix_files::NamedFile;
 use actix_web::{
@@ -13,7 +16,11 @@ use actix_web::{
 };
 use percent_encoding::percent_decode_str;
 
-use crate::{app::AppState, error::ApiError};
+use crate::{
+    app::AppState,
+    error::ApiError,
+    http::{hash, known},
+};
 
 /// What belongs to the API, also where there is nothing.
 const RESERVED: [&str; 5] = ["/v1", "/oauth", "/.well-known", "/problems", "/docs"];
@@ -21,13 +28,63 @@ const RESERVED: [&str; 5] = ["/v1", "/oauth", "/.well-known", "/problems", "/doc
 /// The page that every address of the app begins with.
 const INDEX: &str = "index.html";
 
+/// Bytes of the largest file that is read as a whole: so it is compressed, and its tag is the same on every replica.
+const LARGEST_READ: u64 = 1_048_576;
+
 /// Characters of the shortest hash that build tools put into names.
 const SHORTEST_HASH: usize = 8;
+
+/// A file that is there.
+enum Found {
+    /// Its path, media type and content.
+    Whole(PathBuf, String, Vec<u8>),
+    /// One that is answered piece by piece.
+    Large(NamedFile),
+}
+
+impl Found {
+    fn open(path: PathBuf) -> io::Result<Self> {
+        let file = NamedFile::open(&path)?;
+        if file.metadata().len() > LARGEST_READ {
+            // The tag that actix makes is of the inode, which every replica has another of; its time is left.
+            return Ok(Self::Large(
+                file.use_etag(false).disable_content_disposition(),
+            ));
+        }
+        let mut media_type = file.content_type().to_string();
+        if media_type.starts_with("text/") {
+            media_type += "; charset=utf-8";
+        }
+        Ok(Self::Whole(path, media_type, fs::read(file.path())?))
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::Whole(path, ..) => path,
+            Self::Large(file) => file.path(),
+        }
+    }
+
+    fn answer(self, request: &HttpRequest) -> Result<HttpResponse, ApiError> {
+        let (media_type, bytes) = match self {
+            Self::Whole(_, media_type, bytes) => (media_type, bytes),
+            Self::Large(file) => return Ok(file.into_response(request)),
+        };
+        let tag = hash(&bytes);
+        if let Some(mut unchanged) = known(request, &tag)? {
+            return Ok(unchanged.finish());
+        }
+        Ok(HttpResponse::Ok()
+            .content_type(media_type)
+            .insert_header((header::ETAG, format!("\"{tag}\"")))
+            .body(bytes))
+    }
+}
 
 /// Answers a file of the app; addresses inside the app, which only its script knows, get its first page.
 ///
 /// # Errors
-/// 404.
+/// 404; 400 and 412 for conditions.
 pub async fn read_site(
     app: web::Data<AppState>,
     request: HttpRequest,
@@ -56,7 +113,7 @@ pub async fn read_site(
     } else {
         "no-cache"
     };
-    let mut response = file.into_response(&request);
+    let mut response = file.answer(&request)?;
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(keep));
     headers.insert(
@@ -79,7 +136,7 @@ fn inside(path: &str) -> Option<PathBuf> {
     plain.then(|| relative.to_owned())
 }
 
-async fn open(root: &Path, relative: &Path) -> Option<NamedFile> {
+async fn open(root: &Path, relative: &Path) -> Option<Found> {
     let (root, relative) = (root.to_owned(), relative.to_owned());
     let found = web::block(move || {
         let root = root.canonicalize().ok()?;
@@ -92,7 +149,7 @@ async fn open(root: &Path, relative: &Path) -> Option<NamedFile> {
         // A link may lead out of it.
         let path = path.canonicalize().ok()?;
         let is_ours = path.starts_with(&root) && path.is_file();
-        is_ours.then(|| NamedFile::open(path).ok()).flatten()
+        is_ours.then(|| Found::open(path).ok()).flatten()
     });
     found.await.ok().flatten()
 }

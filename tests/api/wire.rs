@@ -719,11 +719,27 @@ async fn an_app_is_served_beside_the_api_with_its_own_addresses() {
             "frame-ancestors 'self'"
         );
     }
-    let tag = page("/").await.header("etag").to_owned();
+    let plain = page("/").await.expect(200);
+    assert_eq!(plain.header("content-disposition"), "");
+    let tag = plain.header("etag").to_owned();
+    // Another replica has the same files, and other inodes and times.
+    let copy = tempfile::tempdir().unwrap();
+    std::fs::write(copy.path().join("index.html"), "<title>app</title>").unwrap();
+    let elsewhere = copy.path().display().to_string();
+    let replica = TestApp::own(&[("TOLLGATE_SERVER__STATIC_DIR", &elsewhere)]);
+    assert_eq!(
+        replica.get("/index.html").await.expect(200).header("etag"),
+        tag
+    );
     let same = app
         .send(app.request("GET", "/").header("if-none-match", tag))
         .await;
     assert_eq!(same.status(), 304);
+    for condition in ["\"other\"", "W/\"other\""] {
+        let changed = app.request("GET", "/").header("if-match", condition);
+        let changed = app.send(changed.header("accept", "text/html")).await;
+        changed.expect_problem(412, "precondition-failed");
+    }
     let script = app.get("/assets/index-BqF3kX9a.js").await.expect(200);
     assert!(script.header("cache-control").contains("immutable"));
     for path in [
@@ -740,6 +756,31 @@ async fn an_app_is_served_beside_the_api_with_its_own_addresses() {
     }
     file("two words.txt", "spaced");
     assert_eq!(page("/two%20words.txt").await.expect(200).text(), "spaced");
+    file("assets/large.js", &"let app; ".repeat(10_000));
+    let packed = app
+        .request("GET", "/assets/large.js")
+        .header("accept-encoding", "br");
+    let packed = app.send(packed).await.expect(200);
+    assert_eq!(packed.header("content-encoding"), "br");
+    assert!(packed.varies_by("accept-encoding"));
+    assert_eq!(
+        packed.header("content-type"),
+        "text/javascript; charset=utf-8"
+    );
+    // Too large to read as a whole: in parts, as asked for.
+    file("film.bin", &"x".repeat(1_100_000));
+    let part = async |name: &str, value: &str| {
+        app.send(app.request("GET", "/film.bin").header(name, value))
+            .await
+    };
+    let some = part("range", "bytes=0-9").await;
+    assert_eq!((some.status(), some.text().len()), (206, 10));
+    assert_eq!(some.header("content-range"), "bytes 0-9/1100000");
+    let none = part("range", "bytes=2000000-").await;
+    let none = none.expect_problem(416, "range-not-satisfiable");
+    assert_eq!(none.header("content-range"), "bytes */1100000");
+    let old = part("if-unmodified-since", "Thu, 01 Jan 1998 00:00:00 GMT").await;
+    old.expect_problem(412, "precondition-failed");
     app.get("/v1/nothing")
         .await
         .expect_problem(404, "not-found");
@@ -792,6 +833,9 @@ async fn a_handler_that_panics_costs_one_answer_and_no_connection() {
         );
         assert!(!answer.text().contains("broken"));
     }
+    let counted = TestApp::shared().get("/metrics").await.expect(200).text();
+    let line = "tollgate_http_requests_total{method=\"GET\",route=\"/v1/broken\",status=\"500\"} 3";
+    assert!(counted.contains(line), "{counted}");
     drop(server.stop(false));
 }
 
