@@ -84,16 +84,7 @@ pub async fn observe<B: MessageBody + 'static>(
     let called = next.call(request).instrument(span.clone());
     let response = match AssertUnwindSafe(called).catch_unwind().await {
         Ok(response) => response?,
-        // The hook has logged it; whoever asked gets an answer, and the others theirs.
-        Err(_panic) => {
-            let mut answer = frame.render(&Code::Internal.into());
-            frame.finish(answer.headers_mut(), true);
-            let (method, path) = (&asked.method, asked.path.escape_debug());
-            let (micros, status) = (micros(begun), answer.status().as_u16());
-            tracing::error!(%method, %path, status, micros, request_id = frame.id.0, "failed");
-            frame.count(&asked, status, begun);
-            return Err(InternalError::from_response("a handler panicked", answer).into());
-        }
+        Err(_panic) => return Err(frame.panicked(&asked, begun)),
     };
     let failed = response.status().is_client_error() || response.status().is_server_error();
     let mut response = if failed {
@@ -163,6 +154,17 @@ impl Frame {
             headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         }
         self.readers.mark(headers);
+    }
+
+    /// What is left to do when a handler panicked: the hook has logged why; whoever asked gets an answer, and the others theirs.
+    fn panicked(&self, asked: &Asked, begun: Instant) -> Error {
+        let mut answer = self.render(&Code::Internal.into());
+        self.finish(answer.headers_mut(), true);
+        let (method, path) = (&asked.method, asked.path.escape_debug());
+        let (micros, status) = (micros(begun), answer.status().as_u16());
+        tracing::error!(%method, %path, status, micros, request_id = self.id.0, "failed");
+        self.count(asked, status, begun);
+        InternalError::from_response("a handler panicked", answer).into()
     }
 
     /// Writes the error as RFC 9457 says, with the headers that its status asks for.

@@ -39,7 +39,7 @@ enum Found {
     /// Its path, media type and content.
     Whole(PathBuf, String, Vec<u8>),
     /// One that is answered piece by piece.
-    Large(NamedFile),
+    Large(Box<NamedFile>),
 }
 
 impl Found {
@@ -47,9 +47,8 @@ impl Found {
         let file = NamedFile::open(&path)?;
         if file.metadata().len() > LARGEST_READ {
             // The tag that actix makes is of the inode, which every replica has another of; its time is left.
-            return Ok(Self::Large(
-                file.use_etag(false).disable_content_disposition(),
-            ));
+            let file = file.use_etag(false).disable_content_disposition();
+            return Ok(Self::Large(Box::new(file)));
         }
         let mut media_type = file.content_type().to_string();
         if media_type.starts_with("text/") {
