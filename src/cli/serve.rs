@@ -188,9 +188,11 @@ fn banner(
     let mut lines = vec![
         format!("tollgate {}, {mode} mode", env!("CARGO_PKG_VERSION")),
         format!("  api        {issuer}"),
-        format!("  docs       {issuer}/docs"),
-        format!("  database   {place}"),
     ];
+    if config.server.docs {
+        lines.push(format!("  docs       {issuer}/docs"));
+    }
+    lines.push(format!("  database   {place}"));
     if config.server.issuer.is_some() {
         // Else the address of the API says it.
         let listening: Vec<_> = listening.iter().map(ToString::to_string).collect();

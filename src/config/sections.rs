@@ -69,6 +69,8 @@ pub struct ServerConfig {
     pub trusted_proxies: Vec<Network>,
     /// The header in which they say it.
     pub forwarded_header: ForwardedHeader,
+    /// Whether `/docs` and `/openapi.json` are there.
+    pub docs: bool,
     /// A built single-page app to serve beside the API.
     pub static_dir: Option<PathBuf>,
 }
@@ -278,7 +280,7 @@ pub struct TelemetryConfig {
     pub log_format: Option<LogFormat>,
     /// What is logged, in the syntax of tracing's `EnvFilter`.
     pub log_filter: String,
-    /// Where `/metrics` listens, instead of beside the API.
+    /// Where `/metrics` listens; `None`: beside the API in development, nowhere in production.
     pub metrics_listen: Option<String>,
     /// The collector that gets a span for every request; needs a binary with the feature `otel`.
     pub otlp_endpoint: Option<String>,

@@ -27,17 +27,28 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
     responses(
         (status = 200, description = "The document", body = serde_json::Value, headers(("ETag" = String, description = "Changes with the document"))),
         (status = 304, description = "Still the same as `If-None-Match` says"),
+        (status = 404, description = "The documentation is not shown here (`server.docs`)", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub async fn read_openapi(
     app: web::Data<AppState>,
     request: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
+    check_shown(&app)?;
     unless_known(&request, &app.openapi, |response| {
         response
             .content_type(ContentType::json())
             .body(app.openapi.clone())
     })
+}
+
+/// Hides the documentation where the operator doesn't want it.
+fn check_shown(app: &AppState) -> Result<(), ApiError> {
+    if app.config.server.docs {
+        Ok(())
+    } else {
+        Err(ApiError::not_found())
+    }
 }
 
 /// Answers a file of this binary, unless the client has it; it may keep it, and asks each time.
@@ -79,17 +90,25 @@ pub async fn read_problem(code: web::Path<String>) -> Result<HttpResponse, ApiEr
 }
 
 /// Sends browsers from `/docs` to the interactive documentation.
-pub async fn redirect_to_docs() -> HttpResponse {
-    HttpResponse::PermanentRedirect()
+///
+/// # Errors
+/// 404 where it is not shown.
+pub async fn redirect_to_docs(app: web::Data<AppState>) -> Result<HttpResponse, ApiError> {
+    check_shown(&app)?;
+    Ok(HttpResponse::PermanentRedirect()
         .insert_header((header::LOCATION, "/docs/"))
-        .finish()
+        .finish())
 }
 
 /// Serves the interactive documentation, every file of it from this binary.
 ///
 /// # Errors
 /// 404.
-pub async fn read_docs(request: HttpRequest) -> Result<HttpResponse, ApiError> {
+pub async fn read_docs(
+    app: web::Data<AppState>,
+    request: HttpRequest,
+) -> Result<HttpResponse, ApiError> {
+    check_shown(&app)?;
     let config = utoipa_swagger_ui::Config::from("/openapi.json")
         .try_it_out_enabled(true)
         .persist_authorization(true)

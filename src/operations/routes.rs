@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use crate::{
     app::AppState,
+    config::Mode,
     error::{ApiError, Code, Problem},
 };
 
@@ -102,18 +103,20 @@ pub async fn read_readiness(app: web::Data<AppState>) -> Result<web::Json<Readin
 
 /// Reads the metrics
 ///
-/// In the text format of Prometheus; elsewhere when `telemetry.metrics_listen` says so.
+/// In the text format of Prometheus; in production only where `telemetry.metrics_listen` says.
 #[utoipa::path(
     get,
     path = "/metrics",
     tag = "operations",
     responses(
         (status = 200, description = "The metrics", body = String, content_type = "text/plain"),
-        (status = 404, description = "They are on another listener", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "They are on another listener, or on none", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub async fn read_metrics(app: web::Data<AppState>) -> Result<HttpResponse, ApiError> {
-    if app.config.telemetry.metrics_listen.is_some() {
+    // What every address can reach is no place for them in production.
+    let apart = app.config.telemetry.metrics_listen.is_some();
+    if apart || app.config.mode() == Mode::Production {
         return Err(ApiError::not_found());
     }
     Ok(metrics_of(&app))

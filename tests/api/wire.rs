@@ -859,6 +859,27 @@ async fn trn_04_readiness_asks_the_database_nothing_and_says_when_it_stops() {
 }
 
 #[tokio::test]
+async fn trn_04_production_shows_metrics_to_nobody_outside_and_docs_only_if_wanted() {
+    let production = [
+        ("TOLLGATE_ISSUER", "https://auth.example.com"),
+        ("TOLLGATE_MODE", "production"),
+        ("DATABASE_URL", "postgres://named-in-the-test"),
+    ];
+    let app = TestApp::own(&production);
+    app.get("/metrics").await.expect_problem(404, "not-found");
+    app.get("/openapi.json").await.expect(200);
+    let hidden = TestApp::own(&[&production[..], &[("TOLLGATE_SERVER__DOCS", "false")]].concat());
+    for path in ["/docs", "/docs/", "/docs/index.html", "/openapi.json"] {
+        hidden.get(path).await.expect_problem(404, "not-found");
+    }
+    hidden.get("/problems/not-found").await.expect(200);
+    let development = TestApp::shared();
+    for path in ["/metrics", "/docs/", "/openapi.json"] {
+        development.get(path).await.expect(200);
+    }
+}
+
+#[tokio::test]
 async fn trn_04_metrics_have_a_listener_of_their_own_when_configured() {
     let port = std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()
