@@ -93,6 +93,8 @@ pub struct Exchange(Rc<Talk>);
 #[derive(Default)]
 struct Talk {
     is_busy: Cell<bool>,
+    /// How often a request began or ended.
+    turns: Cell<u64>,
     body: RefCell<Option<Body>>,
 }
 
@@ -105,15 +107,16 @@ pub(super) struct Answering(Option<Exchange>);
 struct Body(Rc<RefCell<Payload>>);
 
 impl Exchange {
-    fn is_busy(&self) -> bool {
-        self.0.is_busy.get()
+    fn turn(&self, is_busy: bool) {
+        self.0.is_busy.set(is_busy);
+        self.0.turns.update(|turns| turns.wrapping_add(1));
     }
 
     /// Begins with a request, on a connection of ours.
     pub(super) fn begin(request: &mut ServiceRequest) -> Answering {
         let exchange = request.request().conn_data::<Self>().cloned();
         if let Some(exchange) = &exchange {
-            exchange.0.is_busy.set(true);
+            exchange.turn(true);
             let body = request
                 .chunked()
                 .is_ok_and(|chunked| chunked)
@@ -140,7 +143,7 @@ impl Answering {
 impl Drop for Answering {
     fn drop(&mut self) {
         if let Some(exchange) = &self.0 {
-            exchange.0.is_busy.set(false);
+            exchange.turn(false);
         }
     }
 }
@@ -158,8 +161,12 @@ pub struct Connection {
     stream: TcpStream,
     _seat: Option<Seat>,
     exchange: Exchange,
-    /// Until when bytes that came must have become a request; `None` while none came, or one is being answered.
-    read_deadline: Option<Pin<Box<Sleep>>>,
+    /// How many turns there were when somebody last looked.
+    seen: u64,
+    /// Since when bytes wait that have not become a request.
+    came: Option<Instant>,
+    /// Goes off when they should have.
+    alarm: Option<Pin<Box<Sleep>>>,
     /// Until when what waits must have been taken; `None` while nothing waits.
     deadline: Option<Pin<Box<Sleep>>>,
     written: Instant,
@@ -179,7 +186,9 @@ impl Connection {
             stream,
             _seat: seat,
             exchange: Exchange::default(),
-            read_deadline: None,
+            seen: 0,
+            came: None,
+            alarm: None,
             deadline: None,
             written: Instant::now(),
             is_given_up: false,
@@ -191,25 +200,29 @@ impl Connection {
         self.exchange.clone()
     }
 
-    /// Ends the connection when what came does not become a request; actix watches over the first head only.
-    fn watch_read(&mut self, context: &mut Context<'_>, came: bool) -> io::Result<()> {
-        if self.exchange.is_busy() {
-            self.read_deadline = None;
-            return Ok(());
+    /// Ends the connection when what came does not become a request; actix watches over the first head only. Asked when
+    /// actix has made of it what it can, so whole requests, which are nearly all, cost no timer.
+    fn watch_read(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        let turns = self.exchange.0.turns.get();
+        if self.exchange.0.is_busy.get() || turns != self.seen {
+            self.seen = turns;
+            self.came = None;
         }
-        if came && self.read_deadline.is_none() {
-            self.read_deadline = Some(Box::pin(tokio::time::sleep(HEAD_PATIENCE)));
-        }
-        let Some(deadline) = &mut self.read_deadline else {
+        let Some(since) = &mut self.came else {
+            self.alarm = None;
             return Ok(());
         };
-        while deadline.as_mut().poll(context).is_ready() {
+        let alarm = self
+            .alarm
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(*since + HEAD_PATIENCE)));
+        while alarm.as_mut().poll(context).is_ready() {
             // The next request waits as long as the client takes what was asked before.
             let is_taking = self.deadline.is_some() || self.written.elapsed() < HEAD_PATIENCE;
             if !is_taking {
                 return Err(io::ErrorKind::TimedOut.into());
             }
-            deadline.as_mut().reset(Instant::now() + HEAD_PATIENCE);
+            *since = Instant::now();
+            alarm.as_mut().reset(*since + HEAD_PATIENCE);
         }
         Ok(())
     }
@@ -266,8 +279,9 @@ impl AsyncRead for Connection {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
-        let came = buffer.filled().len() > before;
-        self.watch_read(context, came)?;
+        if buffer.filled().len() > before {
+            self.came.get_or_insert_with(Instant::now);
+        }
         read
     }
 }
@@ -297,6 +311,7 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.watch_read(context)?;
         Pin::new(&mut self.stream).poll_flush(context)
     }
 

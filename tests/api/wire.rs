@@ -349,6 +349,24 @@ async fn inp_02_who_sends_or_reads_too_slowly_is_given_up_and_the_others_notice_
         honest.read_to_end(&mut text).unwrap();
         text
     });
+    // Says nothing for a while, as browsers and proxies do, and then goes on.
+    let mut idle = connect(&app);
+    let idle = std::thread::spawn(move || {
+        let mut buffer = [0; 4_096];
+        let post = "POST /v1/sessions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n";
+        for (head, body, status) in [(whole, "", 200), (post, "{}", 422), (whole, "", 200)] {
+            idle.write_all(head.as_bytes()).unwrap();
+            // In a packet of its own.
+            std::thread::sleep(Duration::from_millis(100));
+            idle.write_all(body.as_bytes()).unwrap();
+            let count = idle.read(&mut buffer).unwrap();
+            assert_eq!(
+                statuses(&String::from_utf8_lossy(&buffer[..count])),
+                [status]
+            );
+            std::thread::sleep(Duration::from_secs(12));
+        }
+    });
     for _ in 0..50 {
         app.get("/healthz").await.expect(200);
     }
@@ -384,6 +402,7 @@ async fn inp_02_who_sends_or_reads_too_slowly_is_given_up_and_the_others_notice_
         let text = dribbled.join().unwrap();
         assert!(text.contains(status), "{text}");
     }
+    idle.join().unwrap();
     let text = honest.join().unwrap();
     let said = String::from_utf8_lossy(&text).into_owned();
     let length = said.split("content-length: ").nth(1).unwrap();
