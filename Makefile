@@ -12,13 +12,16 @@ test: ## Pass every test
 	cargo test
 	tests/clients/run
 	tests/browser/run
+	tests/deploy/compose
 	tests/deploy/run
 	tests/faults/run
+	tests/faults/slow
 
 faults: ## Break things under the server, for as long as it takes
 	@scripts/install-missing server faults
 	cargo build
 	tests/faults/run --long
+	tests/faults/slow
 
 bench: ## Measure the workloads beside their floors
 	@scripts/install-missing server bench
