@@ -11,8 +11,9 @@ use tokio::sync::Semaphore;
 
 use crate::{
     audit::Actor,
+    clients::Registry,
     db::{self, CONTROL_CHANNEL, Db},
-    idempotency, revocation, sessions,
+    idempotency, oauth, revocation, sessions,
     tokens::Tokens,
 };
 
@@ -37,24 +38,25 @@ const HANGING: usize = 4;
 const RECONNECT_AFTER: Duration = Duration::from_millis(200);
 const TURN_KEYS_EVERY: Duration = Duration::from_secs(10);
 const PURGE_EVERY: Duration = Duration::from_secs(600);
+const NOTICES_EVERY: Duration = Duration::from_secs(2);
 const ACKNOWLEDGE_EVERY: Duration = Duration::from_millis(500);
 
 /// Follows the keys and revocations that any replica changes, within a second, until the runtime stops.
 ///
 /// One connection listens to the control channel; the pool may be exhausted and this still goes on.
-pub async fn follow(url: SecretString, db: Db, tokens: Tokens) {
+pub async fn follow(url: SecretString, db: Db, tokens: Tokens, clients: Registry) {
     let mut control = None;
     let mut is_lost = false;
     let turns = Arc::new(Semaphore::new(HANGING));
     while let Ok(permit) = Arc::clone(&turns).acquire_owned().await {
-        let (url, tokens) = (url.clone(), tokens.clone());
+        let (url, tokens, clients) = (url.clone(), tokens.clone(), clients.clone());
         let turn = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             let mut control = match control {
                 Some(control) => control,
                 None => Control::open(&url, &tokens)?,
             };
-            control.listen(&tokens)?;
+            control.listen(&tokens, &clients)?;
             anyhow::Ok(control)
         });
         let outcome = match tokio::time::timeout(CONTROL_PATIENCE, turn).await {
@@ -111,7 +113,7 @@ impl Control {
     }
 
     /// Waits a little for a word that something has changed, or until it is time to look anyway, and then looks.
-    fn listen(&mut self, tokens: &Tokens) -> anyhow::Result<()> {
+    fn listen(&mut self, tokens: &Tokens, clients: &Registry) -> anyhow::Result<()> {
         let begun = Instant::now();
         while begun.elapsed() < LISTEN_FOR {
             let mut told = false;
@@ -127,6 +129,7 @@ impl Control {
                 } else {
                     tokens.follow(&mut self.conn)?;
                 }
+                clients.follow(&mut self.conn)?;
             }
             std::thread::sleep(LISTEN_EVERY);
         }
@@ -162,11 +165,27 @@ pub async fn purge(db: Db) {
             .run(|conn| {
                 revocation::purge(conn)?;
                 idempotency::purge(conn)?;
-                sessions::purge(conn)
+                sessions::purge(conn)?;
+                for (table, gone) in oauth::purge(conn)? {
+                    let gone = u64::try_from(gone).unwrap_or(u64::MAX);
+                    metrics::counter!("tollgate_purged_total", "table" => table).increment(gone);
+                }
+                Ok(())
             })
             .await;
         if let Err(error) = purged {
             tracing::warn!(%error, "purge failed; it is tried again");
+        }
+    }
+}
+
+/// Tells apps that sessions of theirs have ended, until they have heard; of several replicas each may do it.
+pub async fn tell_of_logout(db: Db, server: oauth::Server) {
+    let mut clock = tokio::time::interval(NOTICES_EVERY);
+    loop {
+        clock.tick().await;
+        if let Err(error) = server.send_notices(&db).await {
+            tracing::warn!(%error, "apps could not be told of ended sessions; it is tried again");
         }
     }
 }

@@ -1,27 +1,36 @@
 //! Tollgate: the back end of a front end. One line per room; ARCHITECTURE.md is the guided tour.
 
+#![recursion_limit = "256"]
+
 pub mod app;
 pub mod audit;
 pub mod cli;
+pub mod clients;
 pub mod clock;
 pub mod config;
 pub mod db;
 pub mod docs;
 pub mod embedded;
 pub mod error;
+pub mod form;
 pub mod http;
 pub mod idempotency;
 pub mod input;
 pub mod jobs;
+pub mod jose;
 pub mod keys;
 pub mod network;
+pub mod oauth;
 pub mod operations;
+pub mod outbound;
+pub mod pages;
 pub mod patch;
 pub mod precondition;
 pub mod revocation;
 pub mod roles;
 pub mod schema;
 pub mod scope;
+pub mod secret;
 pub mod sessions;
 pub mod site;
 pub mod start;

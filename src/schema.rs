@@ -18,9 +18,95 @@ diesel::table! {
 }
 
 diesel::table! {
+    authorization_codes (id) {
+        id -> Bytea,
+        client_id -> Text,
+        user_id -> Uuid,
+        page_id -> Uuid,
+        redirect_uri -> Text,
+        scopes -> Array<Text>,
+        challenge -> Text,
+        nonce -> Nullable<Text>,
+        cnf -> Nullable<Text>,
+        resource -> Nullable<Text>,
+        claims -> Nullable<Jsonb>,
+        auth_time -> Timestamptz,
+        acr -> Text,
+        amr -> Array<Text>,
+        expires_at -> Timestamptz,
+        session_id -> Nullable<Uuid>,
+    }
+}
+
+diesel::table! {
+    authorization_requests (id) {
+        id -> Bytea,
+        client_id -> Text,
+        parameters -> Jsonb,
+        pushed -> Bool,
+        created_at -> Timestamptz,
+        expires_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    client_changes (id) {
+        id -> Int4,
+        number -> Int8,
+    }
+}
+
+diesel::table! {
+    clients (id) {
+        id -> Text,
+        kind -> Text,
+        metadata -> Jsonb,
+        secret_hash -> Nullable<Bytea>,
+        registration_hash -> Nullable<Bytea>,
+        version -> Int8,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    consents (user_id, client_id) {
+        user_id -> Uuid,
+        client_id -> Text,
+        scopes -> Array<Text>,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     deleted_roles (name) {
         name -> Text,
         version -> Int8,
+    }
+}
+
+diesel::table! {
+    device_codes (id) {
+        id -> Bytea,
+        user_code -> Bytea,
+        client_id -> Text,
+        scopes -> Array<Text>,
+        resource -> Nullable<Text>,
+        cnf -> Nullable<Text>,
+        address -> Nullable<Text>,
+        user_agent -> Nullable<Text>,
+        created_at -> Timestamptz,
+        expires_at -> Timestamptz,
+        interval_seconds -> Int4,
+        polled_at -> Nullable<Timestamptz>,
+        allowed -> Nullable<Bool>,
+        user_id -> Nullable<Uuid>,
+        page_id -> Nullable<Uuid>,
+        auth_time -> Nullable<Timestamptz>,
+        acr -> Nullable<Text>,
+        amr -> Nullable<Array<Text>>,
+        session_id -> Nullable<Uuid>,
     }
 }
 
@@ -36,9 +122,28 @@ diesel::table! {
 }
 
 diesel::table! {
+    logout_notices (id) {
+        id -> Uuid,
+        client_id -> Text,
+        session_id -> Uuid,
+        user_id -> Uuid,
+        attempts -> Int4,
+        next_at -> Timestamptz,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     longest_lifetimes (purpose) {
         purpose -> Text,
         seconds -> Int8,
+    }
+}
+
+diesel::table! {
+    presented_once (id) {
+        id -> Bytea,
+        expires_at -> Timestamptz,
     }
 }
 
@@ -89,6 +194,11 @@ diesel::table! {
         external -> Bool,
         rotated_from -> Nullable<Text>,
         reopened_at -> Nullable<Timestamptz>,
+        page_hash -> Nullable<Bytea>,
+        parent_id -> Nullable<Uuid>,
+        cnf -> Nullable<Text>,
+        resource -> Nullable<Text>,
+        claims -> Nullable<Jsonb>,
     }
 }
 
@@ -143,13 +253,22 @@ diesel::table! {
     }
 }
 
+diesel::joinable!(consents -> users (user_id));
 diesel::joinable!(sessions -> users (user_id));
 diesel::joinable!(user_roles -> roles (role));
 diesel::joinable!(user_roles -> users (user_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
     audit_events,
+    authorization_codes,
+    authorization_requests,
+    client_changes,
+    clients,
+    consents,
+    device_codes,
+    logout_notices,
     longest_lifetimes,
+    presented_once,
     revocations,
     roles,
     sessions,

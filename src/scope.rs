@@ -5,7 +5,22 @@ use std::{collections::BTreeSet, fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// One permission, `resource:action`, both parts `[a-z][a-z0-9_.-]{0,62}`; a `scope-token` of RFC 6749 section 3.3.
+/// What an app may learn of whoever signs in (OpenID Connect Core section 5.4), and that it may stay (section 11); no role
+/// gives or takes these.
+pub const IDENTITY: &[(&str, &str)] = &[
+    ("openid", "know who you are, by a number"),
+    ("profile", "see your name and language"),
+    ("email", "see your mail address"),
+    ("address", "see your postal address"),
+    ("phone", "see your phone number"),
+    (
+        "offline_access",
+        "stay signed in after you have signed out here",
+    ),
+];
+
+/// One permission, `resource:action`, both parts `[a-z][a-z0-9_.-]{0,62}`, or one of `IDENTITY`; a `scope-token` of RFC 6749
+/// section 3.3.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schema(
@@ -35,6 +50,7 @@ impl FromStr for Scope {
             Some((resource, action)) if valid_part(resource) && valid_part(action) => {
                 Ok(Self(text.to_owned()))
             }
+            None if IDENTITY.iter().any(|(name, _)| *name == text) => Ok(Self(text.to_owned())),
             _ => Err(InvalidScope),
         }
     }
@@ -94,6 +110,36 @@ impl Scopes {
     #[must_use]
     pub fn common(&self, other: &Self) -> Self {
         Self(self.0.intersection(&other.0).cloned().collect())
+    }
+
+    /// Tells whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Those that roles give and take.
+    #[must_use]
+    pub fn without_identity(&self) -> Self {
+        self.split(false)
+    }
+
+    /// Those that tell of the person, which no role has to allow.
+    #[must_use]
+    pub fn identity(&self) -> Self {
+        self.split(true)
+    }
+
+    fn split(&self, identity: bool) -> Self {
+        let of = |scope: &&Scope| IDENTITY.iter().any(|(name, _)| *name == scope.0) == identity;
+        Self(self.0.iter().filter(of).cloned().collect())
+    }
+
+    /// What of this set somebody may have whose roles allow `allowed`.
+    #[must_use]
+    pub fn for_roles(&self, allowed: &Self) -> Self {
+        let mut granted = self.common(allowed);
+        granted.extend(self.identity());
+        granted
     }
 
     /// Adds every scope of `other`.
@@ -168,6 +214,8 @@ scopes! {
     UsersWrite = "users:write", "create, change and delete accounts and give roles";
     RolesRead = "roles:read", "read roles and their scopes";
     RolesWrite = "roles:write", "create, change and delete roles";
+    ClientsRead = "clients:read", "read the apps that are registered";
+    ClientsWrite = "clients:write", "register, change and delete apps";
     KeysRead = "keys:read", "see signing keys and their states";
     KeysWrite = "keys:write", "rotate signing keys and retire them at once";
     AuditRead = "audit:read", "read who did what, when and from where";
@@ -178,6 +226,13 @@ pub struct AnyToken;
 
 impl Demand for AnyToken {
     const NAMES: &'static [&'static str] = &[];
+}
+
+/// `openid`: a token of an app that may know who signed in.
+pub struct OpenId;
+
+impl Demand for OpenId {
+    const NAMES: &'static [&'static str] = &["openid"];
 }
 
 /// Either of two scopes: one's own things, or everyone's.

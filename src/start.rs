@@ -14,6 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
     audit::Actor,
+    clients::Registry,
     config::{Config, Mode},
     db,
     embedded::{PrivatePostgres, Settings},
@@ -108,6 +109,16 @@ pub fn first_start(
         Mode::Development => first_administrator(conn),
         Mode::Production => Ok(None),
     })
+}
+
+/// Loads the clients, before the first request.
+///
+/// # Errors
+/// Postgres.
+pub fn clients(database: &Database) -> anyhow::Result<Registry> {
+    let registry = Registry::default();
+    registry.follow(&mut database.connect_unprepared()?)?;
+    Ok(registry)
 }
 
 fn prepare<T>(

@@ -91,6 +91,26 @@ pub enum Action {
     KeyRevoked,
     /// A signing key was sealed with another master key.
     KeyResealed,
+    /// An app was registered.
+    ClientCreated,
+    /// An app was changed.
+    ClientUpdated,
+    /// An app was deleted.
+    ClientDeleted,
+    /// An app failed to prove who it is.
+    ClientRefused,
+    /// A person let an app do something.
+    ConsentGiven,
+    /// A person, or a clock, took that back.
+    ConsentWithdrawn,
+    /// An access token was revoked by the app that had it.
+    TokenRevoked,
+    /// An app exchanged a token for one of its own.
+    TokenExchanged,
+    /// A code was presented a second time.
+    CodeReused,
+    /// Another provider's account was linked.
+    IdentityLinked,
 }
 
 impl Action {
@@ -119,6 +139,16 @@ impl Action {
             Self::KeyRetired => "key.retired",
             Self::KeyRevoked => "key.revoked",
             Self::KeyResealed => "key.resealed",
+            Self::ClientCreated => "client.created",
+            Self::ClientUpdated => "client.updated",
+            Self::ClientDeleted => "client.deleted",
+            Self::ClientRefused => "client.refused",
+            Self::ConsentGiven => "consent.given",
+            Self::ConsentWithdrawn => "consent.withdrawn",
+            Self::TokenRevoked => "token.revoked",
+            Self::TokenExchanged => "token.exchanged",
+            Self::CodeReused => "code.reused",
+            Self::IdentityLinked => "user.identity_linked",
         }
     }
 }

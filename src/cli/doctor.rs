@@ -3,6 +3,7 @@
 use clap::Subcommand;
 
 use crate::{
+    clients::Registry,
     config::{Config, Mode},
     http::Cors,
 };
@@ -23,7 +24,8 @@ pub(super) fn run(command: &Command, config: &Config) -> anyhow::Result<()> {
 }
 
 fn cors(origin: &str, config: &Config) -> anyhow::Result<()> {
-    let cors = Cors::new(config, config.server.issuer.as_deref().unwrap_or_default());
+    let issuer = config.server.issuer.as_deref().unwrap_or_default();
+    let cors = Cors::new(config, issuer, Registry::default());
     if cors.allows(origin) {
         let reason = match config.mode() {
             Mode::Development if !config.cors.allowed_origins.iter().any(|one| one == origin) => {

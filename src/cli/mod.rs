@@ -1,5 +1,6 @@
 //! The commands.
 
+mod client;
 mod doctor;
 mod inspect;
 mod key;
@@ -46,6 +47,9 @@ enum Command {
     /// Define, list and delete roles
     #[command(subcommand)]
     Role(role::Command),
+    /// Register, list and delete the apps that ask for tokens
+    #[command(subcommand)]
+    Client(client::Command),
     /// List, rotate and reseal signing keys
     #[command(subcommand)]
     Key(key::Command),
@@ -120,6 +124,7 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
         Some(Command::Migrate) => serve::migrate(config()?),
         Some(Command::User(command)) => user::run(command, config()?),
         Some(Command::Role(command)) => role::run(command, config()?),
+        Some(Command::Client(command)) => client::run(command, config()?),
         Some(Command::Key(command)) => key::run(command, config()?),
         Some(Command::Token(command)) => inspect::run(command, config()?),
         Some(Command::Openapi { check: None }) => print(docs::openapi_text()?.trim_end()),

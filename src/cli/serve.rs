@@ -45,7 +45,8 @@ pub(super) fn run(config: Config) -> anyhow::Result<()> {
         &database,
         administrator.as_deref(),
     );
-    let state = Data::new(AppState::new(config, db, tokens)?);
+    let clients = start::clients(&database)?;
+    let state = Data::new(AppState::new(config, db, tokens, clients)?);
     let direct_url = database.direct_url().clone();
     actix_web::rt::System::new().block_on(serve(listeners, state, direct_url, banner))?;
     // The pool is gone with the runtime; only now may the private Postgres go.
@@ -79,7 +80,13 @@ async fn serve(
         actix_web::rt::spawn(jobs::purge(db.clone())),
         actix_web::rt::spawn(jobs::acknowledge(db.clone(), tokens.clone())),
         actix_web::rt::spawn(jobs::turn_keys(db.clone(), tokens.clone())),
-        actix_web::rt::spawn(jobs::follow(direct_url, db, tokens)),
+        actix_web::rt::spawn(jobs::tell_of_logout(db.clone(), state.oauth.clone())),
+        actix_web::rt::spawn(jobs::follow(
+            direct_url,
+            db,
+            tokens,
+            state.oauth.registry.clone(),
+        )),
     ];
     if let Some(address) = &state.config.telemetry.metrics_listen {
         let server = app::serve_metrics(address, state.clone())

@@ -13,7 +13,7 @@ pub use sections::*;
 
 use addresses::{check_uri, is_loopback};
 
-use crate::keys::Algorithm;
+use crate::{keys::Algorithm, scope::Scope};
 
 /// Every setting with its default and its explanation.
 pub const DEFAULTS: &str = include_str!("defaults.toml");
@@ -113,6 +113,7 @@ impl Config {
             check_uri("tokens.audiences.id", &audience.id)?;
         }
         self.check_tokens()?;
+        self.check_oauth()?;
         if !(3_600..=31_536_000).contains(&self.keys.rotation_interval.seconds()) {
             return Err(ConfigError::new(
                 "keys.rotation_interval",
@@ -188,6 +189,25 @@ impl Config {
                 "tokens.audiences.id",
                 "each audience once",
             ));
+        }
+        Ok(())
+    }
+
+    fn check_oauth(&self) -> Result<(), ConfigError> {
+        let oauth = &self.oauth;
+        if (oauth.registration == Registration::Token) != oauth.registration_token.is_some() {
+            return Err(ConfigError::new(
+                "oauth.registration_token",
+                "set exactly when oauth.registration is \"token\"",
+            ));
+        }
+        for scope in &oauth.registered_scopes {
+            if scope.parse::<Scope>().is_err() {
+                return Err(ConfigError::new(
+                    "oauth.registered_scopes",
+                    format!("{scope:?} is no scope"),
+                ));
+            }
         }
         Ok(())
     }

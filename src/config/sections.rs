@@ -29,6 +29,8 @@ pub struct Config {
     pub revocation: RevocationConfig,
     /// Signed-in devices.
     pub sessions: SessionsConfig,
+    /// The OAuth server and its pages.
+    pub oauth: OAuthConfig,
     /// Pages of other origins.
     pub cors: CorsConfig,
     /// Accounts.
@@ -204,6 +206,39 @@ pub struct SessionsConfig {
     pub idle_lifetime: Lifetime,
     /// A session ends this long after signing in.
     pub absolute_lifetime: Lifetime,
+}
+
+/// Who may register clients at `/oauth/register`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Registration {
+    /// Nobody.
+    Off,
+    /// Whoever has the token.
+    Token,
+    /// Anyone.
+    Open,
+}
+
+/// The OAuth server and its pages.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct OAuthConfig {
+    /// What people read above every page.
+    pub service_name: String,
+    /// Who may register clients.
+    pub registration: Registration,
+    /// The token that registering needs, where it does.
+    #[serde(default, serialize_with = "redacted")]
+    pub registration_token: Option<SecretString>,
+    /// How many clients may have registered themselves.
+    pub registered_clients: i64,
+    /// What clients that registered themselves, or are documents, may ask for at most.
+    pub registered_scopes: Vec<String>,
+    /// Whether a client may be a document that its `client_id` names.
+    pub client_documents: bool,
+    /// Whether DPoP proofs need a nonce of ours.
+    pub require_dpop_nonce: bool,
 }
 
 /// Who may make accounts.

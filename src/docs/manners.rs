@@ -14,15 +14,16 @@ use utoipa::{
 pub(super) struct Manners;
 
 /// Resources whose state has a tag, and whether writes compare it.
-const TAGGED: [(&str, bool); 4] = [
+const TAGGED: [(&str, bool); 5] = [
     ("/v1/users/{id}", true),
+    ("/v1/clients/{id}", true),
     ("/v1/roles/{name}", true),
     ("/v1/sessions/{id}", false),
     ("/v1/keys/{kid}", false),
 ];
 
 /// Lists whose POST answers what was made.
-const MAKING: [&str; 3] = ["/v1/users", "/v1/roles", "/v1/keys"];
+const MAKING: [&str; 4] = ["/v1/users", "/v1/roles", "/v1/keys", "/v1/clients"];
 
 /// Lists whose POST may carry an `Idempotency-Key`.
 const IDEMPOTENT: [&str; 2] = ["/v1/users", "/v1/roles"];

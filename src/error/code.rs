@@ -41,6 +41,8 @@ pub enum Code {
     RequestTimeout,
     /// The address has an account.
     EmailTaken,
+    /// The client exists.
+    ClientExists,
     /// The role exists.
     RoleExists,
     /// The role is still given to somebody.
@@ -113,6 +115,7 @@ impl Code {
         Self::NotAcceptable,
         Self::RequestTimeout,
         Self::EmailTaken,
+        Self::ClientExists,
         Self::RoleExists,
         Self::RoleInUse,
         Self::RoleBuiltIn,

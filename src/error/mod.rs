@@ -184,6 +184,7 @@ impl From<DieselError> for ApiError {
         let constraint = information.constraint_name().unwrap_or_default();
         match (kind, constraint) {
             (DatabaseErrorKind::UniqueViolation, "users_email_key") => Code::EmailTaken.into(),
+            (DatabaseErrorKind::UniqueViolation, "clients_pkey") => Code::ClientExists.into(),
             (DatabaseErrorKind::UniqueViolation, "roles_pkey") => Code::RoleExists.into(),
             (DatabaseErrorKind::ForeignKeyViolation, "user_roles_role_fkey") => {
                 Code::RoleInUse.into()

@@ -143,6 +143,12 @@ impl Code {
                 "The address has an account already",
                 "Sign in, or use another address.",
             ),
+            Self::ClientExists => entry(
+                "client-exists",
+                409,
+                "There is a client of this id already",
+                "Change it with PUT /v1/clients/{id}, or choose another id.",
+            ),
             Self::RoleExists => entry(
                 "role-exists",
                 409,

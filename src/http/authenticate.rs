@@ -6,7 +6,7 @@ use actix_web::{
     Error, HttpMessage,
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
-    http::header,
+    http::header::{self, HeaderName},
     middleware::Next,
     web,
 };
@@ -28,9 +28,12 @@ pub(super) enum Presented {
     Bad(Refusal),
     /// A refused token in our cookie, which the browser should forget.
     BadCookie(Refusal),
-    /// A cookie that a stranger's page may have sent along.
+    /// Credentials that may not be the sender's own: a cookie that a stranger's page may have sent along, a token without
+    /// its key.
     Foreign(ApiError),
 }
+
+const DPOP: HeaderName = HeaderName::from_static("dpop");
 
 /// Whose good token the request carries, for the log and for rates.
 pub(super) struct Who(pub Arc<Verified>);
@@ -44,7 +47,7 @@ pub async fn authenticate<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, Error> {
-    let presented = present(&app, &request);
+    let presented = present(&app, &request).await;
     if let Presented::Ok(verified) = &presented {
         request.extensions_mut().insert(Who(Arc::clone(verified)));
     }
@@ -52,22 +55,56 @@ pub async fn authenticate<B: MessageBody + 'static>(
     next.call(request).await
 }
 
-fn present(app: &AppState, request: &ServiceRequest) -> Presented {
+async fn present(app: &AppState, request: &ServiceRequest) -> Presented {
     let headers = request.headers();
     let mut values = headers.get_all(header::AUTHORIZATION);
     let (first, second) = (values.next(), values.next());
     let Some(value) = first else {
         return present_cookie(app, request);
     };
-    let token = value
-        .to_str()
-        .ok()
-        .and_then(|text| text.split_once(' '))
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer") && second.is_none())
-        .map(|(_, token)| token);
-    match token {
-        Some(token) => verify(app, token),
-        None => Presented::Bad(Refusal::Scheme),
+    let credentials = value.to_str().ok().and_then(|text| text.split_once(' '));
+    match credentials.filter(|_| second.is_none()) {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
+            match verify(app, token) {
+                Presented::Ok(verified) if verified.claims.cnf.is_some() => {
+                    Presented::Bad(Refusal::Bound)
+                }
+                other => other,
+            }
+        }
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("dpop") => {
+            present_bound(app, request, token).await
+        }
+        _ => Presented::Bad(Refusal::Scheme),
+    }
+}
+
+/// A token that only the holder of its key may use, with the proof that this is who sends it (RFC 9449 section 7.1). The
+/// proof is used up in the database, which every replica asks: the one kind of token that costs a hop.
+async fn present_bound(app: &AppState, request: &ServiceRequest, token: &str) -> Presented {
+    let verified = match verify(app, token) {
+        Presented::Ok(verified) => verified,
+        refused => return refused,
+    };
+    let Some(confirmation) = &verified.claims.cnf else {
+        return Presented::Bad(Refusal::NotBound);
+    };
+    let proofs: Vec<_> = request
+        .headers()
+        .get_all(DPOP)
+        .map(|value| value.to_str().unwrap_or_default())
+        .collect();
+    let (method, path) = (request.method().as_str(), request.path());
+    let checked = app
+        .oauth
+        .check_bound(&proofs, method, path, token, &confirmation.jkt);
+    let used = match checked {
+        Ok(key) => app.db.run(move |conn| key.use_up(conn)).await,
+        Err(error) => Err(error),
+    };
+    match used {
+        Ok(()) => Presented::Ok(verified),
+        Err(error) => Presented::Foreign(error),
     }
 }
 

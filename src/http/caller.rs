@@ -27,14 +27,14 @@ pub struct Caller<S> {
 }
 
 impl<S> Caller<S> {
-    /// The user's id.
+    /// The user's id; of a client that acts for itself an id that no user has.
     pub fn user_id(&self) -> Uuid {
-        self.verified.claims.sub
+        self.verified.claims.sub.id()
     }
 
-    /// The session's id.
+    /// The session's id; of a client that acts for itself one that no session has.
     pub fn session_id(&self) -> Uuid {
-        self.verified.claims.sid
+        self.verified.claims.sid.unwrap_or_default()
     }
 
     /// The claims of the token.
@@ -108,8 +108,8 @@ fn demand<S: Demand>(request: &HttpRequest) -> Result<Option<Caller<S>>, ApiErro
         )));
     }
     let actor = Actor {
-        user_id: Some(claims.sub),
-        session_id: Some(claims.sid),
+        user_id: claims.sub.user(),
+        session_id: claims.sid,
         client_id: Some(claims.client_id.clone()),
         ..origin::actor(request)
     };

@@ -21,6 +21,7 @@ const MOST_BYTES: usize = 4_096;
 pub struct CookieNames {
     access: &'static str,
     refresh: &'static str,
+    page: &'static str,
     secure: &'static str,
 }
 
@@ -31,12 +32,14 @@ impl CookieNames {
             Self {
                 access: "__Host-tollgate_access",
                 refresh: "__Host-tollgate_refresh",
+                page: "__Host-tollgate_page",
                 secure: "; Secure",
             }
         } else {
             Self {
                 access: "tollgate_access",
                 refresh: "tollgate_refresh",
+                page: "tollgate_page",
                 secure: "",
             }
         }
@@ -45,6 +48,19 @@ impl CookieNames {
     /// The access token that a cookie brings.
     pub(super) fn access(&self, headers: &HeaderMap) -> Option<String> {
         value(headers, self.access)
+    }
+
+    /// What the browser has from our own pages.
+    pub fn page(&self, headers: &HeaderMap) -> Option<String> {
+        value(headers, self.page)
+    }
+
+    /// The cookie of our own pages: it goes along when a client sends somebody here, and with no other request from
+    /// elsewhere. It ends with the browser; the session behind it has an end of its own.
+    pub fn page_cookie(&self, secret: &str) -> String {
+        let (name, secure) = (self.page, self.secure);
+        let gone = if secret.is_empty() { "; Max-Age=0" } else { "" };
+        format!("{name}={secret}; Path=/; HttpOnly; SameSite=Lax{gone}{secure}")
     }
 
     fn access_cookie(&self, token: &str, seconds: i64) -> String {

@@ -14,6 +14,7 @@ use actix_web::{
 };
 
 use crate::{
+    clients::Registry,
     config::{Config, Mode},
     error::{ApiError, Code},
 };
@@ -24,7 +25,7 @@ const EXPOSED: &str = "ETag, Link, Location, Allow, Retry-After, RateLimit, Rate
 
 /// What scripts may send.
 const ALLOWED_HEADERS: &str = "Authorization, Content-Type, If-Match, If-None-Match, Idempotency-Key, Prefer, DPoP, \
-     X-Request-Id, X-Tollgate-Request, traceparent";
+     X-Request-Id, X-Tollgate-Request, traceparent, MCP-Protocol-Version";
 
 const ALLOWED_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
 
@@ -40,15 +41,17 @@ const CSRF_HEADER: HeaderName = HeaderName::from_static("x-tollgate-request");
 /// The origins that may use the API from a browser.
 pub struct Cors {
     allowed: HashSet<String>,
+    clients: Registry,
     own: String,
     is_development: bool,
     told: Mutex<HashSet<String>>,
 }
 
 impl Cors {
-    /// Takes the configured origins; `issuer` is our own address.
-    pub fn new(config: &Config, issuer: &str) -> Self {
+    /// Takes the configured origins, and those of clients; `issuer` is our own address.
+    pub fn new(config: &Config, issuer: &str, clients: Registry) -> Self {
         Self {
+            clients,
             allowed: config.cors.allowed_origins.iter().cloned().collect(),
             own: origin_of(issuer).to_owned(),
             is_development: config.mode() == Mode::Development,
@@ -56,9 +59,28 @@ impl Cors {
         }
     }
 
-    /// Tells whether an origin may use the API, also with cookies: exactly as configured, or local in development.
+    /// Tells whether an origin may use the API, also with cookies: exactly as configured or as an app of our own has it, or
+    /// local in development.
     pub fn allows(&self, origin: &str) -> bool {
-        self.allowed.contains(origin) || self.is_development && is_local(origin)
+        self.allowed.contains(origin)
+            || self.clients.has_own_origin(origin)
+            || self.is_development && is_local(origin)
+    }
+
+    /// Tells whether an origin may use the API with a token: also those of other apps.
+    pub fn allows_tokens(&self, origin: &str) -> bool {
+        self.allows(origin) || self.clients.has_origin(origin)
+    }
+
+    /// Makes sure that a form came from one of our own pages.
+    pub fn is_own_form(&self, headers: &HeaderMap) -> bool {
+        let is = |name: &HeaderName, expected: &str| {
+            only(headers, name).is_some_and(|value| value == expected)
+        };
+        if headers.contains_key(&SEC_FETCH_SITE) && !is(&SEC_FETCH_SITE, "same-origin") {
+            return false;
+        }
+        is(&header::ORIGIN, &self.own)
     }
 
     /// Answers a preflight without asking who it is; `None` for any other request.
@@ -98,7 +120,12 @@ impl Cors {
         } else if is_public(path) {
             Readers::All
         } else {
-            Readers::Origin(self.origin(headers).cloned())
+            let origin = self.origin(headers).cloned();
+            let with_cookies = origin
+                .as_ref()
+                .and_then(|origin| origin.to_str().ok())
+                .is_some_and(|origin| self.allows(origin));
+            Readers::Origin(origin, with_cookies)
         }
     }
 
@@ -106,7 +133,7 @@ impl Cors {
     fn origin<'a>(&self, headers: &'a HeaderMap) -> Option<&'a HeaderValue> {
         let value = only(headers, &header::ORIGIN)?;
         let text = value.to_str().ok()?;
-        if self.allows(text) {
+        if self.allows_tokens(text) {
             return Some(value);
         }
         if text != self.own {
@@ -172,8 +199,8 @@ pub(super) enum Readers {
     Own,
     /// Everyone, as it is the same for everyone.
     All,
-    /// Pages of the origin that asked, when it is allowed.
-    Origin(Option<HeaderValue>),
+    /// Pages of the origin that asked, when it is allowed; and whether cookies may go along.
+    Origin(Option<HeaderValue>, bool),
 }
 
 impl Readers {
@@ -188,12 +215,14 @@ impl Readers {
                 insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, &all);
                 insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, &expose);
             }
-            Self::Origin(origin) => {
+            Self::Origin(origin, with_cookies) => {
                 if let Some(origin) = origin {
-                    let yes = HeaderValue::from_static("true");
                     insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-                    insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, &yes);
                     insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, &expose);
+                }
+                if *with_cookies {
+                    let yes = HeaderValue::from_static("true");
+                    insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, &yes);
                 }
                 vary(answer, "Origin");
             }
@@ -251,9 +280,28 @@ fn is_public(path: &str) -> bool {
     path.starts_with("/.well-known/") || path == "/openapi.json" || path.starts_with("/problems/")
 }
 
-/// Pages, which no script of another origin has to do with.
+/// What browsers are shown, below these.
+const PAGES: [&str; 12] = [
+    "/docs",
+    "/device",
+    "/oauth/authorize",
+    "/oauth/logout",
+    "/oauth/signed-out",
+    "/oauth/continue",
+    "/oauth/sign-in",
+    "/oauth/sign-up",
+    "/oauth/select-account",
+    "/oauth/consent",
+    "/oauth/account",
+    "/oauth/assets",
+];
+
+/// Pages, which no script of another origin has to do with (OAuth 2.1 section 3.1 on the authorization endpoint).
 fn has_none(path: &str) -> bool {
-    path == "/docs" || path.starts_with("/docs/")
+    PAGES.iter().any(|page| {
+        path.strip_prefix(page)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    })
 }
 
 #[cfg(test)]

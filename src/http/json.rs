@@ -95,7 +95,10 @@ impl InputSchemas {
     }
 
     /// The schema of `T`.
-    fn shape<T: ToSchema>(&self) -> Result<Shape, ApiError> {
+    ///
+    /// # Errors
+    /// 500 for what is not in the OpenAPI document.
+    pub fn of<T: ToSchema>(&self) -> Result<Shape, ApiError> {
         let name = T::name();
         let found = self.0.get(name.as_ref()).cloned();
         found.ok_or_else(|| ApiError::internal(format!("{name} is not in the OpenAPI document")))
@@ -178,6 +181,29 @@ impl<T: DeserializeOwned + ToSchema + Default + 'static> FromRequest for MaybeJs
     }
 }
 
+/// Any JSON object, for bodies in which what is unknown is ignored.
+pub struct JsonObject(pub Value);
+
+impl FromRequest for JsonObject {
+    type Error = ApiError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let body = read(request, payload, &[JSON]);
+        Box::pin(async move {
+            let (_, _, value) = body.await?;
+            if value.is_object() {
+                Ok(Self(value))
+            } else {
+                Err(ApiError::new(
+                    Code::BadRequest,
+                    "The body is no JSON object",
+                ))
+            }
+        })
+    }
+}
+
 /// The steps of a JSON Patch (RFC 6902), for the documentation.
 #[derive(ToSchema)]
 #[schema(example = json!([
@@ -231,15 +257,34 @@ fn shape<T: ToSchema>(request: &HttpRequest) -> Result<Shape, ApiError> {
     let app = request.app_data::<web::Data<AppState>>();
     app.ok_or_else(|| ApiError::internal("no state"))?
         .inputs
-        .shape::<T>()
+        .of::<T>()
 }
 
-/// Reads the body as one strict JSON value of one of these media types, within the deadline.
+/// Reads the body as one strict JSON value of one of these media types.
 fn read(
     request: &HttpRequest,
     payload: &mut Payload,
     types: &'static [&'static str],
 ) -> impl Future<Output = Result<(&'static str, web::Bytes, Value), ApiError>> + use<> {
+    let body = read_bytes(request, payload, types);
+    async move {
+        let (media_type, bytes) = body.await?;
+        let text = strict_json::check(&bytes).map_err(|fault| match fault {
+            Fault::Malformed(detail) => ApiError::new(Code::MalformedJson, detail),
+            Fault::Refused(errors) => ApiError::with_errors(Code::RefusedJson, errors),
+        })?;
+        let value = serde_json::from_str(text)
+            .map_err(|error| ApiError::new(Code::MalformedJson, error.to_string()))?;
+        Ok((media_type, bytes, value))
+    }
+}
+
+/// Reads a body of one of these media types, within the deadline.
+pub(super) fn read_bytes(
+    request: &HttpRequest,
+    payload: &mut Payload,
+    types: &'static [&'static str],
+) -> impl Future<Output = Result<(&'static str, web::Bytes), ApiError>> + use<> {
     let typed = check_type(request, types);
     let bytes = web::Bytes::from_request(request, payload);
     async move {
@@ -251,13 +296,7 @@ fn read(
                 Some(PayloadError::Overflow) => Code::PayloadTooLarge.into(),
                 _ => ApiError::new(Code::BadRequest, "The body could not be read"),
             })?;
-        let text = strict_json::check(&bytes).map_err(|fault| match fault {
-            Fault::Malformed(detail) => ApiError::new(Code::MalformedJson, detail),
-            Fault::Refused(errors) => ApiError::with_errors(Code::RefusedJson, errors),
-        })?;
-        let value = serde_json::from_str(text)
-            .map_err(|error| ApiError::new(Code::MalformedJson, error.to_string()))?;
-        Ok((media_type, bytes, value))
+        Ok((media_type, bytes))
     }
 }
 

@@ -79,14 +79,17 @@ impl RateLimits {
     }
 
     fn take(&self, request: &ServiceRequest) -> Result<Option<Standing>, ApiError> {
-        let api = request.path().starts_with("/v1/") || request.path().starts_with("/oauth/");
+        let path = request.path();
+        let api = ["/v1/", "/oauth/", "/device"]
+            .iter()
+            .any(|prefix| path.starts_with(prefix));
         if !self.is_enabled || !api {
             return Ok(None);
         }
         let user = request
             .extensions()
             .get::<Who>()
-            .map(|who| who.0.claims.sub);
+            .map(|who| who.0.claims.sub.id());
         match user {
             Some(user) => self.users.take(&Subject::User(user)).map(Some),
             None => match origin::address(request.request()) {

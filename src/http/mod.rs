@@ -7,6 +7,7 @@ mod conditional;
 mod connection;
 mod cookies;
 mod cors;
+mod form;
 mod guard;
 mod idempotency;
 mod json;
@@ -23,13 +24,15 @@ pub use conditional::{Tagged, hash, known};
 pub use connection::{Connection, HEAD_PATIENCE, Seats};
 pub use cookies::{CookieNames, Cookies};
 pub use cors::Cors;
+pub use form::Form;
 pub use guard::{QueryNames, guard};
 pub use idempotency::Idempotency;
 pub use json::{
-    InputSchemas, Json, JsonPatch, JsonPatchStep, MaybeJson, PATCH_TYPES, PatchOf, body_limit,
+    InputSchemas, Json, JsonObject, JsonPatch, JsonPatchStep, MaybeJson, PATCH_TYPES, PatchOf,
+    body_limit,
 };
 pub use limit::{RateLimits, limit};
-pub use observe::observe;
+pub use observe::{Rendered, observe};
 pub use origin::{Anyone, Proxies};
 pub use page::{Page, PageQuery, Pager, Query};
 pub use resource::Routes;

@@ -15,6 +15,7 @@ use actix_web::{
     web,
 };
 use futures_util::FutureExt;
+use serde_json::json;
 use tracing::{Instrument, field};
 use uuid::Uuid;
 
@@ -48,6 +49,12 @@ impl RequestId {
     }
 }
 
+/// Marks an answer that says in its own words what went wrong, as OAuth endpoints and pages do; the cause is for the log.
+pub struct Rendered {
+    /// What failed on our side.
+    pub cause: Option<String>,
+}
+
 /// Gives the request its id, and its answer everything that all answers have.
 ///
 /// # Errors
@@ -69,6 +76,7 @@ pub async fn observe<B: MessageBody + 'static>(
     let frame = Frame {
         readers: app.cors.readers(request.path(), request.headers()),
         is_private: request.path().starts_with("/v1/"),
+        speaks_oauth: request.path().starts_with("/oauth/"),
         id,
         app,
     };
@@ -82,12 +90,21 @@ pub async fn observe<B: MessageBody + 'static>(
     #[cfg(not(feature = "otel"))]
     let span = tracing::Span::none();
     let called = next.call(request).instrument(span.clone());
-    let response = match AssertUnwindSafe(called).catch_unwind().await {
+    let mut response = match AssertUnwindSafe(called).catch_unwind().await {
         Ok(response) => response?,
         Err(_panic) => return Err(frame.panicked(&asked, begun)),
     };
     let failed = response.status().is_client_error() || response.status().is_server_error();
-    let mut response = if failed {
+    let rendered = response
+        .response_mut()
+        .extensions_mut()
+        .remove::<Rendered>();
+    let mut response = if let Some(rendered) = rendered {
+        if let Some(cause) = rendered.cause {
+            tracing::error!(request_id = frame.id.0, cause, "request failed");
+        }
+        response.map_into_left_body()
+    } else if failed {
         let error = error_of(&response);
         log_cause(&error, &frame.id);
         response
@@ -123,6 +140,7 @@ struct Frame {
     id: RequestId,
     readers: Readers,
     is_private: bool,
+    speaks_oauth: bool,
 }
 
 impl Frame {
@@ -130,12 +148,15 @@ impl Frame {
         if let Ok(value) = HeaderValue::from_str(&self.id.0) {
             headers.insert(REQUEST_ID, value);
         }
-        let fixed = [
-            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-            (header::REFERRER_POLICY, "no-referrer"),
-        ];
-        for (name, value) in fixed {
-            headers.insert(name, HeaderValue::from_static(value));
+        headers.insert(
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        );
+        if !headers.contains_key(header::REFERRER_POLICY) {
+            headers.insert(
+                header::REFERRER_POLICY,
+                HeaderValue::from_static("no-referrer"),
+            );
         }
         if !headers.contains_key(header::CONTENT_SECURITY_POLICY) {
             headers.insert(
@@ -180,15 +201,32 @@ impl Frame {
             current_version: error.current_version,
         };
         let mut response = HttpResponse::build(error.status_code());
-        response.content_type("application/problem+json");
+        let (media_type, body) = if self.speaks_oauth {
+            ("application/json", oauth_body(error))
+        } else {
+            (
+                "application/problem+json",
+                serde_json::to_string(&problem).unwrap_or_default(),
+            )
+        };
+        response.content_type(media_type);
         for (name, value) in &error.headers {
-            response.append_header((*name, value.as_str()));
+            if *name == "www-authenticate" && self.is_private {
+                // RFC 9728 section 5.1.
+                let value = format!(
+                    "{value}, resource_metadata=\"{}\"",
+                    self.app.resource_metadata
+                );
+                response.append_header((*name, value));
+            } else {
+                response.append_header((*name, value.as_str()));
+            }
         }
         if error.code == Code::RequestTimeout {
             // The rest of the body may still come.
             response.force_close();
         }
-        response.body(serde_json::to_string(&problem).unwrap_or_default())
+        response.body(body)
     }
 
     fn count(&self, asked: &Asked, status: u16, begun: Instant) {
@@ -196,6 +234,18 @@ impl Frame {
         let metrics = &self.app.metrics;
         metrics.served(asked.method.as_str(), route, status, begun.elapsed());
     }
+}
+
+/// An error that no OAuth endpoint has written itself, in the form of RFC 6749 section 5.2.
+fn oauth_body(error: &ApiError) -> String {
+    let name = match error.code.entry().status {
+        401 => "invalid_token",
+        403 => "insufficient_scope",
+        429 | 503 => "temporarily_unavailable",
+        500.. => "server_error",
+        _ => "invalid_request",
+    };
+    json!({"error": name, "error_description": error.detail}).to_string()
 }
 
 /// The error behind a failed answer; what actix says by itself becomes the same kind of error.
@@ -268,7 +318,9 @@ fn log<B>(response: &ServiceResponse<B>, id: &RequestId, begun: Instant) {
         .extensions()
         .get::<Who>()
         .map(|who| Arc::clone(&who.0));
-    let user = who.as_ref().map(|who| field::display(who.claims.sub));
+    let user = who
+        .as_ref()
+        .and_then(|who| who.claims.sub.user().map(field::display));
     let client = who.as_ref().map(|who| who.claims.client_id.as_str());
     let micros = micros(begun);
     match status {

@@ -82,6 +82,10 @@ pub enum Purpose {
     Refresh,
     /// Page cursors.
     Cursor,
+    /// What clients learn of users: ID tokens, logout tokens, signed answers.
+    Identity,
+    /// What our own pages and endpoints give to themselves: forms, nonces.
+    Page,
 }
 
 impl Purpose {
@@ -91,13 +95,20 @@ impl Purpose {
             Self::Access => "access",
             Self::Refresh => "refresh",
             Self::Cursor => "cursor",
+            Self::Identity => "identity",
+            Self::Page => "page",
         }
     }
 
     fn from_name(name: &str) -> Option<Self> {
-        [Self::Access, Self::Refresh, Self::Cursor]
-            .into_iter()
-            .find(|purpose| purpose.name() == name)
+        let all = [
+            Self::Access,
+            Self::Refresh,
+            Self::Cursor,
+            Self::Identity,
+            Self::Page,
+        ];
+        all.into_iter().find(|purpose| purpose.name() == name)
     }
 }
 
@@ -122,6 +133,15 @@ impl Slot {
                 Algorithm::Hs256 => audience.to_owned(),
                 _ => String::new(),
             },
+        }
+    }
+
+    /// The slot of what clients learn of users: every client of OpenID Connect knows RS256 (Core section 15.1).
+    pub fn identity() -> Self {
+        Self {
+            purpose: Purpose::Identity,
+            algorithm: Algorithm::Rs256,
+            audience: String::new(),
         }
     }
 

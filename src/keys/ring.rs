@@ -34,8 +34,8 @@ impl Key {
         })?;
         let verifier = signer.verifier().ok_or_else(damaged)?;
         let published = match slot.purpose {
-            Purpose::Access => signer.public_jwk(&kid),
-            Purpose::Refresh | Purpose::Cursor => None,
+            Purpose::Access | Purpose::Identity => signer.public_jwk(&kid),
+            Purpose::Refresh | Purpose::Cursor | Purpose::Page => None,
         };
         Ok(Self {
             kid,

@@ -23,12 +23,15 @@ const PUBLISHED_FOR: i32 = 2 * MAX_AGE;
 /// Seconds that a page's cursor outlives the key that signed it.
 const CURSOR_LIFETIME: i64 = 86_400;
 
+/// Seconds that what a page holds outlives the key that signed it.
+const PAGE_LIFETIME: i64 = 86_400;
+
 /// How long lives what keys sign, in seconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Lifetimes {
     /// Access tokens.
     pub access: i64,
-    /// Refresh tokens.
+    /// Refresh tokens; also for how long an ID token is good as a hint, which may be long expired.
     pub refresh: i64,
 }
 
@@ -64,6 +67,8 @@ impl Plan {
             (Purpose::Access, self.lifetimes.access),
             (Purpose::Refresh, self.lifetimes.refresh),
             (Purpose::Cursor, CURSOR_LIFETIME),
+            (Purpose::Identity, self.lifetimes.refresh),
+            (Purpose::Page, PAGE_LIFETIME),
         ];
         for (purpose, seconds) in lifetimes {
             store::keep_longest(conn, purpose, seconds)?;

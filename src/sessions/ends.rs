@@ -6,15 +6,16 @@ use serde_json::json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{find, store};
+use super::{end_store, find, store};
 use crate::{
     audit::{Action, Actor, Event},
-    db,
+    clients, db,
     error::ApiError,
     keys::{Plan, Purpose},
     revocation::{self, Revocation},
     roles::{self, Change, RoleContent, RoleName, RoleRow, Saving},
     scope::Authority,
+    tokens::{FIRST_PARTY_CLIENT, PAGES_CLIENT},
     users,
 };
 
@@ -32,17 +33,26 @@ pub enum EndReason {
     RefreshTokenReused,
     /// The key of its refresh token was retired at once.
     KeyRevoked,
+    /// The person took back what the app was allowed.
+    ConsentWithdrawn,
+    /// The app gave its tokens back.
+    TokenRevoked,
+    /// The code that it began with was presented twice.
+    CodeReused,
     /// It was not refreshed in time, or reached its longest life; nothing is stored then.
     Expired,
 }
 
 impl EndReason {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 9] = [
         Self::SignedOut,
         Self::PasswordChanged,
         Self::UserDisabled,
         Self::RefreshTokenReused,
         Self::KeyRevoked,
+        Self::ConsentWithdrawn,
+        Self::TokenRevoked,
+        Self::CodeReused,
         Self::Expired,
     ];
 
@@ -61,6 +71,9 @@ impl EndReason {
                 "the session has ended: one of its refresh tokens was used by two"
             }
             Self::KeyRevoked => "the session has ended: the key of its refresh token was retired",
+            Self::ConsentWithdrawn => "the session has ended: the person took back their consent",
+            Self::TokenRevoked => "the session has ended: its refresh token was revoked",
+            Self::CodeReused => "the session has ended: its code was presented twice",
             Self::Expired => "the session has ended: it was not refreshed in time, or is too old",
         }
     }
@@ -72,6 +85,9 @@ impl EndReason {
             Self::UserDisabled => "user_disabled",
             Self::RefreshTokenReused => "refresh_token_reused",
             Self::KeyRevoked => "key_revoked",
+            Self::ConsentWithdrawn => "consent_withdrawn",
+            Self::TokenRevoked => "token_revoked",
+            Self::CodeReused => "code_reused",
             Self::Expired => "expired",
         }
     }
@@ -94,9 +110,9 @@ pub fn end(
             let account = users::find(conn, session.user_id)?.ok_or_else(ApiError::not_found)?;
             account.check_within(authority)?;
         }
-        let which = store::Which::One(id);
+        let which = end_store::Which::One(id);
         let reason = EndReason::SignedOut.name();
-        let ended = store::end(conn, session.user_id, &which, reason)?;
+        let ended = end_store::end(conn, session.user_id, &which, reason)?;
         record_ends(conn, session.user_id, &ended, actor)
     })
 }
@@ -113,38 +129,96 @@ pub fn end_others(
     actor: &Actor,
 ) -> Result<(), ApiError> {
     db::tx(conn, |conn| {
-        let ended = store::end(conn, owner, &store::Which::AllBut(kept), reason.name())?;
+        let ended = end_store::end(conn, owner, &end_store::Which::AllBut(kept), reason.name())?;
         record_ends(conn, owner, &ended, actor)
     })
 }
 
-/// Kills the access tokens of sessions that have ended, and writes down why they did.
+/// Ends one session of `owner`, if it lives.
+///
+/// # Errors
+/// Postgres.
+pub fn end_one(
+    conn: &mut PgConnection,
+    owner: Uuid,
+    id: Uuid,
+    reason: EndReason,
+    actor: &Actor,
+) -> Result<(), ApiError> {
+    db::tx(conn, |conn| {
+        let ended = end_store::end(conn, owner, &end_store::Which::One(id), reason.name())?;
+        record_ends(conn, owner, &ended, actor)
+    })
+}
+
+/// Ends every live session that an app has with `owner`.
+///
+/// # Errors
+/// Postgres.
+pub fn end_of_client(
+    conn: &mut PgConnection,
+    owner: Uuid,
+    client_id: &str,
+    reason: EndReason,
+    actor: &Actor,
+) -> Result<(), ApiError> {
+    db::tx(conn, |conn| {
+        let which = end_store::Which::OfClient(client_id.to_owned());
+        let ended = end_store::end(conn, owner, &which, reason.name())?;
+        record_ends(conn, owner, &ended, actor)
+    })
+}
+
+/// Kills the access tokens of sessions that have ended, and of those that don't outlive them; writes down why they did.
 pub(super) fn record_ends(
     conn: &mut PgConnection,
     owner: Uuid,
-    ended: &[store::Ended],
+    ended: &[end_store::Ended],
     actor: &Actor,
 ) -> Result<(), ApiError> {
-    revoke_tokens(conn, ended)?;
-    for session in ended {
-        let details = json!({"session_id": session.id, "reason": session.reason});
-        Event {
-            actor,
-            action: Action::SessionEnded,
-            subject_id: Some(owner),
-            details,
+    let parents = ended.iter().map(|session| session.id).collect();
+    let reason = EndReason::SignedOut.name();
+    let opened = end_store::end(conn, owner, &end_store::Which::OpenedOutOf(parents), reason)?;
+    for ended in [ended, &opened] {
+        settle(conn, ended)?;
+        for session in ended {
+            let details = json!({"session_id": session.id, "reason": session.reason});
+            Event {
+                actor,
+                action: Action::SessionEnded,
+                subject_id: Some(owner),
+                details,
+            }
+            .record(conn)?;
         }
-        .record(conn)?;
     }
     Ok(())
 }
 
-fn revoke_tokens(conn: &mut PgConnection, ended: &[store::Ended]) -> Result<(), ApiError> {
+/// Kills what sessions that have ended gave out, and lets the apps know that want to.
+fn settle(conn: &mut PgConnection, ended: &[end_store::Ended]) -> Result<(), ApiError> {
     let dead: Vec<_> = ended
         .iter()
         .map(|session| Revocation::Session(session.id))
         .collect();
     revocation::revoke(conn, &dead)?;
+    let mut apps: Vec<_> = ended
+        .iter()
+        .map(|session| session.client_id.clone())
+        .filter(|id| !matches!(id.as_str(), FIRST_PARTY_CLIENT | PAGES_CLIENT))
+        .collect();
+    apps.sort_unstable();
+    apps.dedup();
+    if apps.is_empty() {
+        return Ok(());
+    }
+    let told = clients::find_told_of_logout(conn, &apps)?;
+    let notices: Vec<_> = ended
+        .iter()
+        .filter(|session| told.contains(&session.client_id))
+        .map(|session| (session.id, session.user_id, session.client_id.as_str()))
+        .collect();
+    end_store::keep_notices_any_owner(conn, &notices)?;
     Ok(())
 }
 
@@ -186,7 +260,7 @@ pub fn revoke_key(
         let key = plan.revoke(conn, kid, actor)?;
         if key.slot()?.purpose == Purpose::Refresh {
             store::await_running_any_owner(conn)?;
-            end_exposed(conn, &store::Exposed::Since(key.created_at))?;
+            end_exposed(conn, &end_store::Exposed::Since(key.created_at))?;
         }
         Ok(())
     })
@@ -200,14 +274,14 @@ pub fn revoke_key(
 pub fn end_signed_by_revoked_keys(conn: &mut PgConnection) -> Result<(), ApiError> {
     db::tx(conn, |conn| {
         for kid in revocation::dead_keys(conn)? {
-            end_exposed(conn, &store::Exposed::SignedBy(kid))?;
+            end_exposed(conn, &end_store::Exposed::SignedBy(kid))?;
         }
         Ok(())
     })
 }
 
 /// Ends possibly everybody's: the audit row of the key speaks for all.
-fn end_exposed(conn: &mut PgConnection, exposed: &store::Exposed) -> Result<(), ApiError> {
-    let ended = store::end_exposed_any_owner(conn, exposed, EndReason::KeyRevoked.name())?;
-    revoke_tokens(conn, &ended)
+fn end_exposed(conn: &mut PgConnection, exposed: &end_store::Exposed) -> Result<(), ApiError> {
+    let ended = end_store::end_exposed_any_owner(conn, exposed, EndReason::KeyRevoked.name())?;
+    settle(conn, &ended)
 }

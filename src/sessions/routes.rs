@@ -11,6 +11,7 @@ use crate::{
     app::AppState,
     error::{ApiError, Code, Problem},
     http::{Anyone, Cookies, Json, MaybeJson},
+    tokens::{FIRST_PARTY_CLIENT, Refusal},
     users::Email,
 };
 
@@ -206,6 +207,10 @@ pub async fn create_tokens(
     }
     let token = given.or(cookies.refresh()).ok_or_else(refresh::missing)?;
     let refreshed = match app.tokens.verify_refresh(token, app.tokens.now()) {
+        // Those of other apps go to `/oauth/token`, where they prove who they are.
+        Ok(presented) if presented.client_id != FIRST_PARTY_CLIENT => {
+            Err(refresh::refusal(Refusal::Audience))
+        }
         Ok(presented) => {
             let rules = app.session_rules();
             refresh::refresh(&app.desk, &app.db, presented, &wish, &rules, &actor).await

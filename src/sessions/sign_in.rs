@@ -7,7 +7,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    Pair, Rules, Wish, store,
+    NewSession, PageChange, Pair, Rules, SessionRow, Wish, store,
     throttle::{self, Counters},
 };
 use crate::{
@@ -16,14 +16,8 @@ use crate::{
     db,
     error::{ApiError, Code},
     tokens::FIRST_PARTY_CLIENT,
-    users::{self, Email, Holder, UserRow, Verdict},
+    users::{self, Account, Email, UserRow, Verdict},
 };
-
-/// How strongly a password alone proves who somebody is.
-const PASSWORD_ACR: &str = "1";
-
-/// Its name in RFC 8176.
-const PASSWORD_AMR: &str = "pwd";
 
 /// A try that was counted and whose password is not checked yet.
 pub struct Attempt {
@@ -74,6 +68,44 @@ pub fn finish(
     rules: &Rules,
     limits: &LimitsConfig,
 ) -> Result<Pair, ApiError> {
+    proved(conn, attempt, verdict, actor, limits, |conn, account| {
+        let session = NewSession {
+            client_id: FIRST_PARTY_CLIENT.to_owned(),
+            scopes: wish.within(&account.scopes)?,
+            ..NewSession::by_password()
+        };
+        super::open(conn, account, session, wish, actor, rules)
+    })
+}
+
+/// Opens the session of a browser at our own pages, in place of the one that it had.
+///
+/// # Errors
+/// 401, the same for every reason.
+pub fn finish_at_page(
+    conn: &mut PgConnection,
+    attempt: Attempt,
+    verdict: &Verdict,
+    page: &PageChange,
+    actor: &Actor,
+    rules: &Rules,
+    limits: &LimitsConfig,
+) -> Result<(SessionRow, Account), ApiError> {
+    proved(conn, attempt, verdict, actor, limits, |conn, account| {
+        let opened = super::open_page(conn, account, page, actor, rules)?;
+        Ok((opened, account.clone()))
+    })
+}
+
+/// Does `then` with the account whose password was right, else writes the failure down.
+fn proved<T>(
+    conn: &mut PgConnection,
+    attempt: Attempt,
+    verdict: &Verdict,
+    actor: &Actor,
+    limits: &LimitsConfig,
+    then: impl FnOnce(&mut PgConnection, &Account) -> Result<T, ApiError>,
+) -> Result<T, ApiError> {
     let Attempt { user, counters } = attempt;
     let subject_id = user.as_ref().map(|user| user.id);
     let Some(user) = user.filter(|_| verdict.matches) else {
@@ -88,60 +120,19 @@ pub fn finish(
         return Err(Code::InvalidCredentials.into());
     };
     db::tx(conn, |conn| {
-        let pair = open(conn, &user, wish, actor, rules)?;
+        // Read again and held: the account may have been disabled, or the password changed, while the hash was computed.
+        let account = users::lock(conn, user.id)?
+            .filter(|account| !account.user.disabled)
+            .ok_or(Code::InvalidCredentials)?;
+        if account.user.password_hash != user.password_hash {
+            // Or another sign-in has just stored a stronger hash of the same password; a second try will tell.
+            return Err(Code::Overloaded.into());
+        }
+        let done = then(conn, &account)?;
         if let Some(upgrade) = &verdict.upgrade {
             users::upgrade_password(conn, user.id, &user.password_hash, upgrade)?;
         }
         throttle::forgive(conn, &counters, limits)?;
-        Ok(pair)
+        Ok(done)
     })
-}
-
-fn open(
-    conn: &mut PgConnection,
-    user: &UserRow,
-    wish: &Wish,
-    actor: &Actor,
-    rules: &Rules,
-) -> Result<Pair, ApiError> {
-    // Read again and held: the account may have been disabled, or the password changed, while the hash was computed.
-    let account = users::lock(conn, user.id)?
-        .filter(|account| !account.user.disabled)
-        .ok_or(Code::InvalidCredentials)?;
-    if account.user.password_hash != user.password_hash {
-        // Or another sign-in has just stored a stronger hash of the same password; a second try will tell.
-        return Err(Code::Overloaded.into());
-    }
-    let scopes = wish.within(&account.scopes)?;
-    let new = store::NewRow {
-        id: Uuid::now_v7(),
-        client_id: FIRST_PARTY_CLIENT,
-        refresh_kid: rules.tokens.refresh_kid(),
-        external: wish.is_external(&rules.tokens),
-        scopes: &scopes.names(),
-        acr: PASSWORD_ACR,
-        amr: &[PASSWORD_AMR.to_owned()],
-        user_agent: actor.user_agent.as_deref(),
-        address: actor.address.as_deref(),
-    };
-    let session = store::insert(conn, user.id, &new, rules.lifetimes)?;
-    let signed_in = Actor {
-        user_id: Some(user.id),
-        session_id: Some(session.id),
-        client_id: Some(FIRST_PARTY_CLIENT.to_owned()),
-        ..actor.clone()
-    };
-    Event {
-        actor: &signed_in,
-        action: Action::SessionCreated,
-        subject_id: Some(user.id),
-        details: json!({}),
-    }
-    .record(conn)?;
-    super::pair(
-        &rules.tokens,
-        &Holder::from(&account),
-        &session.into(),
-        wish,
-    )
 }

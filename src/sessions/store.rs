@@ -2,18 +2,18 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use diesel::{
     connection::SimpleConnection,
     dsl::sql,
     expression::SqlLiteral,
-    pg::Pg,
     prelude::*,
-    sql_types::{Array, BigInt, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid},
+    sql_types::{Array, BigInt, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid},
 };
+use serde_json::Value;
 use uuid::Uuid;
 
-use super::Lifetimes;
+use super::{Lifetimes, NewSession};
 use crate::{db::Window, schema::sessions};
 
 /// One stored session.
@@ -54,6 +54,10 @@ pub struct SessionRow {
     pub ended_at: Option<DateTime<Utc>>,
     /// Why it was ended.
     pub end_reason: Option<String>,
+    /// The API that its tokens are for, when it is another one.
+    pub resource: Option<String>,
+    /// Claims that the app asked for by name.
+    pub claims: Option<Value>,
 }
 
 /// What the tokens of a session's current generation are made of.
@@ -86,6 +90,15 @@ pub struct Generation {
     /// By which means they did.
     #[diesel(sql_type = Array<Text>)]
     pub amr: Vec<String>,
+    /// The app that signed in.
+    #[diesel(sql_type = Text)]
+    pub client_id: String,
+    /// The API that its tokens are for, when it is another one.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub resource: Option<String>,
+    /// Claims that the app asked for by name.
+    #[diesel(sql_type = Nullable<Jsonb>)]
+    pub claims: Option<Value>,
 }
 
 impl From<SessionRow> for Generation {
@@ -100,24 +113,24 @@ impl From<SessionRow> for Generation {
             auth_time: row.auth_time,
             acr: row.acr,
             amr: row.amr,
+            client_id: row.client_id,
+            resource: row.resource,
+            claims: row.claims,
         }
     }
 }
 
 pub(super) struct NewRow<'a> {
     pub id: Uuid,
-    pub client_id: &'a str,
+    pub session: &'a NewSession,
     pub refresh_kid: Option<String>,
     pub external: bool,
-    pub scopes: &'a [String],
-    pub acr: &'a str,
-    pub amr: &'a [String],
     pub user_agent: Option<&'a str>,
     pub address: Option<&'a str>,
 }
 
 /// The database's clock in whole seconds, as tokens count.
-fn this_second() -> SqlLiteral<Timestamptz> {
+pub(super) fn this_second() -> SqlLiteral<Timestamptz> {
     sql("date_trunc('second', clock_timestamp())")
 }
 
@@ -132,40 +145,50 @@ pub(super) fn insert(
             .bind::<BigInt, _>(seconds)
             .sql(" * interval '1 second'")
     };
+    let session = new.session;
+    let auth_time = sql::<Timestamptz>("coalesce(")
+        .bind::<Nullable<Timestamptz>, _>(session.auth_time)
+        .sql(", date_trunc('second', clock_timestamp()))");
     diesel::insert_into(sessions::table)
         .values((
             sessions::id.eq(new.id),
             sessions::user_id.eq(owner),
-            sessions::client_id.eq(new.client_id),
+            sessions::client_id.eq(&session.client_id),
             sessions::refresh_kid.eq(&new.refresh_kid),
             sessions::external.eq(new.external),
-            sessions::scopes.eq(new.scopes),
+            sessions::scopes.eq(session.scopes.names()),
             sessions::rotated_at.eq(this_second()),
-            sessions::auth_time.eq(this_second()),
+            sessions::auth_time.eq(auth_time),
             sessions::refresh_exp.eq(after(lifetimes.idle)),
             sessions::absolute_exp.eq(after(lifetimes.absolute)),
-            sessions::acr.eq(new.acr),
-            sessions::amr.eq(new.amr),
+            sessions::acr.eq(&session.acr),
+            sessions::amr.eq(&session.amr),
             sessions::user_agent.eq(new.user_agent),
             sessions::address.eq(new.address),
+            sessions::page_hash.eq(&session.page_hash),
+            sessions::parent_id.eq(session.parent_id),
+            sessions::cnf.eq(&session.key),
+            sessions::resource.eq(&session.resource),
+            sessions::claims.eq(&session.claims),
         ))
         .returning(SessionRow::as_returning())
         .get_result(conn)
 }
 
-/// Where a session of this user and client stands: its generation and, when it has ended, why.
+/// Where a session of this user and client stands: its generation, the key that it is bound to and, when it has ended, why.
 pub(super) fn standing(
     conn: &mut PgConnection,
     owner: Uuid,
     id: Uuid,
     client_id: &str,
-) -> QueryResult<Option<(i64, Option<String>)>> {
+) -> QueryResult<Option<(i64, Option<String>, Option<String>)>> {
     sessions::table
         .find(id)
         .filter(sessions::user_id.eq(owner))
         .filter(sessions::client_id.eq(client_id))
         .select((
             sessions::generation,
+            sessions::cnf,
             sql::<Nullable<Text>>(
                 "coalesce(end_reason, case when refresh_exp <= clock_timestamp() then 'expired' end)",
             ),
@@ -199,7 +222,7 @@ pub(super) fn acknowledge_any_owner(
 }
 
 #[diesel::dsl::auto_type(no_type_alias)]
-fn live() -> _ {
+pub(super) fn live() -> _ {
     let unexpired: SqlLiteral<diesel::sql_types::Bool> =
         sql::<diesel::sql_types::Bool>("sessions.refresh_exp > clock_timestamp()");
     sessions::ended_at.is_null().and(unexpired)
@@ -243,85 +266,6 @@ pub(super) fn find_any_owner(conn: &mut PgConnection, id: Uuid) -> QueryResult<O
         .select(SessionRow::as_select())
         .first(conn)
         .optional()
-}
-
-/// Which of a user's sessions are meant.
-pub(super) enum Which {
-    One(Uuid),
-    AllBut(Option<Uuid>),
-}
-
-/// The sessions that a leaked key of refresh tokens may have reached.
-pub(super) enum Exposed {
-    /// Begun or refreshed at this time or later.
-    Since(DateTime<Utc>),
-    /// Those whose refresh token it signed.
-    SignedBy(String),
-}
-
-type Those<'a> = Box<dyn BoxableExpression<sessions::table, Pg, SqlType = Bool> + 'a>;
-
-/// A session that was ended just now, and the reason that is stored.
-#[derive(Debug, Queryable)]
-pub(super) struct Ended {
-    pub id: Uuid,
-    pub reason: Option<String>,
-}
-
-/// Ends those of the owner's sessions that may have a living token.
-pub(super) fn end(
-    conn: &mut PgConnection,
-    owner: Uuid,
-    which: &Which,
-    reason: &str,
-) -> QueryResult<Vec<Ended>> {
-    let owned = sessions::user_id.eq(owner);
-    let those: Those<'_> = match which {
-        Which::One(id) => Box::new(owned.and(sessions::id.eq(*id))),
-        Which::AllBut(None) => Box::new(owned),
-        Which::AllBut(Some(kept)) => Box::new(owned.and(sessions::id.ne(*kept))),
-    };
-    end_those_any_owner(conn, those, reason)
-}
-
-/// Ends the sessions that a leaked key may have reached and that may have a living token.
-pub(super) fn end_exposed_any_owner(
-    conn: &mut PgConnection,
-    exposed: &Exposed,
-    reason: &str,
-) -> QueryResult<Vec<Ended>> {
-    let those: Those<'_> = match exposed {
-        // Written down in whole seconds.
-        Exposed::Since(time) => Box::new(sessions::rotated_at.gt(*time - TimeDelta::seconds(1))),
-        Exposed::SignedBy(kid) => Box::new(sessions::refresh_kid.assume_not_null().eq(kid)),
-    };
-    end_those_any_owner(conn, those, reason)
-}
-
-/// Those that had run out by themselves keep that reason.
-fn end_those_any_owner(
-    conn: &mut PgConnection,
-    those: Those<'_>,
-    reason: &str,
-) -> QueryResult<Vec<Ended>> {
-    // An access token may outlive its session's last refresh token, by a day at most.
-    let may_have_tokens: SqlLiteral<Bool> =
-        sql("ended_at is null and refresh_exp > clock_timestamp() - interval '1 day 1 minute'");
-    diesel::update(sessions::table)
-        .set((
-            sessions::ended_at
-                .eq(sql::<Timestamptz>("least(clock_timestamp(), refresh_exp)").nullable()),
-            sessions::end_reason.eq(sql::<Text>(
-                "case when refresh_exp <= clock_timestamp() then 'expired' else ",
-            )
-            .bind::<Text, _>(reason)
-            .sql(" end")
-            .nullable()),
-        ))
-        .filter(may_have_tokens)
-        .filter(those)
-        .returning((sessions::id, sessions::end_reason))
-        .get_results(conn)
 }
 
 /// Waits until everything that was opening or refreshing a session has ended, and lets nothing begin until the caller's

@@ -23,7 +23,14 @@ use crate::{
 };
 
 /// What belongs to the API, also where there is nothing.
-const RESERVED: [&str; 5] = ["/v1", "/oauth", "/.well-known", "/problems", "/docs"];
+const RESERVED: [&str; 6] = [
+    "/v1",
+    "/oauth",
+    "/.well-known",
+    "/problems",
+    "/docs",
+    "/device",
+];
 
 /// The page that every address of the app begins with.
 const INDEX: &str = "index.html";

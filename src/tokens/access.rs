@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
-    FIRST_PARTY_CLIENT, Refusal, Tokens, Verified, check_expiry, check_times, jws,
+    Refusal, Tokens, Verified, check_expiry, check_times, jws, subject::Subject,
     verified::VerifiedTokens,
 };
 use crate::{
@@ -23,13 +23,14 @@ use crate::{
 
 const TYPE: &str = "at+jwt";
 
-/// The claims of an access token, RFC 9068 section 2.2.
+/// The claims of an access token, RFC 9068 section 2.2; those from `sid` to `roles` only where it speaks for a user.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AccessClaims {
     /// Who made it: Tollgate's address.
     pub iss: String,
-    /// Whose it is: the user's id.
-    pub sub: Uuid,
+    /// Whose it is: the user's id, or the client's own where no user is involved.
+    #[schema(value_type = String, example = "019ab0c8-5a7e-7c3e-9b5e-2f2f6b0e7a10")]
+    pub sub: Subject,
     /// The one API it is for.
     pub aud: String,
     /// When it expires, in seconds since 1970.
@@ -43,29 +44,69 @@ pub struct AccessClaims {
     /// What it may do, separated by spaces.
     pub scope: String,
     /// The session it belongs to.
-    pub sid: Uuid,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sid: Option<Uuid>,
     /// The session's refresh generation that it was made in.
-    #[serde(rename = "gen")]
+    #[serde(rename = "gen", skip_serializing_if = "Option::is_none")]
     #[schema(rename = "gen")]
-    pub generation: i64,
+    pub generation: Option<i64>,
     /// The user's epoch: it grows when all of a user's tokens must die.
-    pub uep: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uep: Option<i64>,
     /// When the user last proved who they are, in seconds since 1970.
-    pub auth_time: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth_time: Option<i64>,
     /// How strongly they did.
-    pub acr: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acr: Option<String>,
     /// By which means they did (RFC 8176).
-    pub amr: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub amr: Option<Vec<String>>,
     /// The user's roles.
-    pub roles: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub roles: Option<Vec<String>>,
+    /// The key whose holder alone may use it (RFC 7800).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cnf: Option<Confirmation>,
+    /// Who acts for the user (RFC 8693 section 4.1).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub act: Option<Value>,
     /// Claims that the configuration maps from the user.
     #[serde(flatten)]
     pub private: Map<String, Value>,
 }
 
+/// The key that a token is bound to, RFC 9449 section 6.1.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Confirmation {
+    /// The thumbprint of its public half (RFC 7638).
+    pub jkt: String,
+}
+
 /// What an access token is made of.
 #[derive(Clone, Debug)]
 pub struct Grant {
+    /// The app that asks for it.
+    pub client_id: String,
+    /// What it may do.
+    pub scopes: Scopes,
+    /// The API it is for; `None` means this one.
+    pub audience: Option<String>,
+    /// For whom it speaks; `None` means for the client itself.
+    pub user: Option<UserGrant>,
+    /// The thumbprint of the key that it is bound to.
+    pub key: Option<String>,
+    /// Who acts for the user.
+    pub act: Option<Value>,
+    /// When it expires at the latest, in seconds since 1970.
+    pub until: Option<i64>,
+}
+
+/// For which user, in which session, an access token speaks.
+#[derive(Clone, Debug)]
+pub struct UserGrant {
     /// The user's id.
     pub user_id: Uuid,
     /// The user's epoch.
@@ -76,16 +117,12 @@ pub struct Grant {
     pub session_id: Uuid,
     /// The session's refresh generation.
     pub generation: i64,
-    /// What the token may do.
-    pub scopes: Scopes,
-    /// When the user last proved who they are.
-    pub auth_time: DateTime<Utc>,
+    /// When the user last proved who they are, in seconds since 1970.
+    pub auth_time: i64,
     /// How strongly they did.
     pub acr: String,
     /// By which means they did.
     pub amr: Vec<String>,
-    /// The API it is for; `None` means this one.
-    pub audience: Option<String>,
     /// Claims that the configuration maps from the user.
     pub private: Map<String, Value>,
 }
@@ -113,27 +150,46 @@ impl Tokens {
             .get(&audience)
             .and_then(|algorithm| keyring.signing(&Slot::access(*algorithm, &audience)))
             .ok_or_else(|| ApiError::internal(format!("no key signs for {audience}")))?;
-        let claims = AccessClaims {
-            iss: settings.issuer.clone(),
-            sub: grant.user_id,
-            aud: audience,
-            exp: now.timestamp() + settings.access_lifetime,
-            iat: now.timestamp(),
-            jti: Uuid::now_v7(),
-            client_id: FIRST_PARTY_CLIENT.to_owned(),
-            scope: grant.scopes.to_string(),
-            sid: grant.session_id,
-            generation: grant.generation,
-            uep: grant.user_epoch,
-            auth_time: grant.auth_time.timestamp(),
-            acr: grant.acr,
-            amr: grant.amr,
-            roles: grant.roles,
-            private: grant.private,
+        let now = now.timestamp();
+        let longest = now + settings.access_lifetime;
+        let expires = grant.until.map_or(longest, |until| longest.min(until));
+        let (subject, user) = match grant.user {
+            Some(user) => (Subject::User(user.user_id), Some(user)),
+            None => (Subject::Client(grant.client_id.clone()), None),
         };
+        let mut claims = AccessClaims {
+            iss: settings.issuer.clone(),
+            sub: subject,
+            aud: audience,
+            exp: expires,
+            iat: now,
+            jti: Uuid::now_v7(),
+            client_id: grant.client_id,
+            scope: grant.scopes.to_string(),
+            sid: None,
+            generation: None,
+            uep: None,
+            auth_time: None,
+            acr: None,
+            amr: None,
+            roles: None,
+            cnf: grant.key.map(|jkt| Confirmation { jkt }),
+            act: grant.act,
+            private: Map::new(),
+        };
+        if let Some(user) = user {
+            claims.sid = Some(user.session_id);
+            claims.generation = Some(user.generation);
+            claims.uep = Some(user.user_epoch);
+            claims.auth_time = Some(user.auth_time);
+            claims.acr = Some(user.acr);
+            claims.amr = Some(user.amr);
+            claims.roles = Some(user.roles);
+            claims.private = user.private;
+        }
         Ok(Issued {
             token: jws::sign(key, TYPE, &claims)?,
-            expires_in: settings.access_lifetime,
+            expires_in: expires - now,
         })
     }
 
@@ -155,6 +211,9 @@ impl Tokens {
             }
             None => {
                 let verified = Arc::new(self.verify_anew(&parts, now)?);
+                if verified.claims.aud != self.settings.audience {
+                    return Err(Refusal::Audience);
+                }
                 self.check_alive(&verified)?;
                 self.verified
                     .insert(fingerprint, Arc::clone(&verified), now.timestamp());
@@ -162,19 +221,35 @@ impl Tokens {
             }
         };
         if verified.is_seen_again(now.timestamp()) {
-            self.uses
-                .note(verified.claims.sid, verified.claims.generation);
+            self.note_use(&verified.claims);
         }
         Ok(verified)
+    }
+
+    /// Verifies an access token for whichever API it is, for those who ask about it.
+    ///
+    /// # Errors
+    /// The first check that failed.
+    pub fn verify_for_any(&self, token: &str, now: DateTime<Utc>) -> Result<Verified, Refusal> {
+        let verified = self.verify_anew(&jws::Parts::split(token)?, now)?;
+        self.check_alive(&verified)?;
+        self.note_use(&verified.claims);
+        Ok(verified)
+    }
+
+    fn note_use(&self, claims: &AccessClaims) {
+        if let (Some(session_id), Some(generation)) = (claims.sid, claims.generation) {
+            self.uses.note(session_id, generation);
+        }
     }
 
     /// Checks that nothing has killed a token before its time.
     fn check_alive(&self, verified: &Verified) -> Result<(), Refusal> {
         let claims = &verified.claims;
         let bearer = Bearer {
-            session: claims.sid,
-            user: claims.sub,
-            epoch: claims.uep,
+            session: claims.sid.unwrap_or_default(),
+            user: claims.sub.id(),
+            epoch: claims.uep.unwrap_or(i64::MAX),
             client: &claims.client_id,
             token: claims.jti,
             key: &verified.kid,
@@ -196,7 +271,7 @@ impl Tokens {
             return Err(Refusal::Issuer);
         }
         let bound_elsewhere = !key.slot.audience.is_empty() && key.slot.audience != claims.aud;
-        if claims.aud != self.settings.audience || bound_elsewhere {
+        if bound_elsewhere || !self.knows_audience(&claims.aud) {
             return Err(Refusal::Audience);
         }
         check_times(claims.exp, claims.iat, not_before, now)?;
@@ -204,7 +279,7 @@ impl Tokens {
             .scope
             .parse()
             .map_err(|_no_scopes| Refusal::Claim("scope"))?;
-        let authority = Authority::new(scopes, &claims.roles);
+        let authority = Authority::new(scopes, claims.roles.as_deref().unwrap_or_default());
         Ok(Verified::new(claims, authority, key.kid.clone()))
     }
 
@@ -220,26 +295,28 @@ impl AccessClaims {
         let text = strict_json::check(payload).map_err(|_fault| Refusal::Malformed)?;
         let mut object: Map<String, Value> =
             serde_json::from_str(text).map_err(|_no_object| Refusal::Malformed)?;
-        let not_before = match object.remove("nbf") {
-            Some(value) => Some(typed(value, "nbf")?),
-            None => None,
-        };
+        let not_before = take_if_there(&mut object, "nbf")?;
+        let sid = take_if_there(&mut object, "sid")?;
+        let client_id: String = take(&mut object, "client_id")?;
+        let sub: String = take(&mut object, "sub")?;
         let claims = Self {
             iss: take(&mut object, "iss")?,
-            sub: take(&mut object, "sub")?,
+            sub: Subject::read(sub, sid.is_some(), &client_id).ok_or(Refusal::Claim("sub"))?,
             aud: take(&mut object, "aud")?,
             exp: take(&mut object, "exp")?,
             iat: take(&mut object, "iat")?,
             jti: take(&mut object, "jti")?,
-            client_id: take(&mut object, "client_id")?,
+            client_id,
             scope: take(&mut object, "scope")?,
-            sid: take(&mut object, "sid")?,
-            generation: take(&mut object, "gen")?,
-            uep: take(&mut object, "uep")?,
-            auth_time: take(&mut object, "auth_time")?,
-            acr: take(&mut object, "acr")?,
-            amr: take(&mut object, "amr")?,
-            roles: take(&mut object, "roles")?,
+            generation: take_with(sid, &mut object, "gen")?,
+            uep: take_with(sid, &mut object, "uep")?,
+            auth_time: take_with(sid, &mut object, "auth_time")?,
+            acr: take_with(sid, &mut object, "acr")?,
+            amr: take_with(sid, &mut object, "amr")?,
+            roles: take_with(sid, &mut object, "roles")?,
+            sid,
+            cnf: take_if_there(&mut object, "cnf")?,
+            act: take_if_there(&mut object, "act")?,
             private: object,
         };
         Ok((claims, not_before))
@@ -251,6 +328,27 @@ pub(super) fn take<T: DeserializeOwned>(
     name: &'static str,
 ) -> Result<T, Refusal> {
     typed(object.remove(name).ok_or(Refusal::Claim(name))?, name)
+}
+
+fn take_if_there<T: DeserializeOwned>(
+    object: &mut Map<String, Value>,
+    name: &'static str,
+) -> Result<Option<T>, Refusal> {
+    let value = object.remove(name);
+    value.map(|value| typed(value, name)).transpose()
+}
+
+/// Takes what a token that speaks for a user has, and no other.
+fn take_with<T: DeserializeOwned>(
+    session: Option<Uuid>,
+    object: &mut Map<String, Value>,
+    name: &'static str,
+) -> Result<Option<T>, Refusal> {
+    match session {
+        Some(_) => take(object, name).map(Some),
+        None if object.contains_key(name) => Err(Refusal::Claim(name)),
+        None => Ok(None),
+    }
 }
 
 fn typed<T: DeserializeOwned>(value: Value, name: &'static str) -> Result<T, Refusal> {

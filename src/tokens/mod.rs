@@ -1,11 +1,13 @@
 //! Tokens: what they hold, how they are made, and the one verifier, which asks nobody.
 
 mod access;
+mod identity;
 mod jws;
 mod private;
 mod refresh;
 mod refusal;
 pub mod routes;
+mod subject;
 mod uses;
 mod verified;
 
@@ -16,10 +18,12 @@ use diesel::PgConnection;
 use secrecy::SecretString;
 use uuid::Uuid;
 
-pub use access::{AccessClaims, Grant, Issued};
+pub use access::{AccessClaims, Confirmation, Grant, Issued, UserGrant};
+pub use identity::{IdentityGrant, IdentityHint, Statement};
 pub use private::PrivateClaims;
 pub use refresh::{RefreshClaims, RefreshGrant};
 pub use refusal::Refusal;
+pub use subject::Subject;
 pub use verified::Verified;
 
 use uses::Uses;
@@ -34,6 +38,9 @@ use crate::{
 
 /// The client id of everything that signs in without naming a client.
 pub const FIRST_PARTY_CLIENT: &str = "tollgate";
+
+/// The client id of a browser that is signed in at our own pages.
+pub const PAGES_CLIENT: &str = "tollgate-pages";
 
 /// Clock skew that expiry forgives, in seconds.
 const LEEWAY: i64 = 5;
@@ -91,11 +98,10 @@ impl TokenSettings {
             ),
         };
         let others = config.tokens.audiences.iter().map(wanted_of);
-        let internal = [Purpose::Refresh, Purpose::Cursor].map(|purpose| Wanted {
-            slot: Slot::internal(purpose),
-            secret: None,
-        });
-        std::iter::once(own).chain(others).chain(internal).collect()
+        let internal = [Purpose::Refresh, Purpose::Cursor, Purpose::Page].map(Slot::internal);
+        let made = internal.into_iter().chain([Slot::identity()]);
+        let made = made.map(|slot| Wanted { slot, secret: None });
+        std::iter::once(own).chain(others).chain(made).collect()
     }
 }
 
@@ -185,6 +191,11 @@ impl Tokens {
         self.clock.follow(conn)?;
         self.revocations.read_anew(conn)?;
         self.keys.follow(conn)
+    }
+
+    /// Seconds that access tokens and ID tokens live.
+    pub fn access_lifetime(&self) -> i64 {
+        self.settings.access_lifetime
     }
 
     /// The address that clients see, the `iss` of every token.

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{FIRST_PARTY_CLIENT, Refusal, Tokens, check_times, jws};
+use super::{Refusal, Tokens, check_times, jws};
 use crate::{
     error::{ApiError, Code},
     keys::{Key, Purpose, Slot},
@@ -44,6 +44,8 @@ pub struct RefreshClaims {
 pub struct RefreshGrant {
     /// The user's id.
     pub user_id: Uuid,
+    /// The app that it is given to.
+    pub client_id: String,
     /// The session.
     pub session_id: Uuid,
     /// The generation.
@@ -75,7 +77,7 @@ impl Tokens {
             sub: grant.user_id,
             sid: grant.session_id,
             generation: grant.generation,
-            client_id: FIRST_PARTY_CLIENT.to_owned(),
+            client_id: grant.client_id.clone(),
             iat: grant.issued_at.timestamp(),
             exp: grant.expires_at.timestamp(),
             jti: token_id(&key, grant.session_id, grant.generation)?,
@@ -83,7 +85,7 @@ impl Tokens {
         jws::sign(&key, TYPE, &claims)
     }
 
-    /// Verifies a refresh token before any work in the database.
+    /// Verifies a refresh token before any work in the database; whether `client_id` is who presents it is the caller's to check.
     ///
     /// # Errors
     /// The first check that failed.
@@ -100,7 +102,7 @@ impl Tokens {
         if claims.iss != self.settings.issuer {
             return Err(Refusal::Issuer);
         }
-        if claims.aud != self.refresh_audience() || claims.client_id != FIRST_PARTY_CLIENT {
+        if claims.aud != self.refresh_audience() {
             return Err(Refusal::Audience);
         }
         let expected =

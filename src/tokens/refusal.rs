@@ -42,7 +42,13 @@ pub enum Refusal {
     /// Keys or revocations could not be read for a while, so nobody can tell.
     #[error("the token can't be checked just now")]
     Undecided,
+    /// It is bound to a key, and came without a proof of it.
+    #[error("the token is bound to a key: send it as DPoP, with a proof")]
+    Bound,
+    /// It came with a proof of a key, and is bound to none.
+    #[error("the token is bound to no key: send it as Bearer")]
+    NotBound,
     /// The request carries credentials in a form that is not accepted.
-    #[error("the Authorization header is not one Bearer token")]
+    #[error("the Authorization header is not one Bearer or DPoP token")]
     Scheme,
 }

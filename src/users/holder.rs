@@ -40,6 +40,7 @@ impl From<&Account> for Holder {
                 "locale": user.locale,
                 "user_metadata": user.user_metadata,
                 "app_metadata": user.app_metadata,
+                "updated_at": user.updated_at.timestamp(),
             }),
         }
     }
@@ -63,8 +64,8 @@ impl JoinedHolder {
     /// The columns that such a statement answers.
     pub const COLUMNS: &str = "users.id as holder_id, users.epoch as holder_epoch,
         jsonb_build_object('email', users.email, 'email_verified', users.email_verified, 'name', users.name,
-            'locale', users.locale, 'user_metadata', users.user_metadata, 'app_metadata', users.app_metadata)
-            as holder_mappable,
+            'locale', users.locale, 'user_metadata', users.user_metadata, 'app_metadata', users.app_metadata,
+            'updated_at', extract(epoch from users.updated_at)::bigint) as holder_mappable,
         array(select roles.name || ' ' || array_to_string(roles.scopes, ' ')
             from user_roles join roles on roles.name = user_roles.role
             where user_roles.user_id = users.id) as holder_roles";

@@ -1,5 +1,6 @@
 //! Accounts: signing up, profiles, the roles they have.
 
+mod claims;
 mod email;
 mod given_roles;
 mod holder;
@@ -15,6 +16,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+pub use claims::{claims_about, claims_known, scope_of_claim};
 pub use email::Email;
 pub use given_roles::{give_role, take_role};
 pub use holder::{Holder, JoinedHolder};

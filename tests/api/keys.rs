@@ -400,7 +400,10 @@ async fn a_key_that_no_configuration_wants_any_more_ends_and_the_others_do_not()
     app.turn_keys();
     assert_eq!(state(&app, &ahead["kid"]).await, "retiring");
     let active = "select string_agg(purpose, ' ' order by purpose) as value from signing_keys where state = 'active'";
-    assert_eq!(query_value(app.database(), active), "access cursor refresh");
+    assert_eq!(
+        query_value(app.database(), active),
+        "access cursor identity page refresh"
+    );
     use_at(&app, &json!(app.person().await.access_token()))
         .await
         .expect(200);
@@ -421,12 +424,15 @@ async fn old_keys_get_successors_by_themselves_and_only_one_each() {
         }
     });
     let staged = "select string_agg(purpose, ' ' order by purpose) as value from signing_keys where state = 'staged'";
-    assert_eq!(query_value(app.database(), staged), "access cursor refresh");
+    assert_eq!(
+        query_value(app.database(), staged),
+        "access cursor identity page refresh"
+    );
     let_staged_keys_be_due(&app);
     let active = staged.replace("staged", "active");
     assert_eq!(
         query_value(app.database(), &active),
-        "access cursor refresh"
+        "access cursor identity page refresh"
     );
 }
 
@@ -586,7 +592,7 @@ fn keys_are_listed_rotated_and_resealed_from_the_command_line() {
     );
     let both: &'static str = Box::leak(format!("{NEXT_MASTER_KEY},{MASTER_KEY}").into_boxed_str());
     let (done, resealed) = with(both, &["key", "reseal"]);
-    assert!(done && resealed.contains("3 keys are sealed"), "{resealed}");
+    assert!(done && resealed.contains("5 keys are sealed"), "{resealed}");
     let (done, _) = with(NEXT_MASTER_KEY, &["key", "list"]);
     assert!(done);
     let (done, old) = with(MASTER_KEY, &["key", "list"]);

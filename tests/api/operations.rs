@@ -39,7 +39,7 @@ async fn metrics_tell_of_revocations_and_keys() {
         "# TYPE tollgate_revocations gauge",
         "tollgate_revocations{kind=\"sid\"} 1",
         "tollgate_revocations{kind=\"kid\"} 0",
-        "tollgate_signing_keys{state=\"active\"} 3",
+        "tollgate_signing_keys{state=\"active\"} 5",
         "# HELP tollgate_revocations_age_seconds ",
     ] {
         assert!(text.contains(line), "{line} is missing:\n{text}");

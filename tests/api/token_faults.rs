@@ -294,6 +294,7 @@ fn many_sessions(database: &str, count: usize) -> Vec<String> {
         .map(|row| {
             let [id, issued, expires] = row.split(' ').collect::<Vec<_>>().try_into().unwrap();
             let grant = RefreshGrant {
+                client_id: "tollgate".to_owned(),
                 user_id: user,
                 session_id: id.parse().unwrap(),
                 generation: 0,

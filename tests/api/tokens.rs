@@ -106,7 +106,7 @@ async fn key_06_replicas_that_start_together_end_with_one_key_of_each_kind() {
                  from (select purpose, algorithm, count(*) as n from signing_keys group by 1, 2) as counted";
     assert_eq!(
         crate::harness::query_value(&database, count),
-        "access RS256 1, cursor HS256 1, refresh HS256 1"
+        "access RS256 1, cursor HS256 1, identity RS256 1, page HS256 1, refresh HS256 1"
     );
     let administrators = replicas
         .iter()

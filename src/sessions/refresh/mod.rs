@@ -22,7 +22,9 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use diesel::PgConnection;
 use serde_json::json;
 
-use super::{EndReason, Pair, Rules, Wish, ends::record_ends, store as sessions_store};
+use super::{
+    EndReason, Pair, Rules, Wish, end_store, ends::record_ends, pair::pair, store as sessions_store,
+};
 use crate::{
     audit::{Action, Actor, Event},
     db::{self, Db},
@@ -56,6 +58,7 @@ pub async fn refresh(
         kid: rules.tokens.refresh_kid(),
         external: wish.is_external(&rules.tokens),
         origin: origin(actor),
+        key: wish.key.clone(),
     };
     let rotated = if rotation.external {
         let (tokens, wish) = (rules.tokens.clone(), wish.clone());
@@ -68,8 +71,8 @@ pub async fn refresh(
             .transpose()?
     };
     let Some((pair, begun_elsewhere)) = rotated else {
-        let actor = actor.clone();
-        let refuse = move |conn: &mut _| refuse(conn, &presented, &actor);
+        let (actor, key) = (actor.clone(), wish.key.clone());
+        let refuse = move |conn: &mut _| refuse(conn, &presented, key.as_deref(), &actor);
         return Err(db.run(refuse).await?);
     };
     if begun_elsewhere {
@@ -98,7 +101,7 @@ fn rotate_with_token(
 /// The pair of a generation, and whether somebody elsewhere began it.
 fn anew(rotated: Rotated, tokens: &Tokens, wish: &Wish) -> Result<(Pair, bool), ApiError> {
     let holder = Holder::from(rotated.holder);
-    let pair = super::pair(tokens, &holder, &rotated.generation, wish)?;
+    let pair = pair(tokens, &holder, &rotated.generation, wish)?;
     Ok((pair, rotated.begun_elsewhere))
 }
 
@@ -113,21 +116,26 @@ fn origin(actor: &Actor) -> String {
 fn refuse(
     conn: &mut PgConnection,
     presented: &RefreshClaims,
+    key: Option<&str>,
     actor: &Actor,
 ) -> Result<ApiError, ApiError> {
     let owner = presented.sub;
     db::tx(conn, |conn| {
         let standing = sessions_store::standing(conn, owner, presented.sid, &presented.client_id)?;
         match standing {
-            Some((_, Some(reason))) => Ok(refused_for(EndReason::from_name(&reason))),
-            Some((current, None)) if presented.generation < current => {
+            Some((.., Some(reason))) => Ok(refused_for(EndReason::from_name(&reason))),
+            Some((_, Some(bound), None)) if key != Some(&bound) => {
+                record(conn, Action::RefreshRefused, presented, actor)?;
+                Ok(refused("the refresh token is bound to another key"))
+            }
+            Some((current, _, None)) if presented.generation < current => {
                 let reason = EndReason::RefreshTokenReused;
-                let which = sessions_store::Which::One(presented.sid);
-                let ended = sessions_store::end(conn, owner, &which, reason.name())?;
+                let which = end_store::Which::One(presented.sid);
+                let ended = end_store::end(conn, owner, &which, reason.name())?;
                 record_ends(conn, owner, &ended, actor)?;
                 Ok(refused_for(Some(reason)))
             }
-            Some((current, None)) if presented.generation > current => {
+            Some((current, _, None)) if presented.generation > current => {
                 record(conn, Action::RefreshRefused, presented, actor)?;
                 Ok(refused_for(None))
             }

@@ -23,6 +23,8 @@ pub(super) struct Rotation {
     pub external: bool,
     /// From where it is presented, hashed.
     pub origin: String,
+    /// The thumbprint of the key that whoever presents it has proved to hold.
+    pub key: Option<String>,
 }
 
 /// The session in its current generation, and whose it is.
@@ -58,6 +60,7 @@ struct Statement<'a> {
     kids: Vec<Option<&'a str>>,
     externals: Vec<bool>,
     origins: Vec<&'a str>,
+    keys: Vec<Option<&'a str>>,
 }
 
 impl<'a> Statement<'a> {
@@ -73,6 +76,7 @@ impl<'a> Statement<'a> {
             statement.kids.push(rotation.kid.as_deref());
             statement.externals.push(rotation.external);
             statement.origins.push(&rotation.origin);
+            statement.keys.push(rotation.key.as_deref());
         }
         statement
     }
@@ -99,7 +103,7 @@ impl QueryFragment<Pg> for Statement<'_> {
                 refresh_exp = case when gen = presented then least(absolute_exp,
                     date_trunc('second', clock_timestamp()) + idle * interval '1 second') else refresh_exp end,
                 refresh_kid = case when gen = presented then kid else refresh_kid end,
-                external = is_external or gen <> presented and external,
+                external = is_external or resource is not null or gen <> presented and external,
                 last_seen_at = clock_timestamp(),
                 rotated_from = case when gen = presented then origin else rotated_from end,
                 reopened_at = case when gen = presented then null
@@ -121,9 +125,12 @@ impl QueryFragment<Pg> for Statement<'_> {
         out.push_bind_param::<Array<Bool>, _>(&self.externals)?;
         out.push_sql(", ");
         out.push_bind_param::<Array<Text>, _>(&self.origins)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Nullable<Text>>, _>(&self.keys)?;
         out.push_sql(
-            ") as tokens (presented, sid, sub, client, idle, kid, is_external, origin), users
+            ") as tokens (presented, sid, sub, client, idle, kid, is_external, origin, key), users
             where sessions.id = sid and user_id = sub and client_id = client
+                and (cnf is null or cnf = key)
                 and users.id = sub and not users.disabled
                 and ended_at is null and refresh_exp > clock_timestamp()
                 and (gen = presented or gen = presented + 1 and (
@@ -131,7 +138,7 @@ impl QueryFragment<Pg> for Statement<'_> {
                     or (gen_acked < gen or reopened_at >= clock_timestamp() - interval '31 seconds')
                         and (not external or rotated_at >= clock_timestamp() - interval '10 minutes')))
             returning sessions.id as session_id, sessions.scopes, gen as generation, rotated_at, refresh_exp, refresh_kid,
-                auth_time, acr, amr, coalesce(rotated_from <> origin, false) as begun_elsewhere, ",
+                auth_time, acr, amr, client_id, resource, claims, coalesce(rotated_from <> origin, false) as begun_elsewhere, ",
         );
         out.push_sql(JoinedHolder::COLUMNS);
         Ok(())

@@ -19,6 +19,7 @@ use tokio::sync::OnceCell;
 use tollgate::{
     app::{self, AppState},
     audit::Actor,
+    clients::Registry,
     config::Config,
     db::Db,
     jobs, sessions,
@@ -119,7 +120,10 @@ impl Response {
             "{}",
             String::from_utf8_lossy(&self.body)
         );
-        if status >= 400 && !self.body.is_empty() {
+        if status >= 400 && self.header("content-type") == "application/json" {
+            // As OAuth endpoints say it (RFC 6749 section 5.2).
+            assert!(self.at("/error").is_string(), "{}", self.text());
+        } else if status >= 400 && !self.body.is_empty() {
             assert_eq!(self.header("content-type"), "application/problem+json");
             assert_eq!(self.at("/status"), status);
             assert_eq!(self.at("/instance"), self.header("x-request-id"));
@@ -131,6 +135,14 @@ impl Response {
     #[track_caller]
     pub fn expect_problem(self, status: u16, code: &str) -> Self {
         let response = self.expect(status);
+        if response.header("content-type") == "application/json" {
+            let error = code
+                .replace('-', "_")
+                .replace("authentication_required", "invalid_token")
+                .replace("not_found", "invalid_request");
+            assert_eq!(response.at("/error"), error);
+            return response;
+        }
         let kind = response.at("/type");
         assert!(
             kind.as_str()
@@ -194,8 +206,16 @@ impl TestApp {
         let administrator_password = administrator.unwrap_or_default();
         let db = Db::new(database, 6, config.database.statement_cache)?;
         let uses = jobs::acknowledge(db.clone(), tokens.clone());
-        let following = jobs::follow(SecretString::from(database), db.clone(), tokens.clone());
-        let state = Data::new(AppState::new(config, db, tokens)?);
+        let clients = Registry::default();
+        clients.follow(&mut PgConnection::establish(database)?)?;
+        let following = jobs::follow(
+            SecretString::from(database),
+            db.clone(),
+            tokens.clone(),
+            clients.clone(),
+        );
+        let state = Data::new(AppState::new(config, db, tokens, clients)?);
+        let telling = jobs::tell_of_logout(state.db.clone(), state.oauth.clone());
         let served = state.clone();
         let (ready, started) = mpsc::channel();
         std::thread::spawn(move || {
@@ -203,6 +223,7 @@ impl TestApp {
                 let server = app::serve(vec![listener], served).unwrap();
                 actix_web::rt::spawn(uses);
                 actix_web::rt::spawn(following);
+                actix_web::rt::spawn(telling);
                 ready.send(server.handle()).unwrap();
                 server.await.unwrap();
             });

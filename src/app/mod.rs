@@ -1,7 +1,10 @@
-//! The server: its state, the route table on one page, the order of the middleware.
+//! The server: its state, the order of the middleware.
+
+mod routes;
+
+pub use routes::{paths, routes};
 
 use std::{
-    collections::HashSet,
     future::ready,
     io::ErrorKind,
     net::{SocketAddr, TcpListener},
@@ -21,22 +24,21 @@ use diesel::PgConnection;
 use tokio::net::TcpStream;
 
 use crate::{
-    audit,
-    config::Config,
+    clients::Registry,
+    config::{Config, Mode},
     db::Db,
     docs,
     error::ApiError,
     http::{
-        self, Connection, CookieNames, Cors, InputSchemas, Proxies, QueryNames, RateLimits, Routes,
-        Seats,
+        self, Connection, CookieNames, Cors, InputSchemas, Proxies, QueryNames, RateLimits, Seats,
     },
-    keys,
+    oauth,
     operations::{self, Life, Metrics},
-    roles,
-    sessions::{self, Desk, Lifetimes, Rules},
+    outbound::{Outbound, Reach},
+    sessions::{Desk, Lifetimes, Rules},
     site::routes::read_site,
-    tokens::{self, Tokens},
-    users::{self, Passwords},
+    tokens::Tokens,
+    users::Passwords,
 };
 
 /// Seconds that running requests have to finish when the server stops.
@@ -66,6 +68,8 @@ pub struct AppState {
     pub inputs: InputSchemas,
     /// The query parameters that operations have.
     pub query_names: QueryNames,
+    /// The OAuth server.
+    pub oauth: oauth::Server,
     /// Which origins may use the API from a browser.
     pub cors: Cors,
     /// How the cookies are called.
@@ -78,6 +82,8 @@ pub struct AppState {
     pub life: Life,
     /// What operators look at.
     pub metrics: Metrics,
+    /// Where our API says who gives tokens for it (RFC 9728).
+    pub resource_metadata: String,
     /// The OpenAPI document, serialised.
     pub openapi: Bytes,
 }
@@ -87,17 +93,35 @@ impl AppState {
     ///
     /// # Errors
     /// The OpenAPI document does not hold together.
-    pub fn new(config: Config, db: Db, tokens: Tokens) -> anyhow::Result<Self> {
+    pub fn new(config: Config, db: Db, tokens: Tokens, clients: Registry) -> anyhow::Result<Self> {
         let document = docs::openapi()?;
         let parallel = match config.passwords.parallel_hashes {
             0 => std::thread::available_parallelism()?.get(),
             some => some,
         };
+        let desk = Desk::default();
+        let reach = match config.mode() {
+            Mode::Development => Reach::LoopbackToo,
+            Mode::Production => Reach::Public,
+        };
+        let rules = Rules {
+            lifetimes: Lifetimes::from(&config.sessions),
+            tokens: tokens.clone(),
+        };
+        let oauth = oauth::Server::new(
+            rules,
+            clients.clone(),
+            Outbound::new(reach)?,
+            desk.clone(),
+            config.oauth.clone(),
+        );
         Ok(Self {
+            resource_metadata: oauth.resource_metadata_uri(),
             passwords: Passwords::new(parallel, config.passwords.queue)?,
-            desk: Desk::default(),
+            desk,
+            oauth,
             inputs: InputSchemas::new(&document)?,
-            cors: Cors::new(&config, tokens.issuer()),
+            cors: Cors::new(&config, tokens.issuer(), clients),
             cookies: CookieNames::new(tokens.issuer()),
             rates: RateLimits::new(&config.limits),
             proxies: Proxies::new(&config.server),
@@ -145,86 +169,8 @@ impl AppState {
 
     /// What opening and refreshing sessions goes by.
     pub fn session_rules(&self) -> Rules {
-        Rules {
-            lifetimes: Lifetimes::from(&self.config.sessions),
-            tokens: self.tokens.clone(),
-        }
+        self.oauth.rules.clone()
     }
-}
-
-/// The route table.
-pub fn routes() -> Routes {
-    let mut routes = Routes::default();
-    people(&mut routes);
-    administration(&mut routes);
-    public(&mut routes);
-    routes
-}
-
-fn people(routes: &mut Routes) {
-    use sessions::account::routes::{replace_password, update_user};
-    use sessions::device_routes::{
-        delete_other_sessions, delete_session, list_sessions, read_session,
-    };
-    use sessions::routes::{create_session, create_tokens};
-    use tokens::routes::read_current_token;
-    use users::routes::{create_user, delete_user, give_role, list_users, read_user, take_role};
-
-    routes.at("/v1/users").get(list_users).post(create_user);
-    routes
-        .at("/v1/users/{id}")
-        .get(read_user)
-        .patch(update_user)
-        .delete(delete_user);
-    routes.at("/v1/users/{id}/password").put(replace_password);
-    routes
-        .at("/v1/users/{id}/roles/{role}")
-        .put(give_role)
-        .delete(take_role);
-    routes
-        .at("/v1/sessions")
-        .get(list_sessions)
-        .post(create_session)
-        .delete(delete_other_sessions);
-    routes
-        .at("/v1/sessions/{id}")
-        .get(read_session)
-        .delete(delete_session);
-    routes.at("/v1/tokens").post(create_tokens);
-    routes.at("/v1/tokens/current").get(read_current_token);
-}
-
-fn administration(routes: &mut Routes) {
-    use audit::routes::list_audit_events;
-    use keys::routes::{create_key, list_keys, read_key};
-    use operations::routes::{read_health, read_metrics, read_readiness, read_version};
-    use roles::routes::{create_role, delete_role, list_roles, read_role};
-    use sessions::{key_routes::delete_key, role_routes::replace_role};
-
-    routes.at("/v1/roles").get(list_roles).post(create_role);
-    routes
-        .at("/v1/roles/{name}")
-        .get(read_role)
-        .put(replace_role)
-        .delete(delete_role);
-    routes.at("/v1/audit-events").get(list_audit_events);
-    routes.at("/v1/keys").get(list_keys).post(create_key);
-    routes.at("/v1/keys/{kid}").get(read_key).delete(delete_key);
-    routes.at("/healthz").get(read_health);
-    routes.at("/readyz").get(read_readiness);
-    routes.at("/version").get(read_version);
-    routes.at("/metrics").get(read_metrics);
-}
-
-fn public(routes: &mut Routes) {
-    use docs::routes::{read_docs, read_openapi, read_problem, redirect_to_docs};
-    use keys::routes::read_jwks;
-
-    routes.at("/.well-known/jwks.json").get(read_jwks);
-    routes.at("/problems/{code}").get(read_problem);
-    routes.at("/openapi.json").get(read_openapi);
-    routes.at("/docs").get(redirect_to_docs);
-    routes.at("/docs/{file:.*}").get(read_docs);
 }
 
 /// Everything below the middleware: routes, and what answers where there is none.
@@ -318,13 +264,4 @@ pub fn serve_metrics(address: &str, state: Data<AppState>) -> std::io::Result<Se
     };
     let server = HttpServer::new(app).workers(1).disable_signals();
     Ok(server.bind(address)?.run())
-}
-
-/// The paths of the table, each once, for tests that hold it against the OpenAPI document.
-pub fn paths() -> HashSet<String> {
-    routes()
-        .offered()
-        .iter()
-        .map(|(_, path)| path.clone())
-        .collect()
 }

@@ -1,0 +1,17 @@
+delete from signing_keys where purpose in ('identity', 'page');
+alter table signing_keys drop constraint signing_keys_purpose_check;
+alter table signing_keys add constraint signing_keys_purpose_check check (purpose in ('access', 'refresh', 'cursor'));
+drop table logout_notices;
+drop table presented_once;
+drop table consents;
+drop table device_codes;
+drop table authorization_codes;
+drop table authorization_requests;
+delete from sessions where client_id <> 'tollgate';
+alter table sessions drop column claims;
+alter table sessions drop column resource;
+alter table sessions drop column cnf;
+alter table sessions drop column parent_id;
+alter table sessions drop column page_hash;
+drop table client_changes;
+drop table clients;

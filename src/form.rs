@@ -1,0 +1,84 @@
+//! Parameters of a query or a form (application/x-www-form-urlencoded), each at most once.
+
+/// Names and values in the order in which they came.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Parameters(Vec<(String, String)>);
+
+/// Why parameters can't be read.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// One came twice (RFC 6749 section 3.1).
+    #[error("the parameter {0} came more than once")]
+    Repeated(String),
+    /// One holds NUL, which Postgres stores nowhere.
+    #[error("a parameter holds the character NUL")]
+    Nul,
+}
+
+impl Parameters {
+    /// Reads an encoded query or body.
+    ///
+    /// # Errors
+    /// One came more than once, or holds NUL.
+    pub fn parse(encoded: &[u8]) -> Result<Self, Unreadable> {
+        let mut parameters = Self::default();
+        for (name, value) in form_urlencoded::parse(encoded) {
+            if parameters.0.iter().any(|(known, _)| *known == name) {
+                return Err(Unreadable::Repeated(name.into_owned()));
+            }
+            if name.contains('\0') || value.contains('\0') {
+                return Err(Unreadable::Nul);
+            }
+            parameters.0.push((name.into_owned(), value.into_owned()));
+        }
+        Ok(parameters)
+    }
+
+    /// The value of a parameter; one without a value counts as left out (RFC 6749 section 3.1).
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0
+            .iter()
+            .find(|(known, value)| known == name && !value.is_empty())
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// The same without some parameters.
+    #[must_use]
+    pub fn without(&self, names: &[&str]) -> Self {
+        let kept = self
+            .0
+            .iter()
+            .filter(|(name, _)| !names.contains(&name.as_str()));
+        Self(kept.cloned().collect())
+    }
+
+    /// Every name with its value.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+}
+
+impl FromIterator<(String, String)> for Parameters {
+    fn from_iter<I: IntoIterator<Item = (String, String)>>(pairs: I) -> Self {
+        Self(pairs.into_iter().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn oau_11_a_parameter_comes_once() {
+        let read = Parameters::parse(b"a=1&b=&c=%20x%2B+").unwrap();
+        assert_eq!(read.get("a"), Some("1"));
+        assert_eq!(read.get("b"), None, "without a value it is left out");
+        assert_eq!(read.get("c"), Some(" x+ "));
+        assert_eq!(
+            Parameters::parse(b"a=1&b=2&%61=3"),
+            Err(Unreadable::Repeated("a".to_owned()))
+        );
+    }
+}

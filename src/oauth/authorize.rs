@@ -1,0 +1,375 @@
+//! `/oauth/authorize`: whether a request is answered at once, refused, or shown to the person first.
+
+use std::sync::Arc;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use chrono::{DateTime, Utc};
+use diesel::PgConnection;
+
+use super::{
+    Answer, Authorization, Fault, OAuthError, Server, consents,
+    request::Refusal,
+    store::{self, NewCode},
+};
+use crate::{
+    audit::Actor,
+    clients::{Client, Kind},
+    error::ApiError,
+    form::Parameters,
+    scope::Scopes,
+    secret::Secret,
+    sessions::SessionRow,
+    users::Account,
+};
+
+/// The prefix of references to pushed requests (RFC 9126 section 2.2).
+const PUSHED: &str = "urn:ietf:params:oauth:request_uri:";
+
+/// Seconds in which a person has to be done with our pages.
+const PATIENCE: i32 = 3_600;
+
+/// Who is signed in at our pages, in this browser.
+#[derive(Clone, Debug)]
+pub struct Visitor {
+    /// The browser's session.
+    pub page: SessionRow,
+    /// Whose it is.
+    pub account: Account,
+}
+
+/// What the person has done for the request so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Done {
+    /// They said that it is them.
+    pub chosen: bool,
+    /// They allowed what the client asks for.
+    pub allowed: bool,
+}
+
+/// Which page comes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Signing in, also again.
+    SignIn,
+    /// Saying who of several.
+    SelectAccount,
+    /// Saying what the client may.
+    Consent,
+}
+
+/// What becomes of a request.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The client is answered.
+    Answer(Answer),
+    /// The person is shown a page, about the request that this names.
+    Page(Step, Reference),
+}
+
+/// Names a request that waits; whoever has it may go on with it.
+#[derive(Clone, Debug)]
+pub struct Reference {
+    /// What only whoever began the request knows.
+    pub(super) secret: String,
+    client_id: String,
+}
+
+impl Reference {
+    /// Reads what `Display` writes.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (secret, client) = text.split_once('.')?;
+        let client_id = String::from_utf8(URL_SAFE_NO_PAD.decode(client).ok()?).ok()?;
+        Some(Self {
+            secret: secret.to_owned(),
+            client_id,
+        })
+    }
+
+    /// The client whose request it is, as it says.
+    pub fn client_id(&self) -> &str {
+        &self.client_id
+    }
+}
+
+impl std::fmt::Display for Reference {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let client = URL_SAFE_NO_PAD.encode(&self.client_id);
+        write!(formatter, "{}.{client}", self.secret)
+    }
+}
+
+/// A request that waits for the person.
+#[derive(Clone, Debug)]
+pub struct Pending {
+    /// What is asked for.
+    pub authorization: Authorization,
+    /// Since when it waits.
+    pub since: DateTime<Utc>,
+    /// What names it.
+    pub reference: Reference,
+}
+
+impl Server {
+    /// Begins with a request as it came.
+    ///
+    /// # Errors
+    /// What is shown to the person, or what the client is told.
+    pub fn begin(
+        &self,
+        conn: &mut PgConnection,
+        client: &Arc<Client>,
+        parameters: &Parameters,
+        visitor: Option<&Visitor>,
+        actor: &Actor,
+    ) -> Result<Outcome, Refusal> {
+        let pushed = match parameters.get("request_uri") {
+            Some(uri) => Some(self.take_pushed(conn, client, uri)?),
+            None => None,
+        };
+        let authorization = self.read_request(client, pushed.as_ref().unwrap_or(parameters))?;
+        if client.metadata.require_pushed_authorization_requests && pushed.is_none() {
+            let description = "this client pushes its requests (RFC 9126)";
+            let error = OAuthError::invalid_request(description);
+            return Err(Refusal::Client(Box::new(authorization.target), error));
+        }
+        let decided = self.decide(conn, &authorization, visitor, None, Done::default(), actor);
+        match decided {
+            Ok(Decision::Answer(answer)) => Ok(Outcome::Answer(answer)),
+            Ok(Decision::Page(step)) => {
+                let parameters = pushed.unwrap_or_else(|| parameters.clone());
+                let reference = keep(conn, client, &parameters, false, PATIENCE)?;
+                Ok(Outcome::Page(step, reference))
+            }
+            Err(error) => refuse(&authorization, error),
+        }
+    }
+
+    /// Finds a request that waits for the person.
+    ///
+    /// # Errors
+    /// It is gone, or is not what it was.
+    pub fn find_pending(
+        &self,
+        conn: &mut PgConnection,
+        client: &Arc<Client>,
+        reference: &Reference,
+    ) -> Result<Pending, Refusal> {
+        let id = Secret::hash(&reference.secret);
+        let (parameters, since) = store::find_request(conn, &id, &client.id)
+            .map_err(OAuthError::from)?
+            .ok_or(Refusal::Expired)?;
+        Ok(Pending {
+            authorization: self.read_request(client, &parameters)?,
+            since,
+            reference: reference.clone(),
+        })
+    }
+
+    /// Goes on with a request, after the person has done something.
+    ///
+    /// # Errors
+    /// What the client is told.
+    pub fn go_on(
+        &self,
+        conn: &mut PgConnection,
+        pending: &Pending,
+        visitor: Option<&Visitor>,
+        done: Done,
+        actor: &Actor,
+    ) -> Result<Outcome, Refusal> {
+        let authorization = &pending.authorization;
+        let since = Some(pending.since);
+        match self.decide(conn, authorization, visitor, since, done, actor) {
+            Ok(Decision::Answer(answer)) => {
+                store::forget_request(conn, &Secret::hash(&pending.reference.secret))
+                    .map_err(OAuthError::from)?;
+                Ok(Outcome::Answer(answer))
+            }
+            Ok(Decision::Page(step)) => Ok(Outcome::Page(step, pending.reference.clone())),
+            Err(error) => refuse(authorization, error),
+        }
+    }
+
+    /// Forgets a request that is over.
+    ///
+    /// # Errors
+    /// Postgres.
+    pub fn forget(&self, conn: &mut PgConnection, reference: &Reference) -> Result<(), ApiError> {
+        store::forget_request(conn, &Secret::hash(&reference.secret))?;
+        Ok(())
+    }
+
+    /// Takes a pushed request, once.
+    fn take_pushed(
+        &self,
+        conn: &mut PgConnection,
+        client: &Client,
+        uri: &str,
+    ) -> Result<Parameters, OAuthError> {
+        let unknown = || {
+            let description = "request_uri was used before, has expired, or is not this client's";
+            OAuthError::new(Fault::InvalidRequestUri, description)
+        };
+        let secret = uri.strip_prefix(PUSHED).ok_or_else(unknown)?;
+        store::take_pushed(conn, &Secret::hash(secret), &client.id)?.ok_or_else(unknown)
+    }
+
+    fn decide(
+        &self,
+        conn: &mut PgConnection,
+        authorization: &Authorization,
+        visitor: Option<&Visitor>,
+        since: Option<DateTime<Utc>>,
+        done: Done,
+        actor: &Actor,
+    ) -> Result<Decision, OAuthError> {
+        let prompts = authorization.prompts;
+        let ask = |step: Step, fault: Fault, description: &'static str| {
+            if prompts.none {
+                Err(OAuthError::new(fault, description))
+            } else {
+                Ok(Decision::Page(step))
+            }
+        };
+        let Some(visitor) = visitor.filter(|one| self.is_fresh(authorization, one, since)) else {
+            return ask(Step::SignIn, Fault::LoginRequired, "nobody is signed in");
+        };
+        let is_meant = authorization
+            .hint
+            .as_ref()
+            .is_none_or(|hint| hint.sub == visitor.account.user.id);
+        if !is_meant {
+            return ask(
+                Step::SignIn,
+                Fault::LoginRequired,
+                "somebody else is signed in",
+            );
+        }
+        let signed_in_for_it =
+            since.is_some_and(|since| visitor.page.auth_time.timestamp() >= since.timestamp());
+        if prompts.select_account && !done.chosen && !signed_in_for_it {
+            return ask(
+                Step::SelectAccount,
+                Fault::AccountSelectionRequired,
+                "who is meant?",
+            );
+        }
+        let scopes = authorization.scopes.for_roles(&visitor.account.scopes);
+        if scopes.is_empty() {
+            let description = "the roles of this account allow nothing of what the client asks for";
+            return Err(OAuthError::new(Fault::AccessDenied, description));
+        }
+        if !done.allowed && needs_consent(conn, authorization, visitor, &scopes)? {
+            return ask(
+                Step::Consent,
+                Fault::ConsentRequired,
+                "the person was not asked yet",
+            );
+        }
+        if done.allowed {
+            consents::give(
+                conn,
+                visitor.account.user.id,
+                &authorization.client.id,
+                &scopes,
+                actor,
+            )?;
+        }
+        self.grant(conn, authorization, visitor, &scopes)
+            .map(Decision::Answer)
+    }
+
+    /// Whether who somebody is was proved recently enough.
+    fn is_fresh(
+        &self,
+        authorization: &Authorization,
+        visitor: &Visitor,
+        since: Option<DateTime<Utc>>,
+    ) -> bool {
+        let proved = visitor.page.auth_time.timestamp();
+        if since.is_some_and(|since| proved >= since.timestamp()) {
+            return true;
+        }
+        let age = self.rules.tokens.now().timestamp() - proved;
+        !authorization.prompts.login && authorization.max_age.is_none_or(|most| age <= most)
+    }
+
+    fn grant(
+        &self,
+        conn: &mut PgConnection,
+        authorization: &Authorization,
+        visitor: &Visitor,
+        scopes: &Scopes,
+    ) -> Result<Answer, OAuthError> {
+        let code = Secret::generate()?;
+        let target = &authorization.target;
+        let new = NewCode {
+            id: &code.hash,
+            client_id: &authorization.client.id,
+            user_id: visitor.account.user.id,
+            page: &visitor.page,
+            redirect_uri: &target.redirect_uri,
+            scopes: &scopes.names(),
+            challenge: &authorization.challenge,
+            nonce: authorization.nonce.as_deref(),
+            key: authorization.key.as_deref(),
+            resource: authorization.resource.as_deref(),
+            claims: authorization.claims.as_ref(),
+        };
+        store::insert_code(conn, &new)?;
+        Ok(target.answer(vec![("code", code.text)]))
+    }
+}
+
+enum Decision {
+    Answer(Answer),
+    Page(Step),
+}
+
+/// Tells the client, unless it is our side that failed.
+fn refuse(authorization: &Authorization, error: OAuthError) -> Result<Outcome, Refusal> {
+    match error.fault {
+        Fault::ServerError | Fault::TemporarilyUnavailable => Err(Refusal::Page(error)),
+        _ => Ok(Outcome::Answer(authorization.target.refuse(&error))),
+    }
+}
+
+/// People are asked unless they were, or it is one of our own apps. Whoever can't be told from an impostor is asked each
+/// time (RFC 8252 section 8.6).
+fn needs_consent(
+    conn: &mut PgConnection,
+    authorization: &Authorization,
+    visitor: &Visitor,
+    scopes: &Scopes,
+) -> Result<bool, OAuthError> {
+    let client = &authorization.client;
+    if authorization.prompts.consent || client.needs_consent() && client.kind != Kind::Managed {
+        return Ok(true);
+    }
+    if !client.needs_consent() {
+        return Ok(false);
+    }
+    let given = consents::given(conn, visitor.account.user.id, &client.id)?;
+    Ok(!scopes.is_within(&given))
+}
+
+/// Keeps a request for later; answers what names it.
+pub(super) fn keep(
+    conn: &mut PgConnection,
+    client: &Client,
+    parameters: &Parameters,
+    pushed: bool,
+    seconds: i32,
+) -> Result<Reference, OAuthError> {
+    let secret = Secret::generate().map_err(|error: ApiError| OAuthError::from(error))?;
+    store::keep_request(conn, &secret.hash, &client.id, parameters, pushed, seconds)?;
+    Ok(Reference {
+        secret: secret.text,
+        client_id: client.id.clone(),
+    })
+}
+
+/// The `request_uri` of a pushed request.
+pub(super) fn request_uri(reference: &Reference) -> String {
+    format!("{PUSHED}{}", reference.secret)
+}

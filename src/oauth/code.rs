@@ -1,0 +1,168 @@
+//! The grant `authorization_code` (RFC 6749 section 4.1.3, RFC 7636 section 4.5): a code is good once.
+
+use aws_lc_rs::{constant_time, digest};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use diesel::PgConnection;
+use serde_json::json;
+
+use super::{
+    OAuthError, Server, hop, once,
+    store::{self, CodeRow},
+    token::{TokenAnswer, TokenRequest},
+};
+use crate::{
+    audit::{Action, Event},
+    clients::GrantType,
+    db::{self, Db},
+    error::ApiError,
+    scope::Scopes,
+    secret::Secret,
+    sessions::{self, EndReason, Lifetimes, NewSession, Rules},
+    users,
+};
+
+impl Server {
+    pub(super) async fn redeem_code(
+        &self,
+        db: &Db,
+        request: TokenRequest,
+    ) -> Result<TokenAnswer, OAuthError> {
+        let code = Secret::hash(request.need("code")?);
+        request.need("code_verifier")?;
+        let server = self.clone();
+        hop(db, move |conn| server.redeem(conn, &code, &request)).await
+    }
+
+    fn redeem(
+        &self,
+        conn: &mut PgConnection,
+        code: &[u8],
+        request: &TokenRequest,
+    ) -> Result<TokenAnswer, OAuthError> {
+        let unknown = || {
+            OAuthError::invalid_grant("the code is unknown, expired, used, or not this client's")
+        };
+        // What ends by a second use has to stay ended, so this transaction commits also when it refuses.
+        db::tx(conn, |conn| {
+            once::take_all(conn, &request.used())?;
+            let client_id = &request.client().id;
+            let Some((row, is_good)) = store::lock_code(conn, code, client_id)? else {
+                return Ok(Err(unknown()));
+            };
+            if let Some(session_id) = row.session_id {
+                end_reused(conn, &row, session_id, request)?;
+                return Ok(Err(unknown()));
+            }
+            if !is_good {
+                return Ok(Err(unknown()));
+            }
+            check(&row, request)?;
+            Ok(Ok(self.open_for(conn, code, row, request)?))
+        })
+        .and_then(|answered: Result<TokenAnswer, OAuthError>| answered)
+    }
+
+    fn open_for(
+        &self,
+        conn: &mut PgConnection,
+        code: &[u8],
+        row: CodeRow,
+        request: &TokenRequest,
+    ) -> Result<TokenAnswer, OAuthError> {
+        let gone = || OAuthError::invalid_grant("the account can't be used any more");
+        let account = users::lock(conn, row.user_id)?
+            .filter(|account| !account.user.disabled)
+            .ok_or_else(gone)?;
+        // Whoever has signed out meanwhile is not signed in again.
+        let parent = sessions::find(conn, Some(row.user_id), row.page_id)?;
+        let parent = parent
+            .filter(|page| page.ended_at.is_none())
+            .ok_or_else(gone)?;
+        let mut wish = request.wish(self)?;
+        wish.identity.nonce = row.nonce;
+        if wish.audience.is_some() && row.resource.is_some() && wish.audience != row.resource {
+            return Err(OAuthError::new(
+                super::Fault::InvalidTarget,
+                "the person was asked about another resource",
+            ));
+        }
+        let session = NewSession {
+            client_id: request.client().id.clone(),
+            scopes: Scopes::from_stored(&row.scopes),
+            auth_time: Some(row.auth_time),
+            acr: row.acr,
+            amr: row.amr,
+            page_hash: None,
+            parent_id: Some(parent.id),
+            key: request
+                .thumbprint()
+                .filter(|_| request.client().is_public()),
+            resource: row.resource.or(wish.audience.clone()),
+            claims: row.claims,
+        };
+        let rules = self.rules_for(request);
+        let pair = sessions::open(conn, &account, session, &wish, &request.actor(), &rules)?;
+        store::redeem_code(conn, code, pair.session_id)?;
+        Ok(TokenAnswer::of(pair, request))
+    }
+
+    /// A session that nothing refreshes ends with its access token.
+    pub(super) fn rules_for(&self, request: &TokenRequest) -> Rules {
+        let mut rules = self.rules.clone();
+        if !request.client().may(GrantType::RefreshToken) {
+            let idle = rules.tokens.access_lifetime();
+            rules.lifetimes = Lifetimes {
+                idle,
+                ..rules.lifetimes
+            };
+        }
+        rules
+    }
+}
+
+/// Whether the code is redeemed by whom it was given to; a wrong guess leaves it as it was.
+fn check(row: &CodeRow, request: &TokenRequest) -> Result<(), OAuthError> {
+    // OAuth 2.1 needs it no more; what is sent has to be right.
+    if request
+        .parameters
+        .get("redirect_uri")
+        .is_some_and(|uri| uri != row.redirect_uri)
+    {
+        return Err(OAuthError::invalid_grant(
+            "redirect_uri is another than the code was sent to",
+        ));
+    }
+    let verifier = request.need("code_verifier")?;
+    let hash = URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, verifier.as_bytes()));
+    let matches = constant_time::verify_slices_are_equal(hash.as_bytes(), row.challenge.as_bytes());
+    if matches.is_err() || !(43..=128).contains(&verifier.len()) {
+        return Err(OAuthError::invalid_grant(
+            "code_verifier does not fit the code_challenge",
+        ));
+    }
+    if row.cnf.is_some() && row.cnf != request.thumbprint() {
+        return Err(OAuthError::invalid_grant(
+            "the code is bound to another key",
+        ));
+    }
+    Ok(())
+}
+
+/// A code that comes twice was stolen: what it was redeemed for ends (RFC 6749 section 4.1.2).
+fn end_reused(
+    conn: &mut PgConnection,
+    row: &CodeRow,
+    session_id: uuid::Uuid,
+    request: &TokenRequest,
+) -> Result<(), ApiError> {
+    let actor = request.actor();
+    sessions::end_one(conn, row.user_id, session_id, EndReason::CodeReused, &actor)?;
+    Event {
+        actor: &actor,
+        action: Action::CodeReused,
+        subject_id: Some(row.user_id),
+        details: json!({"session_id": session_id}),
+    }
+    .record(conn)?;
+    Ok(())
+}

@@ -1,0 +1,74 @@
+//! The table of what people have allowed apps.
+
+use chrono::{DateTime, Utc};
+use diesel::{dsl::sql, prelude::*};
+use uuid::Uuid;
+
+use super::store::clock;
+use crate::schema::consents;
+
+/// One app that a person has let in.
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = consents)]
+pub struct ConsentRow {
+    /// Which app.
+    pub client_id: String,
+    /// What it may.
+    pub scopes: Vec<String>,
+    /// Since when.
+    pub created_at: DateTime<Utc>,
+    /// When they were last asked.
+    pub updated_at: DateTime<Utc>,
+}
+
+pub(super) fn find_consent(
+    conn: &mut PgConnection,
+    owner: Uuid,
+    client_id: &str,
+) -> QueryResult<Option<ConsentRow>> {
+    consents::table
+        .find((owner, client_id))
+        .select(ConsentRow::as_select())
+        .first(conn)
+        .optional()
+}
+
+pub(super) fn list_consents(conn: &mut PgConnection, owner: Uuid) -> QueryResult<Vec<ConsentRow>> {
+    consents::table
+        .filter(consents::user_id.eq(owner))
+        .select(ConsentRow::as_select())
+        .order(consents::client_id)
+        .load(conn)
+}
+
+/// Adds scopes to what a person has allowed an app.
+pub(super) fn give_consent(
+    conn: &mut PgConnection,
+    owner: Uuid,
+    client_id: &str,
+    scopes: &[String],
+) -> QueryResult<usize> {
+    diesel::insert_into(consents::table)
+        .values((
+            consents::user_id.eq(owner),
+            consents::client_id.eq(client_id),
+            consents::scopes.eq(scopes),
+        ))
+        .on_conflict((consents::user_id, consents::client_id))
+        .do_update()
+        .set((
+            consents::scopes.eq(sql(
+                "array(select distinct unnest(consents.scopes || excluded.scopes) order by 1)",
+            )),
+            consents::updated_at.eq(clock()),
+        ))
+        .execute(conn)
+}
+
+pub(super) fn withdraw_consent(
+    conn: &mut PgConnection,
+    owner: Uuid,
+    client_id: &str,
+) -> QueryResult<bool> {
+    Ok(diesel::delete(consents::table.find((owner, client_id))).execute(conn)? == 1)
+}

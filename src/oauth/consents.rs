@@ -1,0 +1,93 @@
+//! What people have allowed apps, and how they take it back.
+
+use diesel::{PgConnection, QueryResult};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::consent_store as store;
+pub use super::consent_store::ConsentRow;
+use crate::{
+    audit::{Action, Actor, Event},
+    db,
+    error::ApiError,
+    scope::Scopes,
+    sessions::{self, EndReason},
+};
+
+/// What a person has allowed an app.
+///
+/// # Errors
+/// Postgres.
+pub fn given(conn: &mut PgConnection, owner: Uuid, client_id: &str) -> QueryResult<Scopes> {
+    let row = store::find_consent(conn, owner, client_id)?;
+    Ok(row
+        .map(|row| Scopes::from_stored(row.scopes))
+        .unwrap_or_default())
+}
+
+/// Lists the apps that a person has let in.
+///
+/// # Errors
+/// Postgres.
+pub fn list(conn: &mut PgConnection, owner: Uuid) -> QueryResult<Vec<ConsentRow>> {
+    store::list_consents(conn, owner)
+}
+
+/// Lets an app do something.
+///
+/// # Errors
+/// Postgres.
+pub fn give(
+    conn: &mut PgConnection,
+    owner: Uuid,
+    client_id: &str,
+    scopes: &Scopes,
+    actor: &Actor,
+) -> Result<(), ApiError> {
+    db::tx(conn, |conn| {
+        store::give_consent(conn, owner, client_id, &scopes.names())?;
+        let details = json!({"client_id": client_id, "scopes": scopes.names()});
+        record(conn, Action::ConsentGiven, owner, details, actor)
+    })
+}
+
+/// Takes back what an app was allowed; its sessions end.
+///
+/// # Errors
+/// 404 for an app that was allowed nothing.
+pub fn withdraw(
+    conn: &mut PgConnection,
+    owner: Uuid,
+    client_id: &str,
+    actor: &Actor,
+) -> Result<(), ApiError> {
+    if client_id.contains('\0') {
+        return Err(ApiError::not_found());
+    }
+    db::tx(conn, |conn| {
+        if !store::withdraw_consent(conn, owner, client_id)? {
+            return Err(ApiError::not_found());
+        }
+        let reason = EndReason::ConsentWithdrawn;
+        sessions::end_of_client(conn, owner, client_id, reason, actor)?;
+        let details = json!({"client_id": client_id});
+        record(conn, Action::ConsentWithdrawn, owner, details, actor)
+    })
+}
+
+fn record(
+    conn: &mut PgConnection,
+    action: Action,
+    owner: Uuid,
+    details: serde_json::Value,
+    actor: &Actor,
+) -> Result<(), ApiError> {
+    Event {
+        actor,
+        action,
+        subject_id: Some(owner),
+        details,
+    }
+    .record(conn)?;
+    Ok(())
+}

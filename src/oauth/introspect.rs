@@ -1,0 +1,119 @@
+//! `/oauth/introspect` (RFC 7662, RFC 9701): what a token is worth just now, for its client and for the API that it is for.
+
+use diesel::PgConnection;
+use serde_json::{Map, Value, json};
+
+use super::{OAuthError, Server, authenticate::Authenticated};
+use crate::{
+    error::{ApiError, Code},
+    form::Parameters,
+    sessions,
+    tokens::{AccessClaims, RefreshClaims, Refusal, Statement},
+};
+
+/// What was presented, as far as the tokens alone tell.
+#[derive(Debug)]
+pub enum Presented {
+    /// A good access token that concerns this client.
+    Access(Box<AccessClaims>),
+    /// A refresh token of this client; whether it is still good, its session tells.
+    Refresh(RefreshClaims),
+    /// Anything else.
+    Nothing,
+}
+
+impl Server {
+    /// Reads the token that a client asks about.
+    ///
+    /// # Errors
+    /// `invalid_request` without a token; 503 while nobody can tell.
+    pub fn presented(
+        &self,
+        authenticated: &Authenticated,
+        parameters: &Parameters,
+    ) -> Result<Presented, OAuthError> {
+        let token = parameters
+            .get("token")
+            .ok_or_else(|| OAuthError::missing("token"))?;
+        let tokens = &self.rules.tokens;
+        let client = &authenticated.client;
+        match tokens.verify_for_any(token, tokens.now()) {
+            Ok(verified) => {
+                let claims = verified.claims;
+                let concerns = claims.client_id == client.id || client.is_resource(&claims.aud);
+                return Ok(if concerns {
+                    Presented::Access(Box::new(claims))
+                } else {
+                    Presented::Nothing
+                });
+            }
+            Err(Refusal::Undecided) => {
+                return Err(ApiError::from(Code::DatabaseUnavailable).into());
+            }
+            Err(_other) => {}
+        }
+        match tokens.verify_refresh(token, tokens.now()) {
+            Ok(claims) if claims.client_id == client.id => Ok(Presented::Refresh(claims)),
+            _ => Ok(Presented::Nothing),
+        }
+    }
+
+    /// Whether a refresh token is the current one of a session that lives.
+    ///
+    /// # Errors
+    /// Postgres.
+    pub fn is_current(conn: &mut PgConnection, claims: &RefreshClaims) -> Result<bool, ApiError> {
+        let session = sessions::find(conn, Some(claims.sub), claims.sid)?;
+        Ok(session.is_some_and(|session| {
+            session.ended_at.is_none() && session.generation == claims.generation
+        }))
+    }
+
+    /// What is said about a token; nothing else of one that is not active (`OAU-19`).
+    pub fn told(&self, presented: &Presented) -> Value {
+        match presented {
+            Presented::Nothing => json!({"active": false}),
+            Presented::Refresh(claims) => json!({
+                "active": true,
+                "iss": claims.iss,
+                "sub": claims.sub,
+                "client_id": claims.client_id,
+                "exp": claims.exp,
+                "iat": claims.iat,
+                "sid": claims.sid,
+                "token_type": "refresh_token",
+            }),
+            Presented::Access(claims) => {
+                let kind = if claims.cnf.is_some() {
+                    "DPoP"
+                } else {
+                    "Bearer"
+                };
+                let mut told = Map::from_iter([
+                    ("active".to_owned(), Value::Bool(true)),
+                    ("token_type".to_owned(), kind.into()),
+                ]);
+                if let Value::Object(claims) = json!(claims) {
+                    told.extend(claims);
+                }
+                Value::Object(told)
+            }
+        }
+    }
+
+    /// The same, signed for the client (RFC 9701 section 5).
+    ///
+    /// # Errors
+    /// 500 without a key.
+    pub fn told_signed(&self, client_id: &str, told: &Value) -> Result<String, ApiError> {
+        let claims = json!({
+            "iss": self.issuer(),
+            "aud": client_id,
+            "iat": self.rules.tokens.now().timestamp(),
+            "token_introspection": told,
+        });
+        self.rules
+            .tokens
+            .sign_statement(Statement::Introspection, &claims)
+    }
+}

@@ -1,0 +1,355 @@
+//! The endpoints that clients call themselves.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header::{self, HeaderName},
+    web,
+};
+use serde::Serialize;
+
+use super::{
+    OAuthError, Server,
+    authenticate::Authenticated,
+    dpop::HeldKey,
+    hop,
+    introspect::Presented,
+    token::{TokenAnswer, TokenRequest},
+};
+use crate::{
+    app::AppState,
+    audit::Actor,
+    error::ApiError,
+    form::Parameters,
+    http::{Anyone, Caller, Form},
+    scope::OpenId,
+};
+
+const DPOP: HeaderName = HeaderName::from_static("dpop");
+const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
+
+/// What a client sends to one of these endpoints, before it has proved who it is.
+struct Call {
+    parameters: Parameters,
+    actor: Actor,
+}
+
+impl Call {
+    fn read(anyone: Anyone, form: Result<Form, ApiError>) -> Result<Self, OAuthError> {
+        let Form(bytes) = form?;
+        Ok(Self {
+            parameters: Parameters::parse(&bytes)?,
+            actor: anyone.0,
+        })
+    }
+
+    async fn authenticate(
+        &self,
+        server: &Server,
+        request: &HttpRequest,
+    ) -> Result<Authenticated, OAuthError> {
+        let mut headers = request.headers().get_all(header::AUTHORIZATION);
+        let (first, second) = (headers.next(), headers.next());
+        if second.is_some() {
+            return Err(OAuthError::invalid_request(
+                "more than one Authorization header",
+            ));
+        }
+        let authorization = match first {
+            None => None,
+            Some(value) => Some(value.to_str().map_err(|_not_ascii| {
+                OAuthError::invalid_request("the Authorization header is malformed")
+            })?),
+        };
+        // RFC 6749 section 2.3.1: never in the address, where logs keep it.
+        if request.query_string().contains("client_secret") {
+            return Err(OAuthError::invalid_request("client_secret in the address"));
+        }
+        server.authenticate(&self.parameters, authorization).await
+    }
+}
+
+/// The key that a request proves to hold.
+fn held_key(server: &Server, request: &HttpRequest) -> Result<Option<HeldKey>, OAuthError> {
+    let proofs: Vec<_> = request
+        .headers()
+        .get_all(DPOP)
+        .map(|value| value.to_str().unwrap_or_default())
+        .collect();
+    server.held_key(&proofs, request.method().as_str(), request.path(), None)
+}
+
+/// An answer that nobody keeps (RFC 6749 section 5.1).
+fn answer(body: &impl Serialize) -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header((header::PRAGMA, "no-cache"))
+        .json(body)
+}
+
+/// Gives tokens
+///
+/// The token endpoint of OAuth 2.1: `authorization_code`, `refresh_token`, `client_credentials`, device code (RFC 8628) and token
+/// exchange (RFC 8693). The client proves who it is as it registered; a `DPoP` header binds the tokens to a key (RFC 9449).
+#[utoipa::path(
+    post,
+    path = "/oauth/token",
+    tag = "oauth",
+    request_body(content = super::forms::TokenForm, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 200, description = "The tokens (RFC 6749 section 5.1)", body = TokenAnswer),
+        (status = "4XX", description = "Refused (RFC 6749 section 5.2)", body = super::forms::Refused),
+    ),
+)]
+pub async fn create_oauth_tokens(
+    app: web::Data<AppState>,
+    request: HttpRequest,
+    anyone: Anyone,
+    form: Result<Form, ApiError>,
+) -> Result<HttpResponse, OAuthError> {
+    let server = &app.oauth;
+    let call = Call::read(anyone, form)?;
+    let authenticated = call.authenticate(server, &request).await?;
+    let key = held_key(server, &request)?;
+    let with_key = key.is_some();
+    let tokens = TokenRequest {
+        authenticated,
+        parameters: call.parameters,
+        key,
+        actor: call.actor,
+    };
+    let mut response = answer(&server.token(&app.db, tokens).await?);
+    if with_key {
+        let nonce = server.nonce()?;
+        if let Ok(value) = nonce.parse() {
+            response.headers_mut().insert(DPOP_NONCE, value);
+        }
+    }
+    Ok(response)
+}
+
+/// Pushes an authorization request
+///
+/// RFC 9126: the client sends its request itself and gets a `request_uri`, good once within 90 s, for the browser.
+#[utoipa::path(
+    post,
+    path = "/oauth/par",
+    tag = "oauth",
+    request_body(content = super::forms::PushForm, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 201, description = "Kept", body = super::forms::Pushed),
+        (status = "4XX", description = "Refused (RFC 6749 section 5.2)", body = super::forms::Refused),
+    ),
+)]
+pub async fn push_authorization(
+    app: web::Data<AppState>,
+    request: HttpRequest,
+    anyone: Anyone,
+    form: Result<Form, ApiError>,
+) -> Result<HttpResponse, OAuthError> {
+    let server = app.oauth.clone();
+    let call = Call::read(anyone, form)?;
+    let authenticated = call.authenticate(&server, &request).await?;
+    let key = held_key(&server, &request)?;
+    let pushed = hop(&app.db, move |conn| {
+        server.push(conn, &authenticated, &call.parameters, key.as_ref())
+    })
+    .await?;
+    Ok(HttpResponse::Created()
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .json(pushed))
+}
+
+/// Gives a device its codes
+///
+/// RFC 8628: the device shows `user_code` and asks `/oauth/token` every `interval` seconds until the person has decided.
+#[utoipa::path(
+    post,
+    path = "/oauth/device_authorization",
+    tag = "oauth",
+    request_body(content = super::forms::DeviceForm, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 200, description = "The codes", body = super::forms::DeviceCodes),
+        (status = "4XX", description = "Refused (RFC 6749 section 5.2)", body = super::forms::Refused),
+    ),
+)]
+pub async fn create_device_authorization(
+    app: web::Data<AppState>,
+    request: HttpRequest,
+    anyone: Anyone,
+    form: Result<Form, ApiError>,
+) -> Result<HttpResponse, OAuthError> {
+    let server = app.oauth.clone();
+    let call = Call::read(anyone, form)?;
+    let authenticated = call.authenticate(&server, &request).await?;
+    let device = TokenRequest {
+        authenticated,
+        parameters: call.parameters,
+        key: held_key(&server, &request)?,
+        actor: call.actor,
+    };
+    let codes = hop(&app.db, move |conn| server.begin_device(conn, &device)).await?;
+    Ok(answer(&codes))
+}
+
+/// Revokes a token
+///
+/// RFC 7009: an access token alone, or a refresh token with its session. Answers 200 also for what is unknown or dead.
+#[utoipa::path(
+    post,
+    path = "/oauth/revoke",
+    tag = "oauth",
+    request_body(content = super::forms::GivenForm, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 200, description = "It is dead"),
+        (status = "4XX", description = "Refused (RFC 6749 section 5.2)", body = super::forms::Refused),
+    ),
+)]
+pub async fn revoke_token(
+    app: web::Data<AppState>,
+    request: HttpRequest,
+    anyone: Anyone,
+    form: Result<Form, ApiError>,
+) -> Result<HttpResponse, OAuthError> {
+    let server = app.oauth.clone();
+    let call = Call::read(anyone, form)?;
+    let authenticated = call.authenticate(&server, &request).await?;
+    let given = server.given_back(&authenticated, &call.parameters)?;
+    let actor = Actor {
+        client_id: Some(authenticated.client.id.clone()),
+        ..call.actor
+    };
+    if given.is_some() || authenticated.assertion.is_some() {
+        let tokens = app.tokens.clone();
+        hop(&app.db, move |conn| {
+            server.revoke(conn, &authenticated, given.as_ref(), &actor)?;
+            if let Err(error) = tokens.follow(conn) {
+                // It is done all the same, and the control channel brings the rest.
+                tracing::warn!(%error, "what was just revoked could not be read");
+            }
+            Ok::<_, OAuthError>(())
+        })
+        .await?;
+    }
+    Ok(HttpResponse::Ok()
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .finish())
+}
+
+const JWT_ANSWER: &str = "application/token-introspection+jwt";
+
+/// Tells what a token is worth
+///
+/// RFC 7662, for the client that has it and for the API that it is for; of any other only `{"active": false}`. Signed (RFC 9701) for
+/// `Accept: application/token-introspection+jwt`.
+#[utoipa::path(
+    post,
+    path = "/oauth/introspect",
+    tag = "oauth",
+    request_body(content = super::forms::GivenForm, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 200, description = "What it is worth", body = super::forms::Introspection),
+        (status = "4XX", description = "Refused (RFC 6749 section 5.2)", body = super::forms::Refused),
+    ),
+)]
+pub async fn introspect_token(
+    app: web::Data<AppState>,
+    request: HttpRequest,
+    anyone: Anyone,
+    form: Result<Form, ApiError>,
+) -> Result<HttpResponse, OAuthError> {
+    let server = &app.oauth;
+    let call = Call::read(anyone, form)?;
+    let authenticated = call.authenticate(server, &request).await?;
+    let client = std::sync::Arc::clone(&authenticated.client);
+    if client.is_public() {
+        let description = "introspection needs a client that proves who it is";
+        return Err(OAuthError::new(super::Fault::InvalidClient, description));
+    }
+    let mut presented = server.presented(&authenticated, &call.parameters)?;
+    let asked = match &presented {
+        Presented::Refresh(claims) => Some(claims.clone()),
+        _ => None,
+    };
+    if asked.is_some() || authenticated.assertion.is_some() {
+        let is_current = hop(&app.db, move |conn| {
+            super::once::take_all(conn, authenticated.assertion.as_slice())?;
+            match asked {
+                Some(claims) => Ok(Server::is_current(conn, &claims)?),
+                None => Ok::<_, OAuthError>(true),
+            }
+        })
+        .await?;
+        if !is_current {
+            presented = Presented::Nothing;
+        }
+    }
+    let told = server.told(&presented);
+    let accept = request.headers().get(header::ACCEPT);
+    let wants_jwt = accept.is_some_and(|accept| accept == JWT_ANSWER);
+    if wants_jwt || client.metadata.introspection_signed_response_alg.is_some() {
+        let signed = server.told_signed(&client.id, &told)?;
+        return Ok(HttpResponse::Ok()
+            .insert_header((header::CACHE_CONTROL, "no-store"))
+            .content_type(JWT_ANSWER)
+            .body(signed));
+    }
+    Ok(answer(&told))
+}
+
+/// Tells who signed in
+///
+/// OpenID Connect: the claims that the token's scopes show, signed for clients that registered so.
+#[utoipa::path(
+    get,
+    path = "/oauth/userinfo",
+    tag = "oauth",
+    security(("bearer" = ["openid"])),
+    responses(
+        (status = 200, description = "The claims", body = super::forms::UserInfo),
+        (status = "4XX", description = "Refused (RFC 6750 section 3.1)", body = super::forms::Refused),
+    ),
+)]
+pub async fn read_user_info(
+    app: web::Data<AppState>,
+    caller: Caller<OpenId>,
+) -> Result<HttpResponse, ApiError> {
+    let server = app.oauth.clone();
+    let claims = caller.claims();
+    let scopes = crate::scope::Scopes::from_stored(claims.scope.split(' '));
+    let (owner, session_id) = (caller.user_id(), caller.session_id());
+    let told = app
+        .db
+        .run_again(move |conn| Server::about(conn, owner, session_id, &scopes))
+        .await?;
+    let client = server.find_client(&claims.client_id).await;
+    let is_signed =
+        client.is_some_and(|client| client.metadata.userinfo_signed_response_alg.is_some());
+    let mut response = HttpResponse::Ok();
+    response.insert_header((header::CACHE_CONTROL, "no-store"));
+    if is_signed {
+        let signed = server.about_signed(&claims.client_id, told)?;
+        return Ok(response.content_type("application/jwt").body(signed));
+    }
+    Ok(response.json(told))
+}
+
+/// Tells who signed in, to POST
+///
+/// The same as GET (OpenID Connect Core section 5.3.1); the token is in the header.
+#[utoipa::path(
+    post,
+    path = "/oauth/userinfo",
+    tag = "oauth",
+    operation_id = "post_user_info",
+    security(("bearer" = ["openid"])),
+    responses(
+        (status = 200, description = "The claims", body = super::forms::UserInfo),
+        (status = "4XX", description = "Refused (RFC 6750 section 3.1)", body = super::forms::Refused),
+    ),
+)]
+pub async fn post_user_info(
+    app: web::Data<AppState>,
+    caller: Caller<OpenId>,
+) -> Result<HttpResponse, ApiError> {
+    read_user_info(app, caller).await
+}

@@ -1,0 +1,224 @@
+//! The tables of requests, codes and of what was presented once.
+
+use chrono::{DateTime, Utc};
+use diesel::{
+    dsl::{IntervalDsl, sql},
+    expression::SqlLiteral,
+    prelude::*,
+    sql_types::{Bool, Timestamptz},
+};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::{
+    form::Parameters,
+    schema::{authorization_codes, authorization_requests, presented_once},
+    sessions::SessionRow,
+};
+
+/// Seconds that a code is good for (`OAU-04`).
+const CODE_LIFETIME: i32 = 60;
+
+/// The database's clock.
+pub(super) fn clock() -> SqlLiteral<Timestamptz> {
+    sql("clock_timestamp()")
+}
+
+pub(super) fn keep_request(
+    conn: &mut PgConnection,
+    id: &[u8],
+    client_id: &str,
+    parameters: &Parameters,
+    pushed: bool,
+    seconds: i32,
+) -> QueryResult<usize> {
+    let pairs: Vec<_> = parameters.iter().collect();
+    diesel::insert_into(authorization_requests::table)
+        .values((
+            authorization_requests::id.eq(id),
+            authorization_requests::client_id.eq(client_id),
+            authorization_requests::parameters.eq(json!(pairs)),
+            authorization_requests::pushed.eq(pushed),
+            authorization_requests::expires_at.eq(clock() + seconds.seconds()),
+        ))
+        .execute(conn)
+}
+
+fn parameters(stored: Value) -> Parameters {
+    let pairs: Vec<(String, String)> = serde_json::from_value(stored).unwrap_or_default();
+    pairs.into_iter().collect()
+}
+
+/// Takes a pushed request, which then is gone.
+pub(super) fn take_pushed(
+    conn: &mut PgConnection,
+    id: &[u8],
+    client_id: &str,
+) -> QueryResult<Option<Parameters>> {
+    let taken: Option<Value> = diesel::delete(
+        authorization_requests::table
+            .find(id)
+            .filter(authorization_requests::client_id.eq(client_id))
+            .filter(authorization_requests::pushed)
+            .filter(authorization_requests::expires_at.gt(clock())),
+    )
+    .returning(authorization_requests::parameters)
+    .get_result(conn)
+    .optional()?;
+    Ok(taken.map(parameters))
+}
+
+/// Finds a request that waits for the person, and since when.
+pub(super) fn find_request(
+    conn: &mut PgConnection,
+    id: &[u8],
+    client_id: &str,
+) -> QueryResult<Option<(Parameters, DateTime<Utc>)>> {
+    let found: Option<(Value, DateTime<Utc>)> = authorization_requests::table
+        .find(id)
+        .filter(authorization_requests::client_id.eq(client_id))
+        .filter(diesel::dsl::not(authorization_requests::pushed))
+        .filter(authorization_requests::expires_at.gt(clock()))
+        .select((
+            authorization_requests::parameters,
+            authorization_requests::created_at,
+        ))
+        .first(conn)
+        .optional()?;
+    Ok(found.map(|(stored, since)| (parameters(stored), since)))
+}
+
+pub(super) fn forget_request(conn: &mut PgConnection, id: &[u8]) -> QueryResult<usize> {
+    diesel::delete(authorization_requests::table.find(id)).execute(conn)
+}
+
+/// A code to give out.
+pub(super) struct NewCode<'a> {
+    pub id: &'a [u8],
+    pub client_id: &'a str,
+    pub user_id: Uuid,
+    pub page: &'a SessionRow,
+    pub redirect_uri: &'a str,
+    pub scopes: &'a [String],
+    pub challenge: &'a str,
+    pub nonce: Option<&'a str>,
+    pub key: Option<&'a str>,
+    pub resource: Option<&'a str>,
+    pub claims: Option<&'a Value>,
+}
+
+pub(super) fn insert_code(conn: &mut PgConnection, new: &NewCode<'_>) -> QueryResult<usize> {
+    diesel::insert_into(authorization_codes::table)
+        .values((
+            authorization_codes::id.eq(new.id),
+            authorization_codes::client_id.eq(new.client_id),
+            authorization_codes::user_id.eq(new.user_id),
+            authorization_codes::page_id.eq(new.page.id),
+            authorization_codes::redirect_uri.eq(new.redirect_uri),
+            authorization_codes::scopes.eq(new.scopes),
+            authorization_codes::challenge.eq(new.challenge),
+            authorization_codes::nonce.eq(new.nonce),
+            authorization_codes::cnf.eq(new.key),
+            authorization_codes::resource.eq(new.resource),
+            authorization_codes::claims.eq(new.claims),
+            authorization_codes::auth_time.eq(new.page.auth_time),
+            authorization_codes::acr.eq(&new.page.acr),
+            authorization_codes::amr.eq(&new.page.amr),
+            authorization_codes::expires_at.eq(clock() + CODE_LIFETIME.seconds()),
+        ))
+        .execute(conn)
+}
+
+/// What a code was given for.
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = authorization_codes)]
+pub(super) struct CodeRow {
+    pub user_id: Uuid,
+    pub page_id: Uuid,
+    pub redirect_uri: String,
+    pub scopes: Vec<String>,
+    pub challenge: String,
+    pub nonce: Option<String>,
+    pub cnf: Option<String>,
+    pub resource: Option<String>,
+    pub claims: Option<Value>,
+    pub auth_time: DateTime<Utc>,
+    pub acr: String,
+    pub amr: Vec<String>,
+    pub session_id: Option<Uuid>,
+}
+
+/// Finds a code of this client and holds it until the caller's transaction ends; tells whether it is still good.
+pub(super) fn lock_code(
+    conn: &mut PgConnection,
+    id: &[u8],
+    client_id: &str,
+) -> QueryResult<Option<(CodeRow, bool)>> {
+    authorization_codes::table
+        .find(id)
+        .filter(authorization_codes::client_id.eq(client_id))
+        .select((
+            CodeRow::as_select(),
+            sql::<Bool>("expires_at > clock_timestamp()"),
+        ))
+        .for_update()
+        .first(conn)
+        .optional()
+}
+
+/// Writes down what a code was redeemed for.
+pub(super) fn redeem_code(
+    conn: &mut PgConnection,
+    id: &[u8],
+    session_id: Uuid,
+) -> QueryResult<usize> {
+    diesel::update(authorization_codes::table.find(id))
+        .set(authorization_codes::session_id.eq(session_id))
+        .execute(conn)
+}
+
+/// Writes down that something was presented; tells whether it is the first time.
+pub(super) fn present(
+    conn: &mut PgConnection,
+    id: &[u8],
+    expires_at: DateTime<Utc>,
+) -> QueryResult<bool> {
+    let inserted = diesel::insert_into(presented_once::table)
+        .values((
+            presented_once::id.eq(id),
+            presented_once::expires_at.eq(expires_at),
+        ))
+        .on_conflict_do_nothing()
+        .execute(conn)?;
+    Ok(inserted == 1)
+}
+
+/// Deletes what has expired, some thousand of each at a time.
+pub(super) fn purge(conn: &mut PgConnection) -> QueryResult<Vec<(&'static str, usize)>> {
+    let mut purged = Vec::new();
+    // A code that was used is remembered for a while, so that a second use still ends what it was redeemed for.
+    for (table, condition) in [
+        ("authorization_requests", "expires_at < clock_timestamp()"),
+        (
+            "authorization_codes",
+            "expires_at < clock_timestamp() - interval '1 day'",
+        ),
+        (
+            "device_codes",
+            "expires_at < clock_timestamp() - interval '1 day'",
+        ),
+        ("presented_once", "expires_at < clock_timestamp()"),
+        (
+            "logout_notices",
+            "created_at < clock_timestamp() - interval '2 days'",
+        ),
+    ] {
+        let gone = diesel::sql_query(format!(
+            "delete from {table} where id in (
+                select id from {table} where {condition} limit 10000 for update skip locked)"
+        ))
+        .execute(conn)?;
+        purged.push((table, gone));
+    }
+    Ok(purged)
+}
