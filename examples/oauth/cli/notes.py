@@ -27,7 +27,8 @@ class Refused(Exception):
 
 def ask(path, form=None, access=None):
     data = urllib.parse.urlencode(form | {"client_id": CLIENT}).encode() if form else None
-    headers = {"Authorization": f"Bearer {access}"} if access else {}
+    # The name is what the user sees in the list of devices.
+    headers = {"User-Agent": "Notes/1.0"} | ({"Authorization": f"Bearer {access}"} if access else {})
     try:
         with urllib.request.urlopen(urllib.request.Request(TOLLGATE + path, data, headers), timeout=30) as answer:
             return json.load(answer) if answer.headers.get_content_type() == "application/json" else None

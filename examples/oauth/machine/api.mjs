@@ -35,7 +35,7 @@ async function verifyNow(request, scope) {
   const verified = await verify(request, scope);
   const response = await fetch(`${TOLLGATE}/oauth/introspect`, {
     method: "POST",
-    headers: { authorization: `Basic ${btoa(`orders:${encodeURIComponent(secret)}`)}` },
+    headers: { authorization: `Basic ${btoa(`orders:${secret}`)}` },
     body: new URLSearchParams({ token: verified.token }),
   });
   if (!response.ok) throw new Refused(503, "temporarily_unavailable");

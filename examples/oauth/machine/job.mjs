@@ -8,7 +8,7 @@ async function accessToken() {
   if (kept?.until > Date.now()) return kept.token;
   const response = await fetch(`${TOLLGATE}/oauth/token`, {
     method: "POST",
-    headers: { authorization: `Basic ${btoa(`nightly:${encodeURIComponent(secret)}`)}` },
+    headers: { authorization: `Basic ${btoa(`nightly:${secret}`)}` },
     body: new URLSearchParams({
       grant_type: "client_credentials",
       scope: "orders:read orders:write",

@@ -7,6 +7,7 @@ const manager = new oidc.UserManager({
   redirect_uri: here,
   post_logout_redirect_uri: here,
   scope: "openid profile email offline_access account:read",
+  loadUserInfo: true, // an ID token says who somebody is, userinfo what they are called
   // All tabs share one session; it is renewed by itself, a minute before the access token ends.
   userStore: new oidc.WebStorageStateStore({ store: localStorage }),
 });
