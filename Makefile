@@ -11,6 +11,7 @@ test: ## Pass every test
 	@scripts/install-missing server faults clients browser
 	cargo test
 	tests/clients/run
+	tests/oauth/run
 	tests/browser/run
 	tests/deploy/compose
 	tests/deploy/run

@@ -1,7 +1,7 @@
 //! The floors that `bench/run` measures beside the server: the same work without what Tollgate adds.
 //!
 //! `bare PORT` and `layers NAMES PORT` serve the answer of `GET /v1/tokens/current`, the one from a naked handler, the other
-//! behind the named layers of our middleware (`observe,guard,authenticate,limit,compress`); `sign-in N` does N times what signing in can't do without; `sign N` makes N
+//! behind the named layers of our middleware (`observe,guard,authenticate,limit,compress`), and there also `/select`, which reads an account; `sign-in N` does N times what signing in can't do without; `sign N` makes N
 //! signatures; `revocations` prints the MiB of resident memory that knowing all of them takes.
 
 use std::{io::Write, net::TcpListener};
@@ -24,10 +24,11 @@ use tollgate::{
     app::AppState,
     config::Config,
     db::Db,
+    error::ApiError,
     http,
     revocation::Revocations,
     start::{self, Database},
-    users::password,
+    users::{self, Email, password},
 };
 
 fn main() -> anyhow::Result<()> {
@@ -62,10 +63,11 @@ fn state() -> anyhow::Result<Data<AppState>> {
     let config = Config::load(None)?;
     let database = Database::open(&config)?;
     let tokens = start::tokens(&config, "http://localhost:8080", &database)?;
-    let db = Db::new(database.url.expose_secret(), 1, true)?;
+    let db = Db::new(database.url.expose_secret(), 4, true)?;
+    let clients = start::clients(&database)?;
     // The private Postgres is the measured server's; it outlives this process.
     std::mem::forget(database);
-    Ok(Data::new(AppState::new(config, db, tokens)?))
+    Ok(Data::new(AppState::new(config, db, tokens, clients)?))
 }
 
 fn serve(port: u16, layers: Option<(Data<AppState>, String)>) -> anyhow::Result<()> {
@@ -97,6 +99,7 @@ fn serve(port: u16, layers: Option<(Data<AppState>, String)>) -> anyhow::Result<
                         .wrap(Condition::new(has("observe"), from_fn(http::observe)))
                         .wrap(Condition::new(has("compress"), from_fn(http::compress)))
                         .route("/v1/tokens/current", web::get().to(answer_json))
+                        .route("/select", web::get().to(answer_row))
                 })
                 .workers(workers)
                 .listen(listener)?
@@ -116,6 +119,20 @@ async fn answer_bytes() -> HttpResponse {
 
 async fn answer_json(claims: Data<Value>) -> web::Json<Value> {
     web::Json(claims.as_ref().clone())
+}
+
+/// One hop and one prepared statement.
+async fn answer_row(
+    app: Data<AppState>,
+    claims: Data<Value>,
+) -> Result<web::Json<Value>, ApiError> {
+    let email: Email = "ada@example.com".parse().map_err(ApiError::internal)?;
+    let found = app
+        .db
+        .run_again(move |conn| Ok(users::find_by_email(conn, &email)?))
+        .await?;
+    found.ok_or_else(ApiError::not_found)?;
+    Ok(web::Json(claims.as_ref().clone()))
 }
 
 /// Signs `count` tokens, each after hashing a password if that is wanted.

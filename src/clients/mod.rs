@@ -14,7 +14,7 @@ pub use kinds::{AuthMethod, GrantType, Signing};
 pub use metadata::Metadata;
 pub use registry::Registry;
 pub use store::ClientRow;
-pub use uri::{is_loopback_redirect, same_redirect};
+pub use uri::{check_redirect, same_redirect};
 
 use crate::{
     audit::{Action, Actor, Event},

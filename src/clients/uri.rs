@@ -8,7 +8,7 @@ const LONGEST: usize = 2_000;
 ///
 /// # Errors
 /// What is wrong with it.
-pub(super) fn check_redirect(uri: &str) -> Result<(), &'static str> {
+pub fn check_redirect(uri: &str) -> Result<(), &'static str> {
     let (scheme, rest) = split(uri)?;
     match scheme {
         "https" => check_authority(rest),
@@ -96,11 +96,6 @@ fn is_loopback(rest: &str) -> bool {
             })
         })
     })
-}
-
-/// Whether an address leads back to the machine it is used on.
-pub fn is_loopback_redirect(uri: &str) -> bool {
-    uri.strip_prefix("http:").is_some_and(is_loopback)
 }
 
 /// Whether a given address is a registered one: byte for byte (RFC 9700 section 2.1), but for the port of an app on the

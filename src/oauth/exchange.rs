@@ -1,5 +1,7 @@
 //! Token exchange (RFC 8693): an API that was called with a token calls the next one, and says for whom.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::{
@@ -11,7 +13,7 @@ use crate::{
     db::{self, Db},
     error::ApiError,
     scope::Scopes,
-    tokens::{AccessClaims, Grant, UserGrant},
+    tokens::{AccessClaims, Grant, UserGrant, Verified},
 };
 
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
@@ -23,8 +25,9 @@ impl Server {
         db: &Db,
         request: TokenRequest,
     ) -> Result<TokenAnswer, OAuthError> {
-        let subject = self.subject(&request)?;
-        let scopes = narrowed(&subject, &request)?;
+        let verified = self.subject(&request)?;
+        let subject = &verified.claims;
+        let scopes = narrowed(subject, &request)?;
         let resource = request.parameters.get("resource");
         let audience = request.parameters.get("audience").or(resource);
         let client = request.client();
@@ -33,7 +36,7 @@ impl Server {
             Some(before) => json!({"sub": client.id, "act": before}),
             None => json!({"sub": client.id}),
         };
-        let user = user_of(&subject);
+        let user = user_of(subject);
         let grant = Grant {
             client_id: client.id.clone(),
             scopes: scopes.clone(),
@@ -47,7 +50,7 @@ impl Server {
         hop(db, move |conn| {
             db::tx::<_, OAuthError>(conn, |conn| {
                 once::take_all(conn, &used)?;
-                Ok(record(conn, &subject, &actor)?)
+                Ok(record(conn, &verified.claims, &actor)?)
             })
         })
         .await?;
@@ -58,7 +61,7 @@ impl Server {
     }
 
     /// The token that is exchanged: a good one, that was given to this client or is for an API that it is.
-    fn subject(&self, request: &TokenRequest) -> Result<AccessClaims, OAuthError> {
+    fn subject(&self, request: &TokenRequest) -> Result<Arc<Verified>, OAuthError> {
         for (name, kinds) in [
             ("subject_token_type", [ACCESS_TOKEN, JWT]),
             ("requested_token_type", [ACCESS_TOKEN, JWT]),
@@ -78,7 +81,7 @@ impl Server {
         let verified = tokens
             .verify_for_any(request.need("subject_token")?, tokens.now())
             .map_err(|refusal| OAuthError::invalid_grant(format!("subject_token: {refusal}")))?;
-        let claims = verified.claims;
+        let claims = &verified.claims;
         let client = request.client();
         if claims.client_id != client.id && !client.is_resource(&claims.aud) {
             let description =
@@ -95,7 +98,7 @@ impl Server {
                 "subject_token is bound to another key",
             ));
         }
-        Ok(claims)
+        Ok(verified)
     }
 }
 

@@ -1,5 +1,7 @@
 //! `/oauth/introspect` (RFC 7662, RFC 9701): what a token is worth just now, for its client and for the API that it is for.
 
+use std::sync::Arc;
+
 use diesel::PgConnection;
 use serde_json::{Map, Value, json};
 
@@ -8,14 +10,14 @@ use crate::{
     error::{ApiError, Code},
     form::Parameters,
     sessions,
-    tokens::{AccessClaims, RefreshClaims, Refusal, Statement},
+    tokens::{RefreshClaims, Refusal, Statement, Verified},
 };
 
 /// What was presented, as far as the tokens alone tell.
 #[derive(Debug)]
 pub enum Presented {
     /// A good access token that concerns this client.
-    Access(Box<AccessClaims>),
+    Access(Arc<Verified>),
     /// A refresh token of this client; whether it is still good, its session tells.
     Refresh(RefreshClaims),
     /// Anything else.
@@ -39,10 +41,10 @@ impl Server {
         let client = &authenticated.client;
         match tokens.verify_for_any(token, tokens.now()) {
             Ok(verified) => {
-                let claims = verified.claims;
+                let claims = &verified.claims;
                 let concerns = claims.client_id == client.id || client.is_resource(&claims.aud);
                 return Ok(if concerns {
-                    Presented::Access(Box::new(claims))
+                    Presented::Access(verified)
                 } else {
                     Presented::Nothing
                 });
@@ -83,7 +85,8 @@ impl Server {
                 "sid": claims.sid,
                 "token_type": "refresh_token",
             }),
-            Presented::Access(claims) => {
+            Presented::Access(verified) => {
+                let claims = &verified.claims;
                 let kind = if claims.cnf.is_some() {
                     "DPoP"
                 } else {

@@ -7,7 +7,11 @@ use super::{
     Server,
     notice_store::{self as store, NoticeRow},
 };
-use crate::{db::Db, error::ApiError, tokens::Statement};
+use crate::{
+    db::{self, Db},
+    error::ApiError,
+    tokens::Statement,
+};
 
 /// Seconds that a logout token is good for (`OAU-27`: at most two minutes).
 const LIFETIME: i64 = 120;
@@ -27,7 +31,7 @@ impl Server {
     /// Postgres.
     pub async fn send_notices(&self, db: &Db) -> Result<(), ApiError> {
         let due = db
-            .run(|conn| Ok(store::take_notices(conn, TOGETHER)?))
+            .run(|conn| db::tx(conn, |conn| Ok(store::take_notices(conn, TOGETHER)?)))
             .await?;
         let sent = due.into_iter().map(|notice| self.send(notice));
         let heard = futures_util::future::join_all(sent).await;

@@ -175,7 +175,7 @@ impl Server {
         Ok(Authorization {
             target: target.clone(),
             scopes,
-            nonce: text("nonce").filter(|nonce| nonce.len() <= LONGEST_TEXT),
+            nonce: read_nonce(parameters)?,
             challenge: read_challenge(parameters)?,
             prompts: read_prompts(parameters.get("prompt"))?,
             max_age: read_max_age(parameters)?.or(client.metadata.default_max_age),
@@ -236,6 +236,15 @@ pub(super) fn read_scopes(client: &Client, parameters: &Parameters) -> Result<Sc
         return Err(refuse(format!("the client may ask for: {allowed}")));
     }
     Ok(asked)
+}
+
+fn read_nonce(parameters: &Parameters) -> Result<Option<String>, OAuthError> {
+    match parameters.get("nonce") {
+        Some(nonce) if nonce.len() > LONGEST_TEXT => {
+            Err(OAuthError::invalid_request("nonce is too long"))
+        }
+        nonce => Ok(nonce.map(str::to_owned)),
+    }
 }
 
 fn read_challenge(parameters: &Parameters) -> Result<String, OAuthError> {

@@ -1,5 +1,7 @@
 //! `/oauth/revoke` (RFC 7009): a client gives back what it has, and what it began with it.
 
+use std::sync::Arc;
+
 use diesel::PgConnection;
 use serde_json::json;
 
@@ -10,14 +12,14 @@ use crate::{
     form::Parameters,
     revocation::{self, Revocation},
     sessions::{self, EndReason},
-    tokens::{AccessClaims, RefreshClaims},
+    tokens::{RefreshClaims, Verified},
 };
 
 /// A token that is really this client's.
 #[derive(Debug)]
 pub enum Given {
     /// An access token.
-    Access(Box<AccessClaims>),
+    Access(Arc<Verified>),
     /// A refresh token: its session ends.
     Refresh(RefreshClaims),
 }
@@ -43,7 +45,7 @@ impl Server {
         match tokens.verify_for_any(token, tokens.now()) {
             Ok(verified) => {
                 let is_own = verified.claims.client_id == *own;
-                Ok(is_own.then(|| Given::Access(Box::new(verified.claims))))
+                Ok(is_own.then_some(Given::Access(verified)))
             }
             Err(crate::tokens::Refusal::Undecided) => {
                 Err(crate::error::ApiError::from(crate::error::Code::DatabaseUnavailable).into())
@@ -72,7 +74,8 @@ impl Server {
                     let reason = EndReason::TokenRevoked;
                     sessions::end_one(conn, claims.sub, claims.sid, reason, actor)?;
                 }
-                Some(Given::Access(claims)) => {
+                Some(Given::Access(verified)) => {
+                    let claims = &verified.claims;
                     revocation::revoke(conn, &[Revocation::Token(claims.jti)])?;
                     let details = json!({"jti": claims.jti, "client_id": claims.client_id});
                     Event {

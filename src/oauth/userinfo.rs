@@ -10,7 +10,7 @@ use crate::{
     scope::Scopes,
     sessions,
     tokens::Statement,
-    users::{self, Holder},
+    users,
 };
 
 impl Server {
@@ -25,13 +25,9 @@ impl Server {
         scopes: &Scopes,
     ) -> Result<Map<String, Value>, ApiError> {
         let gone = || ApiError::from(Code::InvalidToken).challenge(", error=\"invalid_token\"");
-        let session = sessions::find(conn, Some(owner), session_id)?.ok_or_else(gone)?;
-        let account = users::find(conn, owner)?.ok_or_else(gone)?;
-        let asked = session
-            .claims
-            .as_ref()
-            .and_then(|claims| claims.get("userinfo"));
-        let mut told = users::claims_about(&Holder::from(&account).mappable, scopes, asked);
+        let (claims, holder) = sessions::about(conn, owner, session_id)?.ok_or_else(gone)?;
+        let asked = claims.as_ref().and_then(|claims| claims.get("userinfo"));
+        let mut told = users::claims_about(&holder.mappable, scopes, asked);
         told.insert("sub".to_owned(), owner.to_string().into());
         Ok(told)
     }

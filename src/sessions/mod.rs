@@ -1,5 +1,6 @@
 //! Sessions: signed-in devices, from signing in over refreshing to signing out.
 
+mod about_store;
 pub mod account;
 pub mod device_routes;
 mod end_store;
@@ -18,6 +19,7 @@ pub mod throttle;
 use std::collections::HashMap;
 
 use diesel::{PgConnection, QueryResult};
+use serde_json::Value;
 use uuid::Uuid;
 
 pub use ends::{
@@ -29,7 +31,7 @@ pub use pair::{IdentityWish, Pair, Wish};
 pub use refresh::Desk;
 pub use store::{Generation, SessionRow};
 
-use crate::{config::SessionsConfig, db::Window, error::ApiError, tokens::Tokens};
+use crate::{config::SessionsConfig, db::Window, error::ApiError, tokens::Tokens, users::Holder};
 
 /// How long sessions live, in seconds.
 #[derive(Clone, Copy, Debug)]
@@ -84,6 +86,20 @@ pub fn find(
         Some(owner) => store::find(conn, owner, id),
         None => store::find_any_owner(conn, id),
     }
+}
+
+/// The claims that a session's app asked for by name, and what they may be told of; `None` when the session or its user is no
+/// more.
+///
+/// # Errors
+/// Postgres.
+pub fn about(
+    conn: &mut PgConnection,
+    owner: Uuid,
+    id: Uuid,
+) -> QueryResult<Option<(Option<Value>, Holder)>> {
+    let found = about_store::find_about(conn, owner, id)?;
+    Ok(found.map(|about| (about.claims, about.holder.into())))
 }
 
 /// Writes down which generations were seen in use, in one statement.

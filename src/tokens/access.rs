@@ -195,11 +195,26 @@ impl Tokens {
 
     /// Verifies an access token for this API: key, algorithm, type, signature, issuer, audience, times, revocation. No I/O.
     ///
-    /// Of what was verified before only expiry and revocation are checked.
-    ///
     /// # Errors
     /// The first check that failed.
     pub fn verify_access(&self, token: &str, now: DateTime<Utc>) -> Result<Arc<Verified>, Refusal> {
+        let verified = self.verify_for_any(token, now)?;
+        if verified.claims.aud != self.settings.audience {
+            return Err(Refusal::Audience);
+        }
+        Ok(verified)
+    }
+
+    /// The same for whichever API of ours a token is, for those who ask about it. Of what was verified before only expiry
+    /// and revocation are checked.
+    ///
+    /// # Errors
+    /// The first check that failed.
+    pub fn verify_for_any(
+        &self,
+        token: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Arc<Verified>, Refusal> {
         // Before hashing it: a token of this size is none of ours.
         let parts = jws::Parts::split(token)?;
         let fingerprint = VerifiedTokens::fingerprint(token).ok_or(Refusal::Malformed)?;
@@ -211,9 +226,6 @@ impl Tokens {
             }
             None => {
                 let verified = Arc::new(self.verify_anew(&parts, now)?);
-                if verified.claims.aud != self.settings.audience {
-                    return Err(Refusal::Audience);
-                }
                 self.check_alive(&verified)?;
                 self.verified
                     .insert(fingerprint, Arc::clone(&verified), now.timestamp());
@@ -223,17 +235,6 @@ impl Tokens {
         if verified.is_seen_again(now.timestamp()) {
             self.note_use(&verified.claims);
         }
-        Ok(verified)
-    }
-
-    /// Verifies an access token for whichever API it is, for those who ask about it.
-    ///
-    /// # Errors
-    /// The first check that failed.
-    pub fn verify_for_any(&self, token: &str, now: DateTime<Utc>) -> Result<Verified, Refusal> {
-        let verified = self.verify_anew(&jws::Parts::split(token)?, now)?;
-        self.check_alive(&verified)?;
-        self.note_use(&verified.claims);
         Ok(verified)
     }
 

@@ -63,7 +63,8 @@ createServer(async (request, response) => {
   } catch (error) {
     // What is about the token is a 401; what is not, is about its keys: Tollgate is out of reach.
     const isToken = error instanceof errors.JOSEError && !(error instanceof errors.JWKSTimeout);
-    const refused = error instanceof Refused ? error : isToken ? new Refused(401, "invalid_token") : new Refused(503, "temporarily_unavailable");
+    const otherwise = isToken ? new Refused(401, "invalid_token") : new Refused(503, "temporarily_unavailable");
+    const refused = error instanceof Refused ? error : otherwise;
     answer(refused.status, { error: refused.message }, refused.status < 500 ? { "www-authenticate": refused.challenge } : {});
   }
 }).listen(Number(port), "localhost", () => console.log(`http://localhost:${port}/orders`));

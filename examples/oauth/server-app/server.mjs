@@ -15,41 +15,40 @@ const keys = createRemoteJWKSet(new URL(tollgate.serverMetadata().jwks_uri));
 
 const sessions = new Map(); // by the cookie's value; a real app has them in its database
 
-/** The session of a request, or a new one. */
-function sessionOf(request, response) {
-  const id = /(?:^|; )office=([\w-]+)/.exec(request.headers.cookie ?? "")?.[1];
-  return sessions.get(id) ?? renewed(response);
+const sessionOf = (request) => sessions.get(/(?:^|; )office=([\w-]+)/.exec(request.headers.cookie ?? "")?.[1]);
+
+function open(response, session) {
+  const id = crypto.randomUUID();
+  sessions.set(id, session);
+  response.setHeader("set-cookie", `office=${id}; HttpOnly; SameSite=Lax; Path=/`);
+  return session;
 }
 
-function renewed(response, content = {}) {
-  const id = crypto.randomUUID();
-  sessions.set(id, content);
-  response.setHeader("set-cookie", `office=${id}; HttpOnly; SameSite=Lax; Path=/`);
-  return content;
+function forget(isMeant) {
+  for (const [id, session] of sessions) if (isMeant(session)) sessions.delete(id);
 }
 
 async function signIn(request, response) {
-  const session = sessionOf(request, response);
-  session.verifier = oidc.randomPKCECodeVerifier();
-  session.state = oidc.randomState();
+  const { verifier, state } = open(response, { verifier: oidc.randomPKCECodeVerifier(), state: oidc.randomState() });
   redirect(response, oidc.buildAuthorizationUrl(tollgate, {
     redirect_uri: `${here}/callback`,
     scope: "openid profile email account:read",
-    code_challenge: await oidc.calculatePKCECodeChallenge(session.verifier),
+    code_challenge: await oidc.calculatePKCECodeChallenge(verifier),
     code_challenge_method: "S256",
-    state: session.state,
+    state,
   }));
 }
 
 async function callback(request, response) {
-  const { verifier, state } = sessionOf(request, response);
+  const begun = sessionOf(request);
   const tokens = await oidc.authorizationCodeGrant(tollgate, new URL(request.url, here), {
-    pkceCodeVerifier: verifier,
-    expectedState: state,
+    pkceCodeVerifier: begun?.verifier,
+    expectedState: begun?.state,
     idTokenExpected: true,
   });
   // Another cookie than before signing in, so that nobody can have planted it.
-  renewed(response, { claims: tokens.claims(), idToken: tokens.id_token, ...kept(tokens) });
+  forget((session) => session === begun);
+  open(response, { sid: tokens.claims().sid, idToken: tokens.id_token, ...kept(tokens) });
   redirect(response, "/");
 }
 
@@ -59,26 +58,39 @@ const kept = (tokens) => ({
   until: Date.now() + (tokens.expiresIn() - 30) * 1000,
 });
 
-/** Calls the API for whoever is signed in. */
+/** Calls the API for whoever is signed in; an access token that is over, or died early, costs one refresh. */
 async function call(session, path) {
-  if (session.until < Date.now()) Object.assign(session, kept(await oidc.refreshTokenGrant(tollgate, session.refresh)));
-  const response = await oidc.fetchProtectedResource(tollgate, session.access, new URL(path, TOLLGATE), "GET");
+  const refresh = async () => Object.assign(session, kept(await oidc.refreshTokenGrant(tollgate, session.refresh)));
+  const ask = () => oidc.fetchProtectedResource(tollgate, session.access, new URL(path, TOLLGATE), "GET");
+  if (session.until < Date.now()) await refresh();
+  const response = await ask().catch(async (error) => {
+    if (error.status !== 401) throw error;
+    await refresh();
+    return ask();
+  });
   return response.json();
 }
 
 async function home(request, response) {
-  const session = sessionOf(request, response);
-  if (!session.claims) return page(response, `<p>You are signed out. <a href="/sign-in">Sign in</a>`);
-  const me = await call(session, "/v1/users/me");
-  page(response, `<p>Hello ${escape(me.name ?? me.email)}, member since ${me.created_at.slice(0, 10)}.
-    <form method="post" action="/sign-out"><button>Sign out</button></form>`);
+  const session = sessionOf(request);
+  if (!session?.access) return page(response, `<p>You are signed out. <a href="/sign-in">Sign in</a>`);
+  try {
+    const me = await call(session, "/v1/users/me");
+    page(response, `<p>Hello ${escape(me.name ?? me.email)}, member since ${me.created_at.slice(0, 10)}.
+      <form method="post" action="/sign-out"><button>Sign out</button></form>`);
+  } catch (error) {
+    if (error.error !== "invalid_grant") throw error; // only this word ends a session
+    forget((one) => one === session);
+    redirect(response, "/");
+  }
 }
 
 async function signOut(request, response) {
-  const session = sessionOf(request, response);
-  const parameters = { post_logout_redirect_uri: `${here}/`, id_token_hint: session.idToken };
+  const session = sessionOf(request);
   forget((one) => one === session);
-  redirect(response, oidc.buildEndSessionUrl(tollgate, parameters));
+  redirect(response, session?.idToken
+    ? oidc.buildEndSessionUrl(tollgate, { post_logout_redirect_uri: `${here}/`, id_token_hint: session.idToken })
+    : "/");
 }
 
 /** Tollgate says that a session has ended: signed out elsewhere, or by an administrator. */
@@ -90,12 +102,9 @@ async function backChannelLogout(request, response) {
     typ: "logout+jwt",
     algorithms: ["RS256"],
   });
-  forget((session) => session.claims?.sid === payload.sid);
+  forget((session) => session.sid === payload.sid);
+  console.log(`session ${payload.sid} has ended`);
   response.writeHead(200, { "cache-control": "no-store" }).end();
-}
-
-function forget(isMeant) {
-  for (const [id, session] of sessions) if (isMeant(session)) sessions.delete(id);
 }
 
 async function text(request) {
@@ -105,7 +114,8 @@ async function text(request) {
 }
 
 const redirect = (response, location) => response.writeHead(303, { location: String(location) }).end();
-const page = (response, html) => response.setHeader("content-type", "text/html; charset=utf-8").end(`<!doctype html><title>The office</title>${html}`);
+const page = (response, html) =>
+  response.setHeader("content-type", "text/html; charset=utf-8").end(`<!doctype html><title>The office</title>${html}`);
 const escape = (text) => text.replace(/[&<>"]/g, (one) => `&#${one.charCodeAt()};`);
 
 const routes = {
@@ -123,6 +133,7 @@ createServer(async (request, response) => {
     else response.writeHead(404).end("There is nothing here.\n");
   } catch (error) {
     console.error(error);
-    response.writeHead(400, { "content-type": "text/plain" }).end(`${error.error ?? error.code}: ${error.error_description ?? error.message}\n`);
+    const { error: name = error.code, error_description: words = error.message } = error;
+    response.writeHead(400, { "content-type": "text/plain" }).end(`${name}: ${words}\n`);
   }
 }).listen(Number(port), "localhost", () => console.log(`open ${here}`));

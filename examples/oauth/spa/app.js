@@ -14,7 +14,7 @@ const manager = new oidc.UserManager({
 
 const $ = (id) => document.getElementById(id);
 
-/** Calls the API; an access token that died early costs one renewal. */
+/** Calls the API; an access token that died early costs one renewal, a session that has ended throws. */
 async function call(path) {
   const ask = (user) =>
     fetch(TOLLGATE + path, { headers: { Authorization: `Bearer ${user.access_token}` } });
@@ -32,10 +32,17 @@ async function draw() {
 $("sign-in").onclick = () => manager.signinRedirect();
 $("sign-out").onclick = () => manager.signoutRedirect();
 $("call").onclick = async () => {
-  $("answer").textContent = JSON.stringify(await (await call("/v1/users/me")).json(), null, 2);
+  try {
+    $("answer").textContent = JSON.stringify(await (await call("/v1/users/me")).json(), null, 2);
+  } catch (error) {
+    // Tollgate's own word is final; anything else, as a network that is down, costs nobody the session.
+    if (error instanceof oidc.ErrorResponse) await manager.removeUser();
+    $("answer").textContent = error.message;
+  }
 };
 manager.events.addUserLoaded(draw);
 manager.events.addUserUnloaded(draw);
+addEventListener("storage", draw); // what another tab has done
 
 // Back from Tollgate, with a code or with the reason why there is none.
 const answer = new URLSearchParams(location.search);

@@ -159,7 +159,7 @@ if (mayRegister) {
   });
 }
 
-// Needs an https address that the server may fetch, so not on loopback: given by whoever can.
+// An https address that the server may fetch.
 if (process.env.CLIENT_METADATA_URL) {
   await step("the SDK's client by a client id metadata document", async () => {
     const host = new Host({ clientMetadataUrl: process.env.CLIENT_METADATA_URL });

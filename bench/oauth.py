@@ -1,0 +1,131 @@
+"""The OAuth workloads of `run`: clients, a signed-in browser, codes to redeem, and the least that redeeming must write."""
+
+import base64
+import hashlib
+import http.client
+import json
+import re
+import secrets
+import threading
+import time
+import urllib.parse
+
+SECRET = secrets.token_urlsafe(36)
+VERIFIER = secrets.token_urlsafe(48)
+CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
+CALLBACK = "https://client.example/callback"
+CODES = 400
+THREADS = 4
+
+
+def register(port, administrator):
+    """A client for itself, and one that signs people in without asking them."""
+    own = {"token_endpoint_auth_method": "client_secret_post", "grant_types": ["client_credentials"], "scope": "users:read"}
+    app = {
+        "token_endpoint_auth_method": "client_secret_post", "redirect_uris": [CALLBACK], "first_party": True,
+        "grant_types": ["authorization_code", "refresh_token"], "scope": "openid profile email",
+    }
+    for name, metadata in [("machine", own), ("app", app)]:
+        body = json.dumps({"client_id": name, "client_secret": SECRET, "metadata": metadata})
+        status, _, text = exchange(port, "POST", "/v1/clients", body, {"Content-Type": "application/json", "Authorization": administrator})
+        assert status == 201, text
+
+
+def exchange(port, method, path, body=None, headers=None):
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    connection.request(method, path, body, headers or {})
+    response = connection.getresponse()
+    text = response.read().decode()
+    connection.close()
+    return response.status, response.headers, text
+
+
+def form(**fields):
+    return urllib.parse.urlencode(fields)
+
+
+class Browser:
+    """Somebody who is signed in at the pages."""
+
+    def __init__(self, port, issuer, account):
+        self.port = port
+        self.authorize = "/oauth/authorize?" + form(
+            client_id="app", response_type="code", redirect_uri=CALLBACK, scope="openid profile email",
+            code_challenge=CHALLENGE, code_challenge_method="S256",
+        )
+        status, headers, _ = exchange(port, "GET", self.authorize)
+        page = headers["Location"]
+        status, headers, text = exchange(port, "GET", page)
+        cookie = headers["Set-Cookie"].split(";")[0]
+        hidden = dict(re.findall(r'name="(csrf|request)" value="([^"]*)"', text))
+        headers = {"Content-Type": "application/x-www-form-urlencoded", "Origin": issuer, "Cookie": cookie}
+        status, headers, text = exchange(port, "POST", "/oauth/sign-in", form(**hidden, **account), headers)
+        assert status == 303, text
+        self.cookie = headers["Set-Cookie"].split(";")[0]
+
+    def code(self):
+        status, headers, text = exchange(self.port, "GET", self.authorize, headers={"Cookie": self.cookie})
+        query = urllib.parse.urlsplit(headers["Location"]).query
+        return dict(urllib.parse.parse_qsl(query))["code"]
+
+
+def redeem(port, code):
+    return form(
+        grant_type="authorization_code", client_id="app", client_secret=SECRET, code=code, code_verifier=VERIFIER, redirect_uri=CALLBACK
+    )
+
+
+def tokens(port, code):
+    status, _, text = exchange(port, "POST", "/oauth/token", redeem(port, code), {"Content-Type": "application/x-www-form-urlencoded"})
+    assert status == 200, text
+    return json.loads(text)
+
+
+def redeem_all(server, browser, cpu, postgres_cpu):
+    """Redeems many codes, some at the same time; CPU microseconds for each."""
+    codes = [browser.code() for _ in range(CODES)]
+    waits = []
+
+    def work(own):
+        connection = http.client.HTTPConnection("127.0.0.1", server.port)
+        for code in own:
+            begun = time.monotonic()
+            connection.request("POST", "/oauth/token", redeem(server.port, code), {"Content-Type": "application/x-www-form-urlencoded"})
+            response = connection.getresponse()
+            text = response.read()
+            assert response.status == 200, text
+            waits.append(time.monotonic() - begun)
+
+    before, begun = (cpu(server.process.pid), postgres_cpu(server.directory)), time.monotonic()
+    workers = [threading.Thread(target=work, args=(codes[index::THREADS],)) for index in range(THREADS)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    after, seconds = (cpu(server.process.pid), postgres_cpu(server.directory)), time.monotonic() - begun
+    waits.sort()
+    return {
+        "rps": CODES / seconds,
+        "p50": f"{waits[len(waits) // 2] * 1e3:.2f}ms",
+        "p99": f"{waits[len(waits) * 99 // 100] * 1e3:.2f}ms",
+        "cpu": (after[0] - before[0]) / CODES * 1e6,
+        "postgres": (after[1] - before[1]) / CODES * 1e6,
+    }
+
+
+# What redeeming has to write down: the session, that the code is used, that somebody signed in.
+WRITES = """\\set n random(1, 2000000000)
+begin;
+insert into sessions (id, user_id, client_id, scopes, rotated_at, refresh_exp, absolute_exp, auth_time, acr, amr)
+    values (gen_random_uuid(), :'user'::uuid, 'app', '{openid}', now(), now() + interval '1 hour', now() + interval '1 hour', now(), '1', '{pwd}');
+update authorization_codes set session_id = gen_random_uuid() where id = (select id from authorization_codes limit 1);
+insert into audit_events (id, action, actor_id, subject_id, client_id, details)
+    values (gen_random_uuid(), 'session.created', :'user'::uuid, :'user'::uuid, 'app', '{}');
+commit;
+"""
+
+
+def script(path, body, header="application/x-www-form-urlencoded"):
+    """A script for wrk that posts the same body again and again."""
+    path.write_text(f'wrk.method = "POST"\nwrk.headers["Content-Type"] = "{header}"\nwrk.body = [[{body}]]\n')
+    return path
