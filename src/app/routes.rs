@@ -12,6 +12,7 @@ pub fn routes() -> Routes {
     let mut routes = Routes::default();
     people(&mut routes);
     apps(&mut routes);
+    discovery(&mut routes);
     pages(&mut routes);
     administration(&mut routes);
     public(&mut routes);
@@ -56,10 +57,6 @@ fn apps(routes: &mut Routes) {
         create_client, delete_client, list_clients, read_client, replace_client,
         replace_client_secret,
     };
-    use oauth::discovery_routes::{
-        read_authorization_server, read_authorization_server_at, read_openid_configuration,
-        read_protected_resource, read_protected_resource_at,
-    };
     use oauth::management_routes::{delete_consent, list_consents};
     use oauth::registration_routes::{
         delete_registered_client, read_registered_client, register_client,
@@ -103,6 +100,14 @@ fn apps(routes: &mut Routes) {
         .get(read_registered_client)
         .put(replace_registered_client)
         .delete(delete_registered_client);
+}
+
+fn discovery(routes: &mut Routes) {
+    use oauth::discovery_routes::{
+        read_authorization_server, read_authorization_server_at, read_openid_configuration,
+        read_protected_resource, read_protected_resource_at,
+    };
+
     routes
         .at("/.well-known/openid-configuration")
         .get(read_openid_configuration);

@@ -73,13 +73,7 @@ pub async fn observe<B: MessageBody + 'static>(
         path: request.path().to_owned(),
         route: request.match_pattern(),
     };
-    let frame = Frame {
-        readers: app.cors.readers(request.path(), request.headers()),
-        is_private: request.path().starts_with("/v1/"),
-        speaks_oauth: request.path().starts_with("/oauth/"),
-        id,
-        app,
-    };
+    let frame = Frame::of(app, &request, id);
     #[cfg(feature = "otel")]
     let span = spans::begin(
         asked.method.as_str(),
@@ -144,6 +138,16 @@ struct Frame {
 }
 
 impl Frame {
+    fn of(app: web::Data<AppState>, request: &ServiceRequest, id: RequestId) -> Self {
+        Self {
+            readers: app.cors.readers(request.path(), request.headers()),
+            is_private: request.path().starts_with("/v1/"),
+            speaks_oauth: request.path().starts_with("/oauth/"),
+            id,
+            app,
+        }
+    }
+
     fn finish(&self, headers: &mut HeaderMap, failed: bool) {
         if let Ok(value) = HeaderValue::from_str(&self.id.0) {
             headers.insert(REQUEST_ID, value);

@@ -174,8 +174,7 @@ impl Server {
         let audience = audience.and_then(Value::as_str);
         let is_endpoint = |path: &&str| audience == Some(&self.at(path));
         audience == Some(self.issuer())
-            || client.metadata.token_endpoint_audience
-                && ENDPOINTS.iter().any(|path| is_endpoint(&path))
+            || client.metadata.token_endpoint_audience && ENDPOINTS.iter().any(is_endpoint)
     }
 
     async fn keys_of(&self, client: &Client) -> Result<Arc<PublicKeys>, OAuthError> {

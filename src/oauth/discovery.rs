@@ -18,26 +18,29 @@ const AUTH_METHODS: [AuthMethod; 4] = [
     AuthMethod::PrivateKeyJwt,
 ];
 
+/// What every ID token says.
+const IDENTITY_CLAIMS: [&str; 10] = [
+    "sub",
+    "iss",
+    "aud",
+    "exp",
+    "iat",
+    "auth_time",
+    "nonce",
+    "acr",
+    "amr",
+    "sid",
+];
+
 impl Server {
     /// The metadata of the authorization server.
     pub fn metadata(&self) -> Value {
         let methods: Vec<_> = AUTH_METHODS.iter().map(|method| method.name()).collect();
         let grants: Vec<_> = GrantType::ALL.iter().map(|grant| grant.name()).collect();
-        let claims: Vec<_> = [
-            "sub",
-            "iss",
-            "aud",
-            "exp",
-            "iat",
-            "auth_time",
-            "nonce",
-            "acr",
-            "amr",
-            "sid",
-        ]
-        .into_iter()
-        .chain(users::claims_known())
-        .collect();
+        let claims: Vec<_> = IDENTITY_CLAIMS
+            .into_iter()
+            .chain(users::claims_known())
+            .collect();
         let mut metadata = json!({
             "issuer": self.issuer(),
             "authorization_endpoint": self.at("/oauth/authorize"),

@@ -175,13 +175,16 @@ pub(super) fn insert(
         .get_result(conn)
 }
 
+/// A generation, the key that it is bound to, and why it has ended.
+type Standing = (i64, Option<String>, Option<String>);
+
 /// Where a session of this user and client stands: its generation, the key that it is bound to and, when it has ended, why.
 pub(super) fn standing(
     conn: &mut PgConnection,
     owner: Uuid,
     id: Uuid,
     client_id: &str,
-) -> QueryResult<Option<(i64, Option<String>, Option<String>)>> {
+) -> QueryResult<Option<Standing>> {
     sessions::table
         .find(id)
         .filter(sessions::user_id.eq(owner))
