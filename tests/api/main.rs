@@ -23,6 +23,8 @@ mod idempotency;
 mod json_bodies;
 mod keys;
 mod logs;
+mod oauth_authorize;
+mod oauth_codes;
 mod openapi;
 mod operations;
 #[cfg(feature = "otel")]

@@ -1,5 +1,7 @@
 //! What the tests stand on: a Postgres of their own, servers in this process, people who use them.
 
+mod browser;
+mod clients;
 mod person;
 mod postgres;
 mod process;
@@ -26,6 +28,11 @@ use tollgate::{
     start::{self, Database},
 };
 
+pub use browser::{Answer, Browser, ISSUER, hidden};
+pub use clients::{
+    ACCESS_TOKEN_TYPE, App, CALLBACK, CHALLENGE, DEVICE_GRANT, EXCHANGE_GRANT, Key, VERIFIER,
+    asserted, challenge_of, encoded, now, text, use_bearer, with,
+};
 pub use person::Person;
 pub use postgres::{create_database, create_empty_database, drop_connections, query, query_value};
 pub use process::{Process, directory, run};
