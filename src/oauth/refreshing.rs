@@ -4,7 +4,7 @@ use super::{
     OAuthError, Server, hop, once,
     token::{TokenAnswer, TokenRequest},
 };
-use crate::{db::Db, sessions::refresh, tokens::Refusal};
+use crate::{db::Db, sessions::refresh};
 
 impl Server {
     pub(super) async fn refresh(
@@ -17,7 +17,8 @@ impl Server {
             .verify_refresh(request.need("refresh_token")?, tokens.now())
             .map_err(refresh::refusal)?;
         if presented.client_id != request.client().id {
-            return Err(refresh::refusal(Refusal::Audience).into());
+            let actor = request.actor();
+            return Err(refresh::refuse_foreign(db, presented, &actor).await.into());
         }
         let wish = request.wish(self)?;
         let used = request.used();

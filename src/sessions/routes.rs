@@ -11,7 +11,7 @@ use crate::{
     app::AppState,
     error::{ApiError, Code, Problem},
     http::{Anyone, Cookies, Json, MaybeJson},
-    tokens::{FIRST_PARTY_CLIENT, Refusal},
+    tokens::FIRST_PARTY_CLIENT,
     users::Email,
 };
 
@@ -209,7 +209,7 @@ pub async fn create_tokens(
     let refreshed = match app.tokens.verify_refresh(token, app.tokens.now()) {
         // Those of other apps go to `/oauth/token`, where they prove who they are.
         Ok(presented) if presented.client_id != FIRST_PARTY_CLIENT => {
-            Err(refresh::refusal(Refusal::Audience))
+            Err(refresh::refuse_foreign(&app.db, presented, &actor).await)
         }
         Ok(presented) => {
             let rules = app.session_rules();

@@ -144,10 +144,11 @@ async fn oau_05_what_was_given_to_one_client_is_worth_nothing_to_another() {
     // Nor is it good where our own apps refresh.
     let body = json!({"refresh_token": refresh_token});
     app.post("/v1/tokens", body).await.expect(401);
+    assert_eq!(audited(&app, &person, "session.refresh_refused"), "3");
     let own = client.refresh(person.refresh_token()).await;
     own.expect_error(400, "invalid_grant");
     client.refresh(refresh_token).await.expect(200);
-    person.refresh().await.expect(201);
+    person.refresh().await.expect(200);
 
     let codes = client.post("/oauth/device_authorization", &[]).await;
     let codes = codes.expect(200).json();

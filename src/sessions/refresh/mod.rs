@@ -165,6 +165,15 @@ fn refused_for(reason: Option<EndReason>) -> ApiError {
     refused(reason.map_or("the session has ended", EndReason::words))
 }
 
+/// Refuses a token that was given to another client, and writes down who presented it.
+pub async fn refuse_foreign(db: &Db, presented: RefreshClaims, actor: &Actor) -> ApiError {
+    let actor = actor.clone();
+    let recorded = db
+        .run(move |conn| record(conn, Action::RefreshRefused, &presented, &actor))
+        .await;
+    recorded.err().unwrap_or_else(|| refusal(Refusal::Audience))
+}
+
 /// The error for a refresh token that fails a check.
 pub fn refusal(refusal: Refusal) -> ApiError {
     refused(match refusal {
