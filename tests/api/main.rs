@@ -25,6 +25,9 @@ mod keys;
 mod logs;
 mod oauth_authorize;
 mod oauth_codes;
+mod oauth_par;
+mod oauth_proof;
+mod oauth_revocation;
 mod openapi;
 mod operations;
 #[cfg(feature = "otel")]

@@ -130,7 +130,7 @@ async fn oau_12_what_is_unknown_goes_nowhere_and_unknown_parameters_are_ignored(
     let request = browser
         .request("POST", "/oauth/authorize")
         .json(&json!({"client_id": client.id}));
-    browser.send(request).await.expect_page(415);
+    browser.send(request).await.expect_page(400);
 }
 
 /// The error that the client is told, with what every answer has to have (OAU-10).
