@@ -122,6 +122,10 @@ fn present_cookie(app: &AppState, request: &ServiceRequest) -> Presented {
         return Presented::Foreign(error);
     }
     match verify(app, &token) {
+        // A cookie comes without a proof.
+        Presented::Ok(verified) if verified.claims.cnf.is_some() => {
+            Presented::BadCookie(Refusal::Bound)
+        }
         Presented::Bad(refusal) => Presented::BadCookie(refusal),
         other => other,
     }
