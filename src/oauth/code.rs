@@ -6,7 +6,7 @@ use diesel::PgConnection;
 use serde_json::json;
 
 use super::{
-    OAuthError, Server, hop, once,
+    OAuthError, Server, consents, hop, once,
     store::{self, CodeRow},
     token::{TokenAnswer, TokenRequest},
 };
@@ -78,6 +78,14 @@ impl Server {
         let parent = parent
             .filter(|page| page.ended_at.is_none())
             .ok_or_else(gone)?;
+        let scopes = Scopes::from_stored(&row.scopes);
+        let client = request.client();
+        if client.needs_consent()
+            && !scopes.is_within(&consents::given(conn, row.user_id, &client.id)?)
+        {
+            let description = "the person has taken back what they allowed";
+            return Err(OAuthError::invalid_grant(description));
+        }
         let mut wish = request.wish(self)?;
         wish.identity.nonce = row.nonce;
         if wish.audience.is_some() && row.resource.is_some() && wish.audience != row.resource {
@@ -88,7 +96,7 @@ impl Server {
         }
         let session = NewSession {
             client_id: request.client().id.clone(),
-            scopes: Scopes::from_stored(&row.scopes),
+            scopes,
             auth_time: Some(row.auth_time),
             acr: row.acr,
             amr: row.amr,

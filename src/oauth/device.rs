@@ -3,6 +3,7 @@
 use aws_lc_rs::rand;
 use diesel::PgConnection;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 pub use super::device_store::DeviceRow;
 use super::{
@@ -173,10 +174,15 @@ impl Server {
         let account = users::lock(conn, owner)?
             .filter(|account| !account.user.disabled)
             .ok_or_else(gone)?;
+        let scopes = Scopes::from_stored(&device.scopes);
+        if !is_still_allowed(conn, owner, &device, &scopes)? {
+            let description = "the person has taken back what they allowed";
+            return Err(OAuthError::new(Fault::AccessDenied, description));
+        }
         let wish = request.wish(self)?;
         let session = NewSession {
             client_id: request.client().id.clone(),
-            scopes: Scopes::from_stored(&device.scopes),
+            scopes,
             auth_time: device.auth_time,
             acr: device.acr.unwrap_or_default(),
             amr: device.amr.unwrap_or_default(),
@@ -194,6 +200,24 @@ impl Server {
         store::redeem_device(conn, &device.id, pair.session_id)?;
         Ok(TokenAnswer::of(pair, request))
     }
+}
+
+/// Whether the person has not taken back meanwhile what they allowed, and it was them: a session that ended by more than
+/// signing out lets nothing in.
+fn is_still_allowed(
+    conn: &mut PgConnection,
+    owner: Uuid,
+    device: &DeviceRow,
+    scopes: &Scopes,
+) -> Result<bool, OAuthError> {
+    if !scopes.is_within(&consents::given(conn, owner, &device.client_id)?) {
+        return Ok(false);
+    }
+    let page = match device.page_id {
+        Some(id) => sessions::find(conn, Some(owner), id)?,
+        None => None,
+    };
+    Ok(page.is_some_and(|page| page.is_trusted()))
 }
 
 fn unknown() -> OAuthError {

@@ -66,6 +66,7 @@ pub struct DeviceRow {
     pub created_at: DateTime<Utc>,
     pub(super) allowed: Option<bool>,
     pub(super) user_id: Option<Uuid>,
+    pub(super) page_id: Option<Uuid>,
     pub(super) auth_time: Option<DateTime<Utc>>,
     pub(super) acr: Option<String>,
     pub(super) amr: Option<Vec<String>>,

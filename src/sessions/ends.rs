@@ -6,7 +6,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{end_store, find, store};
+use super::{SessionRow, end_store, find, store};
 use crate::{
     audit::{Action, Actor, Event},
     clients, db,
@@ -90,6 +90,14 @@ impl EndReason {
             Self::CodeReused => "code_reused",
             Self::Expired => "expired",
         }
+    }
+}
+
+impl SessionRow {
+    /// Whether what was decided in it stands: it lives, or was left by signing out.
+    pub fn is_trusted(&self) -> bool {
+        let reason = self.end_reason.as_deref();
+        reason.is_none_or(|reason| reason == EndReason::SignedOut.name())
     }
 }
 

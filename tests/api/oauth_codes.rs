@@ -6,8 +6,8 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    App, CALLBACK, DEVICE_GRANT, Key, Person, TestApp, decode_part, query, query_value, text,
-    use_bearer, with,
+    App, Browser, CALLBACK, DEVICE_GRANT, Key, Person, TestApp, decode_part, query, query_value,
+    text, use_bearer, with,
 };
 
 fn session_of(tokens: &Value) -> String {
@@ -279,4 +279,23 @@ async fn nobody_who_may_not_sign_in_gets_tokens_for_what_they_had() {
     let refused = client.refresh(text(&tokens, "refresh_token")).await;
     refused.expect_error(400, "invalid_grant");
     assert_eq!(use_bearer(&app, text(&tokens, "access_token")).await, 401);
+}
+
+#[tokio::test]
+async fn a_code_is_worth_nothing_after_the_person_has_taken_it_back() {
+    let app = TestApp::shared();
+    let client = App::register(&app, json!({})).await;
+    let person = app.person().await;
+    let answer = client.answer(&person, &[]).await;
+    let consent = format!("/v1/users/me/consents/{}", client.id);
+    person.delete(&consent).await.expect(204);
+    let refused = client.redeem(answer.code()).await;
+    refused.expect_error(400, "invalid_grant");
+    // Nor after they have signed out where they allowed it.
+    let mut browser = Browser::new(&app);
+    let path = client.authorize_path(&[]);
+    let answer = browser.authorize(&path, &person).await;
+    person.delete("/v1/sessions").await.expect(204);
+    let refused = client.redeem(answer.code()).await;
+    refused.expect_error(400, "invalid_grant");
 }
