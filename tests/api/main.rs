@@ -25,6 +25,8 @@ mod keys;
 mod logs;
 mod oauth_authorize;
 mod oauth_codes;
+mod oauth_device;
+mod oauth_dpop;
 mod oauth_par;
 mod oauth_proof;
 mod oauth_revocation;
