@@ -88,6 +88,11 @@ impl Server {
                 "subject_token was neither given to this client nor is it for an API that it is";
             return Err(OAuthError::invalid_grant(description));
         }
+        if claims.sid.is_none() && claims.client_id != client.id {
+            // The new one would speak for whoever exchanges it, as if it were the client's own.
+            let description = "subject_token speaks for another client, and for nobody else";
+            return Err(OAuthError::invalid_grant(description));
+        }
         // A bound token is worth something only with its key, which nobody has shown here.
         let key = claims.cnf.as_ref().map(|cnf| cnf.jkt.as_str());
         if key.is_some()
