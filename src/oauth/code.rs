@@ -88,12 +88,6 @@ impl Server {
         }
         let mut wish = request.wish(self)?;
         wish.identity.nonce = row.nonce;
-        if wish.audience.is_some() && row.resource.is_some() && wish.audience != row.resource {
-            return Err(OAuthError::new(
-                super::Fault::InvalidTarget,
-                "the person was asked about another resource",
-            ));
-        }
         let session = NewSession {
             client_id: request.client().id.clone(),
             scopes,

@@ -179,10 +179,11 @@ impl From<diesel::result::Error> for OAuthError {
 impl From<ApiError> for OAuthError {
     /// What the rooms below say, in OAuth's words.
     fn from(error: ApiError) -> Self {
-        let at_scope = error.errors.iter().any(|fault| fault.pointer == "/scope");
+        let is_at = |pointer| error.errors.iter().any(|fault| fault.pointer == pointer);
         let fault = match (error.code, error.code.entry().status) {
             (Code::InvalidGrant, _) => Fault::InvalidGrant,
-            (Code::ValidationFailed, _) if at_scope => Fault::InvalidScope,
+            (Code::ValidationFailed, _) if is_at("/scope") => Fault::InvalidScope,
+            (Code::ValidationFailed, _) if is_at("/resource") => Fault::InvalidTarget,
             (_, 503) => Fault::TemporarilyUnavailable,
             (_, 500..) => Fault::ServerError,
             (Code::AboveOwnScopes, _) => Fault::UnauthorizedClient,

@@ -121,6 +121,16 @@ pub(super) fn pair(
     session: &Generation,
     wish: &Wish,
 ) -> Result<Pair, ApiError> {
+    if let (Some(resource), Some(wished)) = (&session.resource, &wish.audience)
+        && resource != wished
+    {
+        let detail = "the person was asked about another API";
+        return Err(ApiError::invalid(vec![FieldError::new(
+            "/resource",
+            "resource",
+            detail,
+        )]));
+    }
     let now = tokens.now();
     let allowed = Scopes::from_stored(&session.scopes).for_roles(&holder.scopes);
     let scopes = wish.within(&allowed)?;
