@@ -158,6 +158,10 @@ impl Server {
         target: &Target,
     ) -> Result<Authorization, OAuthError> {
         check_kind(client, parameters)?;
+        let nonce = parameters.get("nonce");
+        if nonce.is_some_and(|nonce| nonce.len() > LONGEST_TEXT) {
+            return Err(OAuthError::invalid_request("nonce is too long"));
+        }
         let claims = parameters.get("claims").map(read_claims).transpose()?;
         let claims = claims.map(|claims| within(claims, &client.scopes()));
         let mut scopes = read_scopes(client, parameters)?;
@@ -175,7 +179,7 @@ impl Server {
         Ok(Authorization {
             target: target.clone(),
             scopes,
-            nonce: read_nonce(parameters)?,
+            nonce: text("nonce"),
             challenge: read_challenge(parameters)?,
             prompts: read_prompts(parameters.get("prompt"))?,
             max_age: read_max_age(parameters)?.or(client.metadata.default_max_age),
@@ -236,15 +240,6 @@ pub(super) fn read_scopes(client: &Client, parameters: &Parameters) -> Result<Sc
         return Err(refuse(format!("the client may ask for: {allowed}")));
     }
     Ok(asked)
-}
-
-fn read_nonce(parameters: &Parameters) -> Result<Option<String>, OAuthError> {
-    match parameters.get("nonce") {
-        Some(nonce) if nonce.len() > LONGEST_TEXT => {
-            Err(OAuthError::invalid_request("nonce is too long"))
-        }
-        nonce => Ok(nonce.map(str::to_owned)),
-    }
 }
 
 fn read_challenge(parameters: &Parameters) -> Result<String, OAuthError> {
