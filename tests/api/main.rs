@@ -27,6 +27,8 @@ mod oauth_authorize;
 mod oauth_codes;
 mod oauth_device;
 mod oauth_dpop;
+mod oauth_exchange;
+mod oauth_oidc;
 mod oauth_par;
 mod oauth_proof;
 mod oauth_revocation;

@@ -5,7 +5,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use aws_lc_rs::{
     digest,
     rand::SystemRandom,
-    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair},
+    signature::{
+        ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair, RSA_PKCS1_2048_8192_SHA256,
+        RsaPublicKeyComponents,
+    },
 };
 use base64::{
     Engine,
@@ -239,6 +242,28 @@ pub fn text<'a>(tokens: &'a Value, name: &str) -> &'a str {
 pub async fn use_bearer(app: &TestApp, token: &str) -> u16 {
     let request = app.request("GET", "/v1/tokens/current").bearer_auth(token);
     app.send(request).await.status()
+}
+
+/// The claims of a token that is signed with a published key.
+pub async fn verified(app: &TestApp, token: &str) -> Value {
+    let jwks = app.get("/.well-known/jwks.json").await.json();
+    let kid = super::decode_part(token, 0)["kid"].clone();
+    let keys = jwks["keys"].as_array().unwrap();
+    let key = keys.iter().find(|key| key["kid"] == kid).unwrap();
+    let decoded = |text: &str| URL_SAFE_NO_PAD.decode(text).unwrap();
+    let public = RsaPublicKeyComponents {
+        n: decoded(key["n"].as_str().unwrap()),
+        e: decoded(key["e"].as_str().unwrap()),
+    };
+    let (signed, signature) = token.rsplit_once('.').unwrap();
+    public
+        .verify(
+            &RSA_PKCS1_2048_8192_SHA256,
+            signed.as_bytes(),
+            &decoded(signature),
+        )
+        .unwrap();
+    super::decode_part(token, 1)
 }
 
 /// A key of a client: for proofs (RFC 9449) and assertions (RFC 7523).
