@@ -4,12 +4,14 @@ mod addresses;
 mod duration;
 mod sections;
 mod sources;
+mod upstream;
 
 use std::path::Path;
 
 pub use addresses::check_origin;
 pub use duration::Lifetime;
 pub use sections::*;
+pub use upstream::UpstreamConfig;
 
 use addresses::{check_uri, is_loopback};
 
@@ -209,7 +211,7 @@ impl Config {
                 ));
             }
         }
-        Ok(())
+        upstream::check(&oauth.upstream, self.mode())
     }
 
     fn check_production(&self) -> Result<(), ConfigError> {

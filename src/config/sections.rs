@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use super::Lifetime;
+use super::{Lifetime, UpstreamConfig};
 use crate::keys::Algorithm;
 
 /// The effective configuration.
@@ -239,6 +239,9 @@ pub struct OAuthConfig {
     pub client_documents: bool,
     /// Whether DPoP proofs need a nonce of ours.
     pub require_dpop_nonce: bool,
+    /// Other providers at which people may sign in.
+    #[serde(default)]
+    pub upstream: Vec<UpstreamConfig>,
 }
 
 /// Who may make accounts.
@@ -322,7 +325,7 @@ pub struct TelemetryConfig {
 }
 
 /// Writes a secret as whether it is set, so that no dump ever holds one.
-fn redacted<S: serde::Serializer>(
+pub(super) fn redacted<S: serde::Serializer>(
     secret: &Option<SecretString>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
