@@ -122,6 +122,16 @@ diesel::table! {
 }
 
 diesel::table! {
+    identities (issuer, subject) {
+        issuer -> Text,
+        subject -> Text,
+        user_id -> Uuid,
+        created_at -> Timestamptz,
+        last_used_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     logout_notices (id) {
         id -> Uuid,
         client_id -> Text,
@@ -228,6 +238,22 @@ diesel::table! {
 }
 
 diesel::table! {
+    upstream_states (id) {
+        id -> Bytea,
+        upstream -> Text,
+        nonce -> Text,
+        verifier -> Text,
+        browser -> Bytea,
+        request -> Nullable<Text>,
+        fresh -> Bool,
+        created_at -> Timestamptz,
+        expires_at -> Timestamptz,
+        taken_at -> Nullable<Timestamptz>,
+        identity -> Nullable<Jsonb>,
+    }
+}
+
+diesel::table! {
     user_roles (user_id, role) {
         user_id -> Uuid,
         role -> Text,
@@ -254,6 +280,7 @@ diesel::table! {
 }
 
 diesel::joinable!(consents -> users (user_id));
+diesel::joinable!(identities -> users (user_id));
 diesel::joinable!(sessions -> users (user_id));
 diesel::joinable!(user_roles -> roles (role));
 diesel::joinable!(user_roles -> users (user_id));
@@ -266,6 +293,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     clients,
     consents,
     device_codes,
+    identities,
     logout_notices,
     longest_lifetimes,
     presented_once,
@@ -274,6 +302,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     sessions,
     sign_in_throttle,
     signing_keys,
+    upstream_states,
     user_roles,
     users,
 );

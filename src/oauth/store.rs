@@ -208,6 +208,7 @@ pub(super) fn purge(conn: &mut PgConnection) -> QueryResult<Vec<(&'static str, u
             "expires_at < clock_timestamp() - interval '1 day'",
         ),
         ("presented_once", "expires_at < clock_timestamp()"),
+        ("upstream_states", "expires_at < clock_timestamp()"),
         (
             "logout_notices",
             "created_at < clock_timestamp() - interval '2 days'",

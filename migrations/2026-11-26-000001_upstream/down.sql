@@ -1,0 +1,2 @@
+drop table upstream_states;
+drop table identities;
