@@ -94,8 +94,40 @@ impl Outbound {
     /// # Errors
     /// `OutboundError`; a status of 400 or more is no error.
     pub async fn get(&self, url: &str, accept: &str) -> Result<Answer, OutboundError> {
+        self.get_as(url, accept, None).await
+    }
+
+    /// The same with who asks; `authorization` is the whole header value.
+    ///
+    /// # Errors
+    /// Those of `get`.
+    pub async fn get_as(
+        &self,
+        url: &str,
+        accept: &str,
+        authorization: Option<&str>,
+    ) -> Result<Answer, OutboundError> {
         let url = check_url(url, self.reach)?;
-        exchange(self.client.get(url).header(ACCEPT, accept)).await
+        let mut request = self.client.get(url).header(ACCEPT, accept);
+        if let Some(authorization) = authorization {
+            request = request.header(AUTHORIZATION, authorization);
+        }
+        exchange(request).await
+    }
+
+    /// Adds parameters to an address within reach, for a browser that is sent there.
+    ///
+    /// # Errors
+    /// `Unusable`.
+    pub fn address_with(
+        &self,
+        url: &str,
+        parameters: &[(&str, &str)],
+    ) -> Result<String, OutboundError> {
+        let mut url = check_url(url, self.reach)?;
+        url.set_fragment(None);
+        url.query_pairs_mut().extend_pairs(parameters);
+        Ok(url.into())
     }
 
     /// Posts a form and asks for JSON; `authorization` is the whole header value.
