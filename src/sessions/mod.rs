@@ -26,7 +26,7 @@ pub use ends::{
     EndReason, end, end_of_client, end_one, end_others, end_signed_by_revoked_keys, redefine_role,
     revoke_key,
 };
-pub use opening::{NewSession, PageChange, begin, find_page, open, open_page};
+pub use opening::{NewSession, PageChange, begin, find_page, open, open_page, open_page_as};
 pub use pair::{IdentityWish, Pair, Wish};
 pub use refresh::Desk;
 pub use store::{Generation, SessionRow};

@@ -123,8 +123,7 @@ pub struct PageChange {
     pub old_hash: Option<Vec<u8>>,
 }
 
-/// Opens a browser's session at our own pages. Where the same person has one there, it goes on under the new cookie, so that
-/// apps stay signed in; anybody else's ends.
+/// Opens a browser's session at our own pages, with a password.
 ///
 /// # Errors
 /// Postgres.
@@ -135,22 +134,38 @@ pub fn open_page(
     actor: &Actor,
     rules: &Rules,
 ) -> Result<SessionRow, ApiError> {
+    open_page_as(conn, account, page, NewSession::by_password(), actor, rules)
+}
+
+/// Opens a browser's session at our own pages. Where the same person has one there, it goes on under the new cookie, so that
+/// apps stay signed in; anybody else's ends.
+///
+/// # Errors
+/// Postgres.
+pub fn open_page_as(
+    conn: &mut PgConnection,
+    account: &Account,
+    page: &PageChange,
+    session: NewSession,
+    actor: &Actor,
+    rules: &Rules,
+) -> Result<SessionRow, ApiError> {
     let owner = account.user.id;
     let before = match &page.old_hash {
         Some(hash) => page_store::find_page_any_owner(conn, hash, rules.lifetimes.idle)?,
         None => None,
     };
     match before {
-        Some(before) if before.user_id == owner => {
-            Ok(page_store::renew_page(conn, owner, before.id, &page.hash)?)
-        }
+        Some(before) if before.user_id == owner => Ok(page_store::renew_page(
+            conn, owner, before.id, page, &session,
+        )?),
         before => {
             if let Some(other) = before {
                 end_one(conn, other.user_id, other.id, EndReason::SignedOut, actor)?;
             }
             let session = NewSession {
                 page_hash: Some(page.hash.clone()),
-                ..NewSession::by_password()
+                ..session
             };
             begin(conn, owner, &session, false, actor, rules)
         }

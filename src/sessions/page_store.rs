@@ -8,7 +8,7 @@ use diesel::{
 use uuid::Uuid;
 
 use super::{
-    SessionRow,
+    NewSession, PageChange, SessionRow,
     store::{live, this_second},
 };
 use crate::schema::sessions;
@@ -49,11 +49,14 @@ pub(super) fn renew_page(
     conn: &mut PgConnection,
     owner: Uuid,
     id: Uuid,
-    hash: &[u8],
+    page: &PageChange,
+    session: &NewSession,
 ) -> QueryResult<SessionRow> {
     diesel::update(sessions::table.find(id).filter(sessions::user_id.eq(owner)))
         .set((
-            sessions::page_hash.eq(hash),
+            sessions::page_hash.eq(&page.hash),
+            sessions::acr.eq(&session.acr),
+            sessions::amr.eq(&session.amr),
             sessions::auth_time.eq(this_second()),
         ))
         .returning(SessionRow::as_returning())

@@ -98,7 +98,10 @@ pub fn finish_at_page(
 }
 
 /// Does `then` with the account whose password was right, else writes the failure down.
-fn proved<T>(
+///
+/// # Errors
+/// 401, the same for every reason; those of `then`.
+pub fn proved<T>(
     conn: &mut PgConnection,
     attempt: Attempt,
     verdict: &Verdict,
