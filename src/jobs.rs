@@ -15,6 +15,7 @@ use crate::{
     db::{self, CONTROL_CHANNEL, Db},
     idempotency, oauth, revocation, sessions,
     tokens::Tokens,
+    upstream::Upstreams,
 };
 
 /// How often what has changed is read though nobody told, because a word may be lost.
@@ -39,6 +40,7 @@ const RECONNECT_AFTER: Duration = Duration::from_millis(200);
 const TURN_KEYS_EVERY: Duration = Duration::from_secs(10);
 const PURGE_EVERY: Duration = Duration::from_secs(600);
 const NOTICES_EVERY: Duration = Duration::from_secs(2);
+const LEARN_EVERY: Duration = Duration::from_secs(60);
 const ACKNOWLEDGE_EVERY: Duration = Duration::from_millis(500);
 
 /// Follows the keys and revocations that any replica changes, within a second, until the runtime stops.
@@ -187,6 +189,15 @@ pub async fn tell_of_logout(db: Db, server: oauth::Server) {
         if let Err(error) = server.send_notices(&db).await {
             tracing::warn!(%error, "apps could not be told of ended sessions; it is tried again");
         }
+    }
+}
+
+/// Knows other providers before somebody wants to sign in there, until the runtime stops.
+pub async fn know_upstreams(upstreams: Upstreams) {
+    let mut clock = tokio::time::interval(LEARN_EVERY);
+    loop {
+        clock.tick().await;
+        upstreams.learn().await;
     }
 }
 

@@ -38,4 +38,5 @@ pub mod strict_json;
 pub mod telemetry;
 pub mod timestamp;
 pub mod tokens;
+pub mod upstream;
 pub mod users;

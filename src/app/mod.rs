@@ -38,6 +38,7 @@ use crate::{
     sessions::{Desk, Lifetimes, Rules},
     site::routes::read_site,
     tokens::Tokens,
+    upstream::Upstreams,
     users::Passwords,
 };
 
@@ -70,6 +71,8 @@ pub struct AppState {
     pub query_names: QueryNames,
     /// The OAuth server.
     pub oauth: oauth::Server,
+    /// Other providers at which people may sign in.
+    pub upstreams: Upstreams,
     /// Which origins may use the API from a browser.
     pub cors: Cors,
     /// How the cookies are called.
@@ -100,10 +103,7 @@ impl AppState {
             some => some,
         };
         let desk = Desk::default();
-        let reach = match config.mode() {
-            Mode::Development => Reach::LoopbackToo,
-            Mode::Production => Reach::Public,
-        };
+        let reach = reach(config.mode());
         let rules = Rules {
             lifetimes: Lifetimes::from(&config.sessions),
             tokens: tokens.clone(),
@@ -115,11 +115,15 @@ impl AppState {
             desk.clone(),
             config.oauth.clone(),
         );
+        // Of its own: strangers' slow name servers, which clients may send us to, must not keep people from signing in.
+        let outbound = Outbound::new(reach)?;
+        let upstreams = Upstreams::new(&config.oauth.upstream, &outbound, tokens.issuer());
         Ok(Self {
             resource_metadata: oauth.resource_metadata_uri(),
             passwords: Passwords::new(parallel, config.passwords.queue)?,
             desk,
             oauth,
+            upstreams,
             inputs: InputSchemas::new(&document)?,
             cors: Cors::new(&config, tokens.issuer(), clients),
             cookies: CookieNames::new(tokens.issuer()),
@@ -170,6 +174,14 @@ impl AppState {
     /// What opening and refreshing sessions goes by.
     pub fn session_rules(&self) -> Rules {
         self.oauth.rules.clone()
+    }
+}
+
+/// How far requests to other machines may go.
+fn reach(mode: Mode) -> Reach {
+    match mode {
+        Mode::Development => Reach::LoopbackToo,
+        Mode::Production => Reach::Public,
     }
 }
 

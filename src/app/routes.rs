@@ -14,6 +14,7 @@ pub fn routes() -> Routes {
     apps(&mut routes);
     discovery(&mut routes);
     pages(&mut routes);
+    upstreams(&mut routes);
     administration(&mut routes);
     public(&mut routes);
     routes
@@ -178,6 +179,24 @@ fn pages(routes: &mut Routes) {
     routes
         .at("/oauth/assets/{file}")
         .get(pages::asset_routes::read_asset);
+}
+
+/// Signing in at other providers.
+fn upstreams(routes: &mut Routes) {
+    use pages::upstream_routes::{
+        leave_for_upstream, link_identity, return_from_upstream, show_link,
+    };
+
+    routes
+        .at("/oauth/sign-in/upstream/{id}")
+        .post(leave_for_upstream);
+    routes
+        .at("/oauth/upstream/{id}/callback")
+        .get(return_from_upstream);
+    routes
+        .at("/oauth/sign-in/link")
+        .get(show_link)
+        .post(link_identity);
 }
 
 fn administration(routes: &mut Routes) {

@@ -81,6 +81,7 @@ async fn serve(
         actix_web::rt::spawn(jobs::acknowledge(db.clone(), tokens.clone())),
         actix_web::rt::spawn(jobs::turn_keys(db.clone(), tokens.clone())),
         actix_web::rt::spawn(jobs::tell_of_logout(db.clone(), state.oauth.clone())),
+        actix_web::rt::spawn(jobs::know_upstreams(state.upstreams.clone())),
         actix_web::rt::spawn(jobs::follow(
             direct_url,
             db,

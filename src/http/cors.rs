@@ -281,7 +281,7 @@ fn is_public(path: &str) -> bool {
 }
 
 /// What browsers are shown, below these.
-const PAGES: [&str; 12] = [
+const PAGES: [&str; 13] = [
     "/docs",
     "/device",
     "/oauth/authorize",
@@ -290,6 +290,7 @@ const PAGES: [&str; 12] = [
     "/oauth/continue",
     "/oauth/sign-in",
     "/oauth/sign-up",
+    "/oauth/upstream",
     "/oauth/select-account",
     "/oauth/consent",
     "/oauth/account",

@@ -178,8 +178,15 @@ impl Browser {
 
     /// Shows a page; its forms may lead to `place` besides our own.
     pub fn show(&self, page: &impl Page, status: u16, place: Option<&str>) -> HttpResponse {
+        self.show_to(page, status, place.as_slice())
+    }
+
+    /// The same with several places.
+    pub fn show_to(&self, page: &impl Page, status: u16, places: &[&str]) -> HttpResponse {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let place = place.map(form_target).unwrap_or_default();
+        let mut targets: Vec<_> = places.iter().copied().map(form_target).collect();
+        targets.dedup();
+        let place = targets.concat();
         let policy = format!(
             "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; \
              form-action 'self'{place}; frame-ancestors 'none'; base-uri 'none'"

@@ -11,6 +11,7 @@ mod pending;
 pub mod sign_in_routes;
 pub mod sign_out_routes;
 pub mod sign_up_routes;
+pub mod upstream_routes;
 pub mod view;
 
 use diesel::PgConnection;

@@ -19,6 +19,7 @@ use crate::{
         hop,
     },
     sessions::sign_in as attempts,
+    upstream::Provider,
     users::Email,
 };
 
@@ -51,6 +52,7 @@ async fn show(
     if scene.pending.is_none() {
         hidden.request = request.map(str::to_owned);
     }
+    let upstreams = browser.app.upstreams.clone();
     let page = view::SignIn {
         frame: browser.frame(),
         hidden,
@@ -58,15 +60,38 @@ async fn show(
         who: who(&scene, typed),
         notice,
         sign_up: browser.app.config.users.sign_up == SignUp::Open,
-        upstreams: Vec::new(),
+        upstreams: upstreams.iter().map(shown_upstream).collect(),
     };
-    let status = match notice {
+    let elsewhere: Vec<_> = upstreams.iter().flat_map(Provider::places).collect();
+    let places: Vec<_> = elsewhere.iter().map(String::as_str).collect();
+    let places = [scene.place().as_slice(), &places].concat();
+    Ok(browser.show_to(&page, status_of(notice), &places))
+}
+
+/// Shows the page again, because of something else than what was typed.
+pub(super) async fn show_failed(
+    browser: &mut Browser,
+    request: Option<&str>,
+    notice: Notice,
+) -> Result<HttpResponse, PageFault> {
+    show(browser, request, None, Some(notice)).await
+}
+
+/// The status of a page that says what became of a try.
+pub(super) fn status_of(notice: Option<Notice>) -> u16 {
+    match notice {
         None => 200,
         Some(Notice::TooManyTries { .. }) => 429,
         Some(Notice::Overloaded) => 503,
         Some(_) => 401,
-    };
-    Ok(browser.show(&page, status, scene.place()))
+    }
+}
+
+fn shown_upstream(provider: &Provider) -> view::Upstream {
+    view::Upstream {
+        id: provider.config.id.clone(),
+        name: provider.config.name.clone(),
+    }
 }
 
 /// Who probably signs in: who is signed in and has to prove it again, who the client thinks, or who has tried.
@@ -117,7 +142,7 @@ async fn try_sign_in(
 }
 
 /// What the person is told of a refused try; `None` for what is not about their password.
-fn notice_of(error: &ApiError) -> Option<Notice> {
+pub(super) fn notice_of(error: &ApiError) -> Option<Notice> {
     let wait = error
         .headers
         .iter()

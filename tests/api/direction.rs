@@ -46,8 +46,9 @@ fn allowed(room: &str) -> &'static [&'static str] {
             "tokens",
             "users",
         ],
+        "upstream" => &["audit", "jose", "outbound", "sessions", "users"],
         "pages" => &[
-            "app", "audit", "clients", "http", "oauth", "sessions", "tokens", "users",
+            "app", "audit", "clients", "http", "oauth", "sessions", "tokens", "upstream", "users",
         ],
         "keys" => &["audit", "revocation"],
         "tokens" => &["keys", "revocation"],
@@ -92,6 +93,7 @@ fn allowed(room: &str) -> &'static [&'static str] {
             "revocation",
             "sessions",
             "tokens",
+            "upstream",
         ],
         "start" => &[
             "audit", "clients", "embedded", "keys", "roles", "tokens", "users",
@@ -110,6 +112,7 @@ fn allowed(room: &str) -> &'static [&'static str] {
             "sessions",
             "site",
             "tokens",
+            "upstream",
             "users",
         ],
         "cli" => &[

@@ -48,5 +48,6 @@ mod sessions;
 mod snapshots;
 mod token_faults;
 mod tokens;
+mod upstream;
 mod users;
 mod wire;

@@ -21,6 +21,7 @@ fn is_page(path: &str) -> bool {
     let pages = [
         "sign-in",
         "sign-up",
+        "upstream",
         "select-account",
         "consent",
         "signed-out",

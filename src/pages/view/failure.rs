@@ -17,6 +17,10 @@ pub enum FailureKind {
     RequestExpired,
     /// The form's token is too old, or not of this browser.
     FormExpired,
+    /// A provider gives no address, without which there is no account.
+    NoAddress,
+    /// Nobody may make an account.
+    SignUpClosed,
     /// No page has this address.
     NotFound,
     /// There are too many requests.
@@ -50,6 +54,8 @@ impl Failure {
             FailureKind::BadRequest => words::BAD_REQUEST,
             FailureKind::RequestExpired => words::REQUEST_EXPIRED,
             FailureKind::FormExpired => words::FORM_HAS_EXPIRED,
+            FailureKind::NoAddress => words::NO_ADDRESS,
+            FailureKind::SignUpClosed => words::SIGN_UP_CLOSED,
             FailureKind::NotFound => words::NOT_FOUND,
             FailureKind::TooManyRequests => words::TOO_MANY_REQUESTS,
             FailureKind::ServerTrouble => words::SERVER_TROUBLE,

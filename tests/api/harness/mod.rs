@@ -5,6 +5,7 @@ mod clients;
 mod person;
 mod postgres;
 mod process;
+mod provider;
 mod tokens;
 
 use std::{
@@ -36,6 +37,7 @@ pub use clients::{
 pub use person::Person;
 pub use postgres::{create_database, create_empty_database, drop_connections, query, query_value};
 pub use process::{Process, directory, run};
+pub use provider::{Provider, sign};
 pub use tokens::{Forge, decode_part};
 
 /// A password that nobody tries first.

@@ -120,6 +120,8 @@ impl Samples {
             ("failure-request", FailureKind::BadRequest),
             ("failure-expired", FailureKind::RequestExpired),
             ("failure-form", FailureKind::FormExpired),
+            ("failure-no-address", FailureKind::NoAddress),
+            ("failure-closed", FailureKind::SignUpClosed),
             ("failure-not-found", FailureKind::NotFound),
             ("failure-too-many", FailureKind::TooManyRequests),
             ("failure-trouble", FailureKind::ServerTrouble),

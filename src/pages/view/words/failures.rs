@@ -63,6 +63,28 @@ pub const FORM_HAS_EXPIRED: [Text; 3] = [
         "뒤로 돌아가 페이지를 새로 고친 뒤 다시 시도해 주세요. 브라우저에서 쿠키를 허용해야 합니다.",
     ),
 ];
+pub const NO_ADDRESS: [Text; 3] = [
+    text("We need your email address", "이메일 주소가 필요합니다"),
+    text(
+        "You signed in elsewhere, but we were not told an email address there, and an account needs one.",
+        "외부 로그인에는 성공했지만 이메일 주소를 전달받지 못했습니다. 계정에는 이메일 주소가 필요합니다.",
+    ),
+    text(
+        "Go back and sign in another way, or allow your email address to be shared there.",
+        "뒤로 돌아가 다른 방법으로 로그인하거나, 외부 서비스에서 이메일 주소 공유를 허용해 주세요.",
+    ),
+];
+pub const SIGN_UP_CLOSED: [Text; 3] = [
+    text("There is no account for you yet", "아직 계정이 없습니다"),
+    text(
+        "You signed in elsewhere, but here accounts are made by administrators only.",
+        "외부 로그인에는 성공했지만, 이곳의 계정은 관리자만 만들 수 있습니다.",
+    ),
+    text(
+        "Ask an administrator for an account, then sign in again.",
+        "관리자에게 계정을 요청한 뒤 다시 로그인해 주세요.",
+    ),
+];
 pub const NOT_FOUND: [Text; 3] = [
     text("There is nothing here", "페이지를 찾을 수 없습니다"),
     text(
