@@ -13,7 +13,9 @@ use crate::{
     audit::Actor,
     clients::Registry,
     db::{self, CONTROL_CHANNEL, Db},
-    idempotency, oauth, revocation, sessions,
+    idempotency, oauth,
+    operations::Metrics,
+    revocation, sessions,
     tokens::Tokens,
     upstream::Upstreams,
 };
@@ -159,18 +161,18 @@ pub async fn turn_keys(db: Db, tokens: Tokens) {
 }
 
 /// Purges in the background until the runtime stops.
-pub async fn purge(db: Db) {
+pub async fn purge(db: Db, metrics: Arc<Metrics>) {
     let mut clock = tokio::time::interval(PURGE_EVERY);
     loop {
         clock.tick().await;
+        let metrics = Arc::clone(&metrics);
         let purged = db
-            .run(|conn| {
+            .run(move |conn| {
                 revocation::purge(conn)?;
                 idempotency::purge(conn)?;
                 sessions::purge(conn)?;
                 for (table, gone) in oauth::purge(conn)? {
-                    let gone = u64::try_from(gone).unwrap_or(u64::MAX);
-                    metrics::counter!("tollgate_purged_total", "table" => table).increment(gone);
+                    metrics.purged(table, gone);
                 }
                 Ok(())
             })
@@ -182,12 +184,15 @@ pub async fn purge(db: Db) {
 }
 
 /// Tells apps that sessions of theirs have ended, until they have heard; of several replicas each may do it.
-pub async fn tell_of_logout(db: Db, server: oauth::Server) {
+pub async fn tell_of_logout(db: Db, server: oauth::Server, metrics: Arc<Metrics>) {
     let mut clock = tokio::time::interval(NOTICES_EVERY);
     loop {
         clock.tick().await;
-        if let Err(error) = server.send_notices(&db).await {
-            tracing::warn!(%error, "apps could not be told of ended sessions; it is tried again");
+        match server.send_notices(&db).await {
+            Ok(sent) => sent.iter().for_each(|one| metrics.noticed(one.name())),
+            Err(error) => {
+                tracing::warn!(%error, "apps could not be told of ended sessions; it is tried again");
+            }
         }
     }
 }

@@ -43,7 +43,7 @@ impl Secret {
         let sane = (SHORTEST..=LONGEST).contains(&text.len())
             && text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
         if !sane {
-            return Err("32 to 256 visible ASCII characters, random: openssl rand -base64 32");
+            return Err("32 to 256 visible ASCII characters, random: openssl rand -hex 32");
         }
         let hash = Self::hash(&text);
         Ok(Self { text, hash })

@@ -8,6 +8,7 @@ use std::{
     future::ready,
     io::ErrorKind,
     net::{SocketAddr, TcpListener},
+    sync::Arc,
     time::Duration,
 };
 
@@ -84,7 +85,7 @@ pub struct AppState {
     /// Whether the server is stopping.
     pub life: Life,
     /// What operators look at.
-    pub metrics: Metrics,
+    pub metrics: Arc<Metrics>,
     /// Where our API says who gives tokens for it (RFC 9728).
     pub resource_metadata: String,
     /// The OpenAPI document, serialised.
@@ -130,7 +131,7 @@ impl AppState {
             rates: RateLimits::new(&config.limits),
             proxies: Proxies::new(&config.server),
             life: Life::default(),
-            metrics: Metrics::new()?,
+            metrics: Arc::new(Metrics::new()?),
             query_names: QueryNames::new(&document),
             openapi: Bytes::from(docs::openapi_text()?),
             config,

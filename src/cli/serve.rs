@@ -77,10 +77,14 @@ async fn serve(
     let (db, tokens) = (state.db.clone(), state.tokens.clone());
     let mut background = vec![
         actix_web::rt::spawn(AppState::tidy(state.clone())),
-        actix_web::rt::spawn(jobs::purge(db.clone())),
+        actix_web::rt::spawn(jobs::purge(db.clone(), state.metrics.clone())),
         actix_web::rt::spawn(jobs::acknowledge(db.clone(), tokens.clone())),
         actix_web::rt::spawn(jobs::turn_keys(db.clone(), tokens.clone())),
-        actix_web::rt::spawn(jobs::tell_of_logout(db.clone(), state.oauth.clone())),
+        actix_web::rt::spawn(jobs::tell_of_logout(
+            db.clone(),
+            state.oauth.clone(),
+            state.metrics.clone(),
+        )),
         actix_web::rt::spawn(jobs::know_upstreams(state.upstreams.clone())),
         actix_web::rt::spawn(jobs::follow(
             direct_url,

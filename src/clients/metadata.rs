@@ -161,7 +161,7 @@ impl Default for Metadata {
 }
 
 /// What only an administrator may say of a client.
-const PRIVILEGED: [&str; 5] = [
+pub const PRIVILEGED: [&str; 5] = [
     "audiences",
     "resources",
     "first_party",

@@ -11,7 +11,7 @@ use diesel::{PgConnection, QueryResult};
 use serde_json::json;
 
 pub use kinds::{AuthMethod, GrantType, Signing};
-pub use metadata::Metadata;
+pub use metadata::{Metadata, PRIVILEGED};
 pub use registry::Registry;
 pub use store::ClientRow;
 pub use uri::{check_redirect, same_redirect};

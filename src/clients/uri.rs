@@ -13,7 +13,7 @@ pub fn check_redirect(uri: &str) -> Result<(), &'static str> {
     match scheme {
         "https" => check_authority(rest),
         "http" if is_loopback(rest) => check_authority(rest),
-        "http" => Err("https, but on localhost"),
+        "http" => Err("https, except on localhost"),
         // RFC 8252 section 7.1: a reversed domain name, so that two apps don't take the same one.
         scheme if scheme.contains('.') => Ok(()),
         _ => Err("https, http on localhost, or a scheme like com.example.app"),
@@ -29,7 +29,7 @@ pub(super) fn check_web(uri: &str) -> Result<(), &'static str> {
     match scheme {
         "https" => check_authority(rest),
         "http" if is_loopback(rest) => check_authority(rest),
-        _ => Err("https, but on localhost"),
+        _ => Err("https, except on localhost"),
     }
 }
 
@@ -111,8 +111,7 @@ pub fn same_redirect(registered: &str, given: &str) -> bool {
         }
 }
 
-/// A loopback address by number, without its port; RFC 8252 section 8.3 advises against `localhost`, which stays exact
-/// unless it was registered without a port.
+/// A loopback address without its port. RFC 8252 section 8.3 advises against `localhost`, but command lines register it.
 fn without_loopback_port(uri: &str) -> Option<(&str, &str)> {
     let rest = uri.strip_prefix("http://")?;
     let host = ["localhost", "127.0.0.1", "[::1]"]

@@ -38,6 +38,7 @@ pub(super) fn take_notices(conn: &mut PgConnection, most: i64) -> QueryResult<Ve
         .get_results(conn)
 }
 
-pub(super) fn forget_notice(conn: &mut PgConnection, id: Uuid) -> QueryResult<usize> {
-    diesel::delete(logout_notices::table.find(id)).execute(conn)
+pub(super) fn forget_notices(conn: &mut PgConnection, ids: &[Uuid]) -> QueryResult<()> {
+    diesel::delete(logout_notices::table.filter(logout_notices::id.eq_any(ids))).execute(conn)?;
+    Ok(())
 }

@@ -24,43 +24,63 @@ const ATTEMPTS: i32 = 10;
 
 const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 
+/// What came of telling an app.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Notice {
+    /// The app has taken it in.
+    Heard,
+    /// It comes again.
+    Failed,
+    /// It does not come again.
+    GivenUp,
+}
+
+impl Notice {
+    /// How metrics call it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Heard => "heard",
+            Self::Failed => "failed",
+            Self::GivenUp => "given_up",
+        }
+    }
+}
+
 impl Server {
-    /// Sends the notices that are due.
+    /// Sends the notices that are due; answers what came of each.
     ///
     /// # Errors
     /// Postgres.
-    pub async fn send_notices(&self, db: &Db) -> Result<(), ApiError> {
+    pub async fn send_notices(&self, db: &Db) -> Result<Vec<Notice>, ApiError> {
         let due = db
             .run(|conn| db::tx(conn, |conn| Ok(store::take_notices(conn, TOGETHER)?)))
             .await?;
-        let sent = due.into_iter().map(|notice| self.send(notice));
-        let heard = futures_util::future::join_all(sent).await;
-        let done: Vec<Uuid> = heard.into_iter().flatten().collect();
-        if done.is_empty() {
-            return Ok(());
+        let sending = due.iter().map(|notice| self.send(notice));
+        let sent = futures_util::future::join_all(sending).await;
+        let done: Vec<Uuid> = (due.iter().zip(&sent))
+            .filter(|(_, outcome)| **outcome != Notice::Failed)
+            .map(|(notice, _)| notice.id)
+            .collect();
+        if !done.is_empty() {
+            db.run(move |conn| Ok(store::forget_notices(conn, &done)?))
+                .await?;
         }
-        db.run(move |conn| {
-            for id in done {
-                store::forget_notice(conn, id)?;
-            }
-            Ok(())
-        })
-        .await
+        Ok(sent)
     }
 
-    /// Tells one app; the notice when it need not come again.
-    async fn send(&self, notice: NoticeRow) -> Option<Uuid> {
+    /// Tells one app.
+    async fn send(&self, notice: &NoticeRow) -> Notice {
         let client = self.registry.find(&notice.client_id);
         let uri = client.and_then(|client| client.metadata.backchannel_logout_uri.clone());
         // Nobody is there any more who wants to hear.
         let Some(uri) = uri else {
-            return Some(notice.id);
+            return Notice::GivenUp;
         };
-        let token = match self.logout_token(&notice) {
+        let token = match self.logout_token(notice) {
             Ok(token) => token,
             Err(error) => {
                 tracing::error!(%error, "a logout token can't be made");
-                return None;
+                return Notice::Failed;
             }
         };
         let form = [("logout_token", token.as_str())];
@@ -73,8 +93,7 @@ impl Server {
             Err(error) => (false, error.to_string()),
         };
         if heard {
-            metrics::counter!("tollgate_logout_notices_total", "outcome" => "heard").increment(1);
-            return Some(notice.id);
+            return Notice::Heard;
         }
         let is_last = notice.attempts >= ATTEMPTS;
         tracing::warn!(
@@ -84,9 +103,11 @@ impl Server {
             is_last,
             "an app did not take in that a session has ended"
         );
-        let name = if is_last { "given_up" } else { "failed" };
-        metrics::counter!("tollgate_logout_notices_total", "outcome" => name).increment(1);
-        is_last.then_some(notice.id)
+        if is_last {
+            Notice::GivenUp
+        } else {
+            Notice::Failed
+        }
     }
 
     fn logout_token(&self, notice: &NoticeRow) -> Result<String, ApiError> {

@@ -207,7 +207,7 @@ impl Server {
         };
         // What was not registered is not shown, nor what only administrators say.
         shown.retain(|name, value| {
-            !value.is_null() && !matches!(name.as_str(), "first_party" | "resources" | "audiences")
+            !value.is_null() && !clients::PRIVILEGED.contains(&name.as_str())
         });
         let uri = self.at(&format!("/oauth/register/{id}"));
         shown.insert("client_id".to_owned(), id.into());

@@ -19,6 +19,8 @@ const REVOCATIONS_AGE: &str = "tollgate_revocations_age_seconds";
 const REVOCATIONS_RELOAD: &str = "tollgate_revocations_last_reload_timestamp_seconds";
 const SIGNING_KEYS: &str = "tollgate_signing_keys";
 
+const PURGED: &str = "tollgate_purged_total";
+const LOGOUT_NOTICES: &str = "tollgate_logout_notices_total";
 const REQUESTS: &str = "tollgate_http_requests_total";
 const DURATION: &str = "tollgate_http_request_duration_seconds";
 
@@ -73,6 +75,11 @@ impl Metrics {
                 "When the revocations were last compared with the database"
             );
             describe_gauge!(SIGNING_KEYS, "Stored signing keys, by state");
+            describe_counter!(PURGED, "Rows that had expired, by table");
+            describe_counter!(
+                LOGOUT_NOTICES,
+                "Apps that were told of the end of a session, by outcome"
+            );
             describe_counter!(REQUESTS, "Answered requests, by method, route and status");
             describe_histogram!(
                 DURATION,
@@ -100,6 +107,21 @@ impl Metrics {
         metrics::with_local_recorder(&self.0, || {
             counter!(REQUESTS, "method" => method, "route" => route.clone(), "status" => status.to_string()).increment(1);
             histogram!(DURATION, "method" => method, "route" => route).record(took.as_secs_f64());
+        });
+    }
+
+    /// Counts rows of a table that had expired.
+    pub fn purged(&self, table: &'static str, rows: usize) {
+        let rows = u64::try_from(rows).unwrap_or(u64::MAX);
+        metrics::with_local_recorder(&self.0, || {
+            counter!(PURGED, "table" => table).increment(rows);
+        });
+    }
+
+    /// Counts an app that was told, or was to be told, of the end of a session.
+    pub fn noticed(&self, outcome: &'static str) {
+        metrics::with_local_recorder(&self.0, || {
+            counter!(LOGOUT_NOTICES, "outcome" => outcome).increment(1);
         });
     }
 

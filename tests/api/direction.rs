@@ -90,6 +90,7 @@ fn allowed(room: &str) -> &'static [&'static str] {
             "oauth",
             "audit",
             "idempotency",
+            "operations",
             "revocation",
             "sessions",
             "tokens",

@@ -224,7 +224,8 @@ impl TestApp {
             clients.clone(),
         );
         let state = Data::new(AppState::new(config, db, tokens, clients)?);
-        let telling = jobs::tell_of_logout(state.db.clone(), state.oauth.clone());
+        let telling =
+            jobs::tell_of_logout(state.db.clone(), state.oauth.clone(), state.metrics.clone());
         let served = state.clone();
         let (ready, started) = mpsc::channel();
         std::thread::spawn(move || {
