@@ -12,6 +12,8 @@ test: ## Pass every test
 	cargo test
 	tests/clients/run
 	tests/oauth/run
+	tests/oauth/examples
+	tests/oauth/upstream/run
 	tests/browser/run
 	tests/deploy/compose
 	tests/deploy/run
