@@ -160,6 +160,9 @@ impl Default for Metadata {
     }
 }
 
+/// Bytes of the longest set of keys.
+const LONGEST_JWKS: usize = 65_536;
+
 /// What only an administrator may say of a client.
 pub const PRIVILEGED: [&str; 5] = [
     "audiences",
@@ -238,9 +241,56 @@ impl Metadata {
         if let Some(Err(error)) = self.scope.as_deref().map(str::parse::<Scopes>) {
             fault("/scope".to_owned(), &error.to_string());
         }
+        self.size_faults(&mut fault);
         self.grant_faults(&mut fault);
         self.proof_faults(kind, &mut fault);
         faults
+    }
+
+    /// What the schema says of bodies of ours, also for what comes another way.
+    fn size_faults(&self, fault: &mut impl FnMut(String, &str)) {
+        for (name, text, most) in [
+            ("client_name", &self.client_name, 100),
+            ("software_id", &self.software_id, 200),
+            ("software_version", &self.software_version, 200),
+            ("scope", &self.scope, 2_000),
+        ] {
+            let length = text.as_ref().map(|text| text.chars().count());
+            if length.is_some_and(|length| length > most || length == 0 && name == "client_name") {
+                fault(format!("/{name}"), &format!("1 to {most} characters"));
+            }
+        }
+        for (name, list, most) in [
+            ("allowed_origins", &self.allowed_origins, 20),
+            ("contacts", &self.contacts, 10),
+        ] {
+            if list.len() > most || list.iter().any(|one| one.len() > 2_000) {
+                let detail = format!("at most {most}, each of at most 2,000 characters");
+                fault(format!("/{name}"), &detail);
+            }
+        }
+        for (name, given, known) in [
+            (
+                "application_type",
+                &self.application_type,
+                &["web", "native"][..],
+            ),
+            ("subject_type", &self.subject_type, &["public"]),
+        ] {
+            if given
+                .as_ref()
+                .is_some_and(|given| !known.contains(&given.as_str()))
+            {
+                fault(format!("/{name}"), &known.join(" or "));
+            }
+        }
+        if self
+            .jwks
+            .as_ref()
+            .is_some_and(|jwks| jwks.to_string().len() > LONGEST_JWKS)
+        {
+            fault("/jwks".to_owned(), "at most 64 KiB");
+        }
     }
 
     fn grant_faults(&self, fault: &mut impl FnMut(String, &str)) {

@@ -68,6 +68,11 @@ fn check_authority(rest: &str) -> Result<(), &'static str> {
     if authority.contains('@') {
         return Err("no user before the host");
     }
+    // Hosts stand in the policies of our pages.
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
+    if !authority.bytes().all(plain) {
+        return Err("a host of letters, digits, `.`, `-` and `_`");
+    }
     let path = rest.get(2 + authority.len()..).unwrap_or_default();
     let path = path
         .split('?')
@@ -190,6 +195,9 @@ mod tests {
             "app.example.com/callback",
             "http://app.example.com/callback",
             "https:///callback",
+            "https://a;script-src/",
+            "https://a,b/",
+            "https://a'b/",
             "https://user@app.example.com/callback",
             "https://app.example.com/a/../b",
             "https://app.example.com/a/%2e%2E/b",

@@ -19,7 +19,7 @@ impl Server {
     /// Whether a client may register, by the token that it brings.
     ///
     /// # Errors
-    /// 404 where registering is off, 401 without the right token.
+    /// `access_denied` where registering is off, 401 without the right token.
     pub fn check_registration(&self, token: Option<&str>) -> Result<(), OAuthError> {
         match self.config.registration {
             Registration::Off => Err(OAuthError::new(Fault::AccessDenied, "registration is off")),
@@ -40,7 +40,7 @@ impl Server {
     /// Registers a client; answers what it is, with its secrets, which are shown once.
     ///
     /// # Errors
-    /// `invalid_redirect_uri`, `invalid_client_metadata`; 503 when too many have registered.
+    /// `invalid_redirect_uri`, `invalid_client_metadata`; `access_denied` when too many have registered.
     pub fn register(
         &self,
         conn: &mut PgConnection,
