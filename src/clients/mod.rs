@@ -149,12 +149,14 @@ pub fn save(
     check(draft)?;
     let scope = draft.metadata.scope.as_deref().unwrap_or_default();
     let own = Scopes::from_stored(scope.split(' ')).without_identity();
-    // A client that acts for itself may do what it is registered for; any other only what its user may.
+    // A client that acts for itself may do what it is registered for, and of one of our own nobody asks its user; any other
+    // may only what its user has and has seen.
     let acts_alone = draft
         .metadata
         .grant_types
         .contains(&GrantType::ClientCredentials);
-    if acts_alone && !authority.covers(&own, &[]) {
+    let is_trusted = draft.kind == Kind::Managed && draft.metadata.first_party;
+    if (acts_alone || is_trusted) && !authority.covers(&own, &[]) {
         return Err(Code::AboveOwnScopes.into());
     }
     db::tx(conn, |conn| {
