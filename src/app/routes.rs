@@ -55,10 +55,9 @@ fn people(routes: &mut Routes) {
 
 fn apps(routes: &mut Routes) {
     use clients::routes::{
-        create_client, delete_client, list_clients, read_client, replace_client,
-        replace_client_secret,
+        create_client, list_clients, read_client, replace_client, replace_client_secret,
     };
-    use oauth::management_routes::{delete_consent, list_consents};
+    use oauth::management_routes::{delete_client, delete_consent, list_consents};
     use oauth::registration_routes::{
         delete_registered_client, read_registered_client, register_client,
         replace_registered_client,

@@ -10,6 +10,7 @@ use crate::{
         self, AuthMethod, Draft, GrantType, Kind, Metadata, Saving, Signing, routes::ShownClient,
     },
     config::Config,
+    oauth,
     precondition::Precondition,
     scope::{Authority, Scope},
     secret::Secret,
@@ -184,7 +185,7 @@ pub(super) fn run(command: Command, config: Config) -> anyhow::Result<()> {
             super::print_list(&listed, json, ShownClient::line)?;
         }
         Command::Delete { id } => {
-            clients::delete(&mut conn, &actor, &id, &Precondition::default())?;
+            oauth::delete_client(&mut conn, &actor, &id, &Precondition::default())?;
         }
     }
     Ok(())

@@ -162,7 +162,14 @@ pub fn save(
     db::tx(conn, |conn| {
         store::count_change(conn)?;
         let (row, action) = match saving {
-            Saving::New => (store::insert(conn, draft)?, Action::ClientCreated),
+            Saving::New => {
+                if revocation::is_client_revoked(conn, &draft.id)? {
+                    // Its tokens would be refused, too.
+                    let detail = "a client of this id was deleted just now; the id is free again when its tokens have run out";
+                    return Err(ApiError::new(Code::ClientExists, detail));
+                }
+                (store::insert(conn, draft)?, Action::ClientCreated)
+            }
             Saving::Replace(precondition) => {
                 let stored = find(conn, &draft.id)?.ok_or_else(ApiError::not_found)?;
                 precondition.check(Some(stored.version))?;

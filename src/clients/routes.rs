@@ -303,32 +303,3 @@ pub async fn replace_client_secret(
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .json(ShownClient::new(&row, Some(secret.text))?))
 }
-
-/// Deletes a client
-///
-/// What it holds is dead within a second on every replica.
-#[utoipa::path(
-    delete,
-    path = "/v1/clients/{id}",
-    tag = "clients",
-    params(("id" = String, Path, description = "The client's id", example = "shop")),
-    security(("bearer" = ["clients:write"])),
-    responses(
-        (status = 204, description = "Deleted"),
-        (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
-    ),
-)]
-pub async fn delete_client(
-    app: web::Data<AppState>,
-    caller: Caller<ClientsWrite>,
-    id: web::Path<String>,
-    precondition: Precondition,
-) -> Result<HttpResponse, ApiError> {
-    let (id, registry) = (id.into_inner(), app.oauth.registry.clone());
-    app.run_revoking(move |conn| {
-        super::delete(conn, &caller.actor, &id, &precondition)?;
-        registry.follow(conn)
-    })
-    .await?;
-    Ok(HttpResponse::NoContent().finish())
-}

@@ -49,7 +49,7 @@ use crate::{
         clients::routes::create_client,
         clients::routes::read_client,
         clients::routes::replace_client,
-        clients::routes::delete_client,
+        oauth::management_routes::delete_client,
         clients::routes::replace_client_secret,
         oauth::management_routes::list_consents,
         oauth::management_routes::delete_consent,

@@ -72,3 +72,10 @@ pub(super) fn withdraw_consent(
 ) -> QueryResult<bool> {
     Ok(diesel::delete(consents::table.find((owner, client_id))).execute(conn)? == 1)
 }
+
+/// Forgets what everybody has allowed an app.
+pub(super) fn forget_client(conn: &mut PgConnection, client_id: &str) -> QueryResult<usize> {
+    diesel::delete(consents::table)
+        .filter(consents::client_id.eq(client_id))
+        .execute(conn)
+}

@@ -1,4 +1,4 @@
-//! What people have allowed apps, over HTTP.
+//! What people have allowed apps, and what is to go with an app, over HTTP.
 
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
@@ -9,7 +9,8 @@ use crate::{
     app::AppState,
     error::{ApiError, Problem},
     http::{Caller, Page},
-    scope::{AccountRead, AccountWrite, Either, UsersRead, UsersWrite},
+    precondition::Precondition,
+    scope::{AccountRead, AccountWrite, ClientsWrite, Either, UsersRead, UsersWrite},
     timestamp::Timestamp,
     users::routes::UserRef,
 };
@@ -110,6 +111,35 @@ pub async fn delete_consent(
         let account = crate::users::find(conn, owner)?.ok_or_else(ApiError::not_found)?;
         reach.check(&account)?;
         consents::withdraw(conn, owner, &client_id, &caller.actor)
+    })
+    .await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Deletes a client
+///
+/// What it holds is dead within a second on every replica.
+#[utoipa::path(
+    delete,
+    path = "/v1/clients/{id}",
+    tag = "clients",
+    params(("id" = String, Path, description = "The client's id", example = "shop")),
+    security(("bearer" = ["clients:write"])),
+    responses(
+        (status = 204, description = "Deleted"),
+        (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn delete_client(
+    app: web::Data<AppState>,
+    caller: Caller<ClientsWrite>,
+    id: web::Path<String>,
+    precondition: Precondition,
+) -> Result<HttpResponse, ApiError> {
+    let (id, registry) = (id.into_inner(), app.oauth.registry.clone());
+    app.run_revoking(move |conn| {
+        super::delete_client(conn, &caller.actor, &id, &precondition)?;
+        registry.follow(conn)
     })
     .await?;
     Ok(HttpResponse::NoContent().finish())

@@ -16,6 +16,7 @@ pub mod error;
 mod exchange;
 pub mod forms;
 pub mod introspect;
+mod leaving;
 pub mod logout;
 pub mod management_routes;
 mod notice_store;
@@ -38,6 +39,7 @@ use std::sync::Arc;
 use diesel::PgConnection;
 
 pub use error::{Fault, OAuthError};
+pub use leaving::delete_client;
 pub use once::Presented;
 pub use request::{Authorization, Refusal};
 pub use target::{Answer, ResponseMode, Target};

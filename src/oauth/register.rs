@@ -158,7 +158,12 @@ impl Server {
         actor: &Actor,
     ) -> Result<(), OAuthError> {
         self.find_registered(conn, id, token)?;
-        Ok(clients::delete(conn, actor, id, &Precondition::default())?)
+        Ok(super::delete_client(
+            conn,
+            actor,
+            id,
+            &Precondition::default(),
+        )?)
     }
 
     fn read_metadata(&self, given: Value) -> Result<Metadata, OAuthError> {

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     form::Parameters,
-    schema::{authorization_codes, authorization_requests, presented_once},
+    schema::{authorization_codes, authorization_requests, device_codes, presented_once},
     sessions::SessionRow,
 };
 
@@ -90,6 +90,20 @@ pub(super) fn find_request(
 
 pub(super) fn forget_request(conn: &mut PgConnection, id: &[u8]) -> QueryResult<usize> {
     diesel::delete(authorization_requests::table.find(id)).execute(conn)
+}
+
+/// Forgets every request and code of a client.
+pub(super) fn forget_client(conn: &mut PgConnection, client_id: &str) -> QueryResult<()> {
+    diesel::delete(authorization_requests::table)
+        .filter(authorization_requests::client_id.eq(client_id))
+        .execute(conn)?;
+    diesel::delete(authorization_codes::table)
+        .filter(authorization_codes::client_id.eq(client_id))
+        .execute(conn)?;
+    diesel::delete(device_codes::table)
+        .filter(device_codes::client_id.eq(client_id))
+        .execute(conn)?;
+    Ok(())
 }
 
 /// A code to give out.

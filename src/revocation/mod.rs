@@ -53,6 +53,14 @@ pub fn revoke_holders(conn: &mut PgConnection, role: &str) -> QueryResult<()> {
     db::notify_replicas(conn)
 }
 
+/// Whether a client was deleted so lately that its tokens may not have run out yet.
+///
+/// # Errors
+/// Postgres.
+pub fn is_client_revoked(conn: &mut PgConnection, id: &str) -> QueryResult<bool> {
+    store::is_client_revoked(conn, id)
+}
+
 /// The keys that were retired at once and may have signed what has not expired.
 ///
 /// # Errors

@@ -1,9 +1,10 @@
 //! The table of revocations.
 
 use diesel::{
+    dsl::sql,
     pg::PgRowByRowLoadingMode,
     prelude::*,
-    sql_types::{Array, BigInt, Nullable, Text},
+    sql_types::{Array, BigInt, Bool, Nullable, Text},
 };
 
 use super::Revocation;
@@ -93,6 +94,15 @@ pub(super) fn since(
         each(row?);
     }
     Ok(())
+}
+
+/// Whether the tokens of a client are refused at this time.
+pub(super) fn is_client_revoked(conn: &mut PgConnection, id: &str) -> QueryResult<bool> {
+    let entry = revocations::table
+        .filter(revocations::kind.eq("client"))
+        .filter(revocations::id.eq(id))
+        .filter(sql::<Bool>("until > clock_timestamp()"));
+    diesel::select(diesel::dsl::exists(entry)).get_result(conn)
 }
 
 pub(super) fn dead_keys(conn: &mut PgConnection) -> QueryResult<Vec<String>> {

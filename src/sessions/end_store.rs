@@ -80,6 +80,16 @@ pub(super) fn end_exposed_any_owner(
     end_those_any_owner(conn, those, reason)
 }
 
+/// Ends everybody's sessions of an app that is gone.
+pub(super) fn end_of_client_any_owner(
+    conn: &mut PgConnection,
+    client_id: &str,
+    reason: &str,
+) -> QueryResult<Vec<Ended>> {
+    let those: Those<'_> = Box::new(sessions::client_id.eq(client_id.to_owned()));
+    end_those_any_owner(conn, those, reason)
+}
+
 /// Those that had run out by themselves keep that reason.
 fn end_those_any_owner(
     conn: &mut PgConnection,

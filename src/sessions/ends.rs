@@ -39,12 +39,14 @@ pub enum EndReason {
     TokenRevoked,
     /// The code that it began with was presented twice.
     CodeReused,
+    /// The app was deleted.
+    ClientDeleted,
     /// It was not refreshed in time, or reached its longest life; nothing is stored then.
     Expired,
 }
 
 impl EndReason {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::SignedOut,
         Self::PasswordChanged,
         Self::UserDisabled,
@@ -53,6 +55,7 @@ impl EndReason {
         Self::ConsentWithdrawn,
         Self::TokenRevoked,
         Self::CodeReused,
+        Self::ClientDeleted,
         Self::Expired,
     ];
 
@@ -74,6 +77,7 @@ impl EndReason {
             Self::ConsentWithdrawn => "the session has ended: the person took back their consent",
             Self::TokenRevoked => "the session has ended: its refresh token was revoked",
             Self::CodeReused => "the session has ended: its code was presented twice",
+            Self::ClientDeleted => "the session has ended: its app was deleted",
             Self::Expired => "the session has ended: it was not refreshed in time, or is too old",
         }
     }
@@ -88,6 +92,7 @@ impl EndReason {
             Self::ConsentWithdrawn => "consent_withdrawn",
             Self::TokenRevoked => "token_revoked",
             Self::CodeReused => "code_reused",
+            Self::ClientDeleted => "client_deleted",
             Self::Expired => "expired",
         }
     }
@@ -175,6 +180,16 @@ pub fn end_of_client(
         let ended = end_store::end(conn, owner, &which, reason.name())?;
         record_ends(conn, owner, &ended, actor)
     })
+}
+
+/// Ends everybody's sessions of an app that is gone: the audit row of its deletion speaks for all.
+///
+/// # Errors
+/// Postgres.
+pub fn end_of_deleted_client(conn: &mut PgConnection, client_id: &str) -> Result<(), ApiError> {
+    let reason = EndReason::ClientDeleted.name();
+    let ended = end_store::end_of_client_any_owner(conn, client_id, reason)?;
+    settle(conn, &ended)
 }
 
 /// Kills the access tokens of sessions that have ended, and of those that don't outlive them; writes down why they did.

@@ -23,8 +23,8 @@ use serde_json::Value;
 use uuid::Uuid;
 
 pub use ends::{
-    EndReason, end, end_of_client, end_one, end_others, end_signed_by_revoked_keys, redefine_role,
-    revoke_key,
+    EndReason, end, end_of_client, end_of_deleted_client, end_one, end_others,
+    end_signed_by_revoked_keys, redefine_role, revoke_key,
 };
 pub use opening::{NewSession, PageChange, begin, find_page, open, open_page, open_page_as};
 pub use pair::{IdentityWish, Pair, Wish};

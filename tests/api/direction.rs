@@ -125,6 +125,7 @@ fn allowed(room: &str) -> &'static [&'static str] {
             "http",
             "jobs",
             "keys",
+            "oauth",
             "roles",
             "sessions",
             "start",
