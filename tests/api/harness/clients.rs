@@ -105,6 +105,17 @@ impl App {
         Self::register(app, metadata).await
     }
 
+    /// One that is registered already: with a secret by `client_secret_basic`.
+    pub fn known(app: &TestApp, id: &str, secret: Option<&str>) -> Self {
+        let method = secret.map_or("none", |_| "client_secret_basic");
+        Self {
+            app: app.clone(),
+            id: id.to_owned(),
+            secret: secret.map(str::to_owned),
+            method: method.to_owned(),
+        }
+    }
+
     /// The same client at another replica.
     pub fn at(&self, app: &TestApp) -> Self {
         Self {
