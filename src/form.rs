@@ -1,5 +1,7 @@
 //! Parameters of a query or a form (application/x-www-form-urlencoded), each at most once.
 
+use percent_encoding::percent_decode;
+
 /// Names and values in the order in which they came.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Parameters(Vec<(String, String)>);
@@ -13,14 +15,20 @@ pub enum Unreadable {
     /// One holds NUL, which Postgres stores nowhere.
     #[error("a parameter holds the character NUL")]
     Nul,
+    /// One is not UTF-8 (RFC 6749 appendix B), and could not be brought back as it came.
+    #[error("a parameter is not UTF-8")]
+    NotUtf8,
 }
 
 impl Parameters {
     /// Reads an encoded query or body.
     ///
     /// # Errors
-    /// One came more than once, or holds NUL.
+    /// One came more than once, holds NUL, or is not UTF-8.
     pub fn parse(encoded: &[u8]) -> Result<Self, Unreadable> {
+        percent_decode(encoded)
+            .decode_utf8()
+            .map_err(|_malformed| Unreadable::NotUtf8)?;
         let mut parameters = Self::default();
         for (name, value) in form_urlencoded::parse(encoded) {
             if parameters.0.iter().any(|(known, _)| *known == name) {
@@ -80,5 +88,8 @@ mod tests {
             Parameters::parse(b"a=1&b=2&%61=3"),
             Err(Unreadable::Repeated("a".to_owned()))
         );
+        for bad in [&b"a=%FF"[..], b"a=\xff", b"a=%ED%A0%80", b"%C3=1"] {
+            assert_eq!(Parameters::parse(bad), Err(Unreadable::NotUtf8));
+        }
     }
 }
