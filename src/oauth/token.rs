@@ -96,6 +96,7 @@ impl TokenRequest {
         let scopes = scopes.transpose().map_err(refuse)?;
         Ok(Wish {
             scopes,
+            most: Some(self.client().scopes()),
             audience: server.resource(self.client(), self.parameters.get("resource"))?,
             key: self.thumbprint(),
             identity: IdentityWish {

@@ -33,6 +33,8 @@ pub struct Pair {
 pub struct Wish {
     /// Less than everything that is allowed.
     pub scopes: Option<Scopes>,
+    /// What the app may ask for at this time, which may be less than when the session began; `None` for our own.
+    pub most: Option<Scopes>,
     /// Another API than this one.
     pub audience: Option<String>,
     /// The thumbprint of the key that the access token is to be bound to.
@@ -132,8 +134,7 @@ pub(super) fn pair(
         )]));
     }
     let now = tokens.now();
-    let allowed = Scopes::from_stored(&session.scopes).for_roles(&holder.scopes);
-    let scopes = wish.within(&allowed)?;
+    let scopes = granted(holder, session, wish)?;
     let issued = tokens.issue_access(
         Grant {
             client_id: session.client_id.clone(),
@@ -179,6 +180,15 @@ pub(super) fn pair(
         scopes,
         id_token,
     })
+}
+
+/// What the session may, cut to what the user's roles and the app may at this time, and to what is wished for.
+fn granted(holder: &Holder, session: &Generation, wish: &Wish) -> Result<Scopes, ApiError> {
+    let allowed = Scopes::from_stored(&session.scopes).for_roles(&holder.scopes);
+    match &wish.most {
+        Some(most) => wish.within(&allowed.common(most)),
+        None => wish.within(&allowed),
+    }
 }
 
 fn identify(
