@@ -165,7 +165,8 @@ async fn pwd_10_nobody_makes_a_client_that_reaches_further_than_they_do() {
     asking["scope"] = json!("openid users:write");
     let body = json!({"metadata": asking});
     clerk.post("/v1/clients", body).await.expect(201);
-    for metadata in [&alone as &dyn Fn(&str) -> Value, &own] {
+    let kinds: [&dyn Fn(&str) -> Value; 2] = [&alone, &own];
+    for metadata in kinds {
         let body = json!({"metadata": metadata("account:read users:write")});
         let refused = clerk.post("/v1/clients", body).await;
         refused.expect_problem(403, "above-own-scopes");
@@ -303,6 +304,28 @@ async fn an_app_gets_what_the_roles_of_its_user_allow() {
     assert_eq!(use_bearer(&app, text(&tokens, "access_token")).await, 401);
     let next = client.refresh(text(&tokens, "refresh_token")).await;
     assert_eq!(next.expect(200).at("/scope"), "account:read openid");
+}
+
+#[tokio::test]
+async fn an_app_gets_no_more_than_it_may_ask_for_now() {
+    let app = TestApp::shared();
+    let scope = json!({"scope": "openid email account:read", "client_name": "Shop"});
+    let client = App::register(&app, scope).await;
+    let person = app.person().await;
+    let asked = [("scope", "openid email account:read")];
+    let tokens = client.tokens(&person, &asked).await;
+    let answer = client.answer(&person, &asked).await;
+    let administrator = app.administrator().await;
+    let path = format!("/v1/clients/{}", client.id);
+    let mut metadata = administrator.get(&path).await.expect(200).at("/metadata");
+    metadata["scope"] = json!("openid email");
+    administrator.put(&path, metadata).await.expect(200);
+    for less in [
+        client.refresh(text(&tokens, "refresh_token")).await,
+        client.redeem(answer.code()).await,
+    ] {
+        assert_eq!(less.expect(200).at("/scope"), "email openid");
+    }
 }
 
 #[tokio::test]

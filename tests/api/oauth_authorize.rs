@@ -322,6 +322,9 @@ async fn oau_10_oau_11_every_answer_names_us_and_brings_the_state_back_as_it_was
         assert!(hidden(&text, "code").is_some());
         assert!(!text.contains("value=\"a b+c&d=e%f\"<"), "escaped");
     }
+    // What could not be brought back as it came is refused.
+    let path = client.authorize_path(&[]).replace("s1", "%FF");
+    browser.get(&path).await.expect_page(400);
     let none = client.authorize_path(&[("state", "")]);
     let answer = browser.authorize(&none, &person).await;
     assert!(!answer.parameters.contains_key("state"), "{answer:?}");

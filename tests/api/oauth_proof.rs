@@ -253,6 +253,12 @@ async fn oau_15_an_assertion_is_for_us_from_the_client_and_for_a_short_while() {
         let response = assert_at(&client, "/oauth/token", &accepted).await;
         response.expect(200);
     }
+    let bearer = key.assert(&good());
+    assert_eq!(
+        crate::harness::use_bearer(&app, &bearer).await,
+        401,
+        "TOK-10"
+    );
     let token_endpoint = format!("{ISSUER}/oauth/token");
     let forge = Forge {
         secret: key.jwk()["x"].as_str().unwrap().as_bytes().to_vec(),

@@ -31,8 +31,8 @@ use tollgate::{
 
 pub use browser::{Answer, Browser, ISSUER, hidden};
 pub use clients::{
-    ACCESS_TOKEN_TYPE, App, CALLBACK, CHALLENGE, DEVICE_GRANT, EXCHANGE_GRANT, Key, VERIFIER,
-    asserted, challenge_of, encoded, now, text, use_bearer, verified, with,
+    ACCESS_TOKEN_TYPE, App, CALLBACK, CHALLENGE, DEVICE_GRANT, EXCHANGE_GRANT, Key, asserted,
+    challenge_of, encoded, now, text, use_bearer, verified, with,
 };
 pub use person::Person;
 pub use postgres::{create_database, create_empty_database, drop_connections, query, query_value};
