@@ -2,6 +2,9 @@
 
 use percent_encoding::percent_decode;
 
+/// Parameters of the largest request: each is looked for among all.
+const MOST: usize = 100;
+
 /// Names and values in the order in which they came.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Parameters(Vec<(String, String)>);
@@ -9,6 +12,9 @@ pub struct Parameters(Vec<(String, String)>);
 /// Why parameters can't be read.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
+    /// There are more than any request needs.
+    #[error("more than {MOST} parameters")]
+    TooMany,
     /// One came twice (RFC 6749 section 3.1).
     #[error("the parameter {0} came more than once")]
     Repeated(String),
@@ -31,6 +37,9 @@ impl Parameters {
             .map_err(|_malformed| Unreadable::NotUtf8)?;
         let mut parameters = Self::default();
         for (name, value) in form_urlencoded::parse(encoded) {
+            if parameters.0.len() == MOST {
+                return Err(Unreadable::TooMany);
+            }
             if parameters.0.iter().any(|(known, _)| *known == name) {
                 return Err(Unreadable::Repeated(name.into_owned()));
             }
@@ -88,6 +97,10 @@ mod tests {
             Parameters::parse(b"a=1&b=2&%61=3"),
             Err(Unreadable::Repeated("a".to_owned()))
         );
+        let many: Vec<_> = (0..=MOST).map(|index| format!("{index}=")).collect();
+        let (most, more) = (many[..MOST].join("&"), many.join("&"));
+        assert!(Parameters::parse(most.as_bytes()).is_ok());
+        assert_eq!(Parameters::parse(more.as_bytes()), Err(Unreadable::TooMany));
         for bad in [&b"a=%FF"[..], b"a=\xff", b"a=%ED%A0%80", b"%C3=1"] {
             assert_eq!(Parameters::parse(bad), Err(Unreadable::NotUtf8));
         }

@@ -74,6 +74,7 @@ diesel::table! {
         user_id -> Uuid,
         client_id -> Text,
         scopes -> Array<Text>,
+        resources -> Array<Text>,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
     }

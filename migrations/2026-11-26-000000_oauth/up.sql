@@ -107,6 +107,8 @@ create table consents (
     user_id uuid not null,
     client_id text not null,
     scopes text[] not null,
+    -- Empty text: our own API.
+    resources text[] not null,
     created_at timestamptz not null default clock_timestamp(),
     updated_at timestamptz not null default clock_timestamp(),
     constraint consents_pkey primary key (user_id, client_id),

@@ -242,7 +242,7 @@ impl Metadata {
             fault("/scope".to_owned(), &error.to_string());
         }
         self.size_faults(&mut fault);
-        self.grant_faults(&mut fault);
+        self.grant_faults(kind, &mut fault);
         self.proof_faults(kind, &mut fault);
         faults
     }
@@ -293,7 +293,7 @@ impl Metadata {
         }
     }
 
-    fn grant_faults(&self, fault: &mut impl FnMut(String, &str)) {
+    fn grant_faults(&self, kind: Kind, fault: &mut impl FnMut(String, &str)) {
         let may = |grant| self.grant_types.contains(&grant);
         if may(GrantType::AuthorizationCode) && self.redirect_uris.is_empty() {
             let detail = "needed for authorization_code";
@@ -306,6 +306,12 @@ impl Metadata {
         let alone = may(GrantType::ClientCredentials) || may(GrantType::TokenExchange);
         if is_public && alone {
             let detail = "a client without a secret can't use client_credentials or token-exchange";
+            fault("/grant_types".to_owned(), detail);
+        }
+        if kind != Kind::Managed && alone {
+            // Nobody would be asked.
+            let detail =
+                "only an administrator registers clients for client_credentials or token-exchange";
             fault("/grant_types".to_owned(), detail);
         }
         let unique: BTreeSet<_> = self.grant_types.iter().map(|grant| grant.name()).collect();

@@ -171,6 +171,7 @@ mod tests {
             "http://127.0.0.1:051004/callback",
             "http://127.0.0.1:99999/callback",
             "http://localhost:51004/callback",
+            "http://localhost/callback",
             "https://127.0.0.1:51004/callback",
         ] {
             assert!(!same_redirect(registered, other), "{other}");

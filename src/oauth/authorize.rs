@@ -28,6 +28,9 @@ const PUSHED: &str = "urn:ietf:params:oauth:request_uri:";
 /// Seconds in which a person has to be done with our pages.
 const PATIENCE: i32 = 3_600;
 
+/// Bytes of the longest request that is kept.
+const LONGEST_KEPT: usize = 8_192;
+
 /// Who is signed in at our pages, in this browser.
 #[derive(Clone, Debug)]
 pub struct Visitor {
@@ -272,6 +275,7 @@ impl Server {
                 visitor.account.user.id,
                 &authorization.client.id,
                 &scopes,
+                authorization.resource.as_deref(),
                 actor,
             )?;
         }
@@ -328,10 +332,10 @@ enum Decision {
 
 /// Tells the client, unless it is our side that failed.
 fn refuse(authorization: &Authorization, error: OAuthError) -> Result<Outcome, Refusal> {
-    match error.fault {
-        Fault::ServerError | Fault::TemporarilyUnavailable => Err(Refusal::Page(error)),
-        _ => Ok(Outcome::Answer(authorization.target.refuse(&error))),
+    if error.is_ours() {
+        return Err(Refusal::Page(error));
     }
+    Ok(Outcome::Answer(authorization.target.refuse(&error)))
 }
 
 /// People are asked unless they were, or it is one of our own apps. Whoever can't be told from an impostor is asked each
@@ -349,8 +353,11 @@ fn needs_consent(
     if !client.needs_consent() {
         return Ok(false);
     }
-    let given = consents::given(conn, visitor.account.user.id, &client.id)?;
-    Ok(!scopes.is_within(&given))
+    let owner = visitor.account.user.id;
+    let resource = authorization.resource.as_deref();
+    Ok(!consents::covers(
+        conn, owner, &client.id, scopes, resource,
+    )?)
 }
 
 /// Keeps a request for later; answers what names it.
@@ -361,6 +368,14 @@ pub(super) fn keep(
     pushed: bool,
     seconds: i32,
 ) -> Result<Reference, OAuthError> {
+    let size: usize = parameters
+        .iter()
+        .map(|(name, value)| name.len() + value.len())
+        .sum();
+    if size > LONGEST_KEPT {
+        let description = "the request is longer than 8 KiB";
+        return Err(OAuthError::invalid_request(description));
+    }
     let secret = Secret::generate().map_err(|error: ApiError| OAuthError::from(error))?;
     store::keep_request(conn, &secret.hash, &client.id, parameters, pushed, seconds)?;
     Ok(Reference {

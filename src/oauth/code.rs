@@ -12,12 +12,12 @@ use super::{
 };
 use crate::{
     audit::{Action, Event},
-    clients::GrantType,
+    clients::{Client, GrantType},
     db::{self, Db},
     error::ApiError,
     scope::Scopes,
     secret::Secret,
-    sessions::{self, EndReason, Lifetimes, NewSession, Rules},
+    sessions::{self, EndReason, Lifetimes, NewSession, Rules, Wish},
     users,
 };
 
@@ -56,8 +56,10 @@ impl Server {
             if !is_good {
                 return Ok(Err(unknown()));
             }
-            check(&row, request)?;
-            Ok(Ok(self.open_for(conn, code, row, request)?))
+            if let Err(refusal) = check(&row, request) {
+                return Ok(Err(refusal));
+            }
+            once::keeping(conn, |conn| self.open_for(conn, code, row, request))
         })
         .and_then(|answered: Result<TokenAnswer, OAuthError>| answered)
     }
@@ -74,14 +76,20 @@ impl Server {
             .filter(|account| !account.user.disabled)
             .ok_or_else(gone)?;
         // Whoever has signed out meanwhile is not signed in again.
-        let parent = sessions::find(conn, Some(row.user_id), row.page_id)?;
+        let parent = sessions::hold(conn, row.user_id, row.page_id)?;
         let parent = parent
             .filter(|page| page.ended_at.is_none())
             .ok_or_else(gone)?;
         let scopes = Scopes::from_stored(&row.scopes);
         let client = request.client();
         if client.needs_consent()
-            && !scopes.is_within(&consents::given(conn, row.user_id, &client.id)?)
+            && !consents::covers(
+                conn,
+                row.user_id,
+                &client.id,
+                &scopes,
+                row.resource.as_deref(),
+            )?
         {
             let description = "the person has taken back what they allowed";
             return Err(OAuthError::invalid_grant(description));
@@ -99,13 +107,30 @@ impl Server {
             key: request
                 .thumbprint()
                 .filter(|_| request.client().is_public()),
-            resource: row.resource.or(wish.audience.clone()),
+            resource: self.settled(request.client(), row.resource, &wish),
             claims: row.claims,
         };
         let rules = self.rules_for(request);
         let pair = sessions::open(conn, &account, session, &wish, &request.actor(), &rules)?;
         store::redeem_code(conn, code, pair.session_id)?;
         Ok(TokenAnswer::of(pair, request))
+    }
+
+    /// The API that a session is for: a client that people let in gets no tokens for one that they were not asked about
+    /// (RFC 8707 section 2.2).
+    pub(super) fn settled(
+        &self,
+        client: &Client,
+        asked: Option<String>,
+        wish: &Wish,
+    ) -> Option<String> {
+        asked.or_else(|| {
+            if client.needs_consent() {
+                Some(self.rules.tokens.audience().to_owned())
+            } else {
+                wish.audience.clone()
+            }
+        })
     }
 
     /// A session that nothing refreshes ends with its access token.

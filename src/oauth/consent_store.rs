@@ -15,6 +15,7 @@ pub struct ConsentRow {
     pub client_id: String,
     /// What it may.
     pub scopes: Vec<String>,
+    pub(super) resources: Vec<String>,
     /// Since when.
     pub created_at: DateTime<Utc>,
     /// When they were last asked.
@@ -47,18 +48,23 @@ pub(super) fn give_consent(
     owner: Uuid,
     client_id: &str,
     scopes: &[String],
+    resource: &str,
 ) -> QueryResult<usize> {
     diesel::insert_into(consents::table)
         .values((
             consents::user_id.eq(owner),
             consents::client_id.eq(client_id),
             consents::scopes.eq(scopes),
+            consents::resources.eq(vec![resource]),
         ))
         .on_conflict((consents::user_id, consents::client_id))
         .do_update()
         .set((
             consents::scopes.eq(sql(
                 "array(select distinct unnest(consents.scopes || excluded.scopes) order by 1)",
+            )),
+            consents::resources.eq(sql(
+                "array(select distinct unnest(consents.resources || excluded.resources) order by 1)",
             )),
             consents::updated_at.eq(clock()),
         ))

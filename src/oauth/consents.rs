@@ -12,17 +12,26 @@ use crate::{
     error::ApiError,
     scope::Scopes,
     sessions::{self, EndReason},
+    users,
 };
 
-/// What a person has allowed an app.
+/// Whether a person has allowed an app all of this, at this API; `None` is our own.
 ///
 /// # Errors
 /// Postgres.
-pub fn given(conn: &mut PgConnection, owner: Uuid, client_id: &str) -> QueryResult<Scopes> {
+pub fn covers(
+    conn: &mut PgConnection,
+    owner: Uuid,
+    client_id: &str,
+    scopes: &Scopes,
+    resource: Option<&str>,
+) -> QueryResult<bool> {
     let row = store::find_consent(conn, owner, client_id)?;
-    Ok(row
-        .map(|row| Scopes::from_stored(row.scopes))
-        .unwrap_or_default())
+    Ok(row.is_some_and(|row| {
+        let resource = resource.unwrap_or_default();
+        row.resources.iter().any(|known| known == resource)
+            && scopes.is_within(&Scopes::from_stored(row.scopes))
+    }))
 }
 
 /// Lists the apps that a person has let in.
@@ -42,11 +51,13 @@ pub fn give(
     owner: Uuid,
     client_id: &str,
     scopes: &Scopes,
+    resource: Option<&str>,
     actor: &Actor,
 ) -> Result<(), ApiError> {
     db::tx(conn, |conn| {
-        store::give_consent(conn, owner, client_id, &scopes.names())?;
-        let details = json!({"client_id": client_id, "scopes": scopes.names()});
+        let names = scopes.names();
+        store::give_consent(conn, owner, client_id, &names, resource.unwrap_or_default())?;
+        let details = json!({"client_id": client_id, "scopes": names, "resource": resource});
         record(conn, Action::ConsentGiven, owner, details, actor)
     })
 }
@@ -65,6 +76,8 @@ pub fn withdraw(
         return Err(ApiError::not_found());
     }
     db::tx(conn, |conn| {
+        // Whoever is just letting the app in holds the account: it ends before or is refused after.
+        users::lock(conn, owner)?;
         if !store::withdraw_consent(conn, owner, client_id)? {
             return Err(ApiError::not_found());
         }

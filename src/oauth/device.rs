@@ -125,10 +125,12 @@ impl Server {
             let asked = Scopes::from_stored(&device.scopes);
             let scopes = asked.for_roles(&visitor.account.scopes);
             let allowed = allowed && !scopes.is_empty();
-            store::decide_device(conn, &device.id, allowed, &scopes.names(), &visitor.page)?;
+            let names = scopes.names();
+            store::decide_device(conn, &device.id, allowed, &names, &visitor.page)?;
             if allowed {
                 let owner = visitor.account.user.id;
-                consents::give(conn, owner, &device.client_id, &scopes, actor)?;
+                let resource = device.resource.as_deref();
+                consents::give(conn, owner, &device.client_id, &scopes, resource, actor)?;
             }
             Ok(true)
         })
@@ -147,7 +149,9 @@ impl Server {
                 once::take_all(conn, &request.used())?;
                 match store::poll_device(conn, &code, &request.client().id)? {
                     Some(polled) => match verdict(&polled) {
-                        Ok(()) => Ok(Ok(server.open_device(conn, polled.device, &request)?)),
+                        Ok(()) => once::keeping(conn, |conn| {
+                            server.open_device(conn, polled.device, &request)
+                        }),
                         Err(refusal) => Ok(Err(refusal)),
                     },
                     None => Ok(Err(unknown())),
@@ -192,7 +196,7 @@ impl Server {
             key: request
                 .thumbprint()
                 .filter(|_| request.client().is_public()),
-            resource: device.resource.or(wish.audience.clone()),
+            resource: self.settled(request.client(), device.resource, &wish),
             claims: None,
         };
         let rules = self.rules_for(request);
@@ -210,11 +214,12 @@ fn is_still_allowed(
     device: &DeviceRow,
     scopes: &Scopes,
 ) -> Result<bool, OAuthError> {
-    if !scopes.is_within(&consents::given(conn, owner, &device.client_id)?) {
+    let resource = device.resource.as_deref();
+    if !consents::covers(conn, owner, &device.client_id, scopes, resource)? {
         return Ok(false);
     }
     let page = match device.page_id {
-        Some(id) => sessions::find(conn, Some(owner), id)?,
+        Some(id) => sessions::hold(conn, owner, id)?,
         None => None,
     };
     Ok(page.is_some_and(|page| page.is_trusted()))

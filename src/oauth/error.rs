@@ -151,6 +151,14 @@ impl OAuthError {
         Self::new(Fault::InvalidGrant, description)
     }
 
+    /// Whether it is our side that failed.
+    pub(super) const fn is_ours(&self) -> bool {
+        matches!(
+            self.fault,
+            Fault::ServerError | Fault::TemporarilyUnavailable
+        )
+    }
+
     /// A parameter that must be there.
     pub fn missing(name: &str) -> Self {
         Self::invalid_request(format!("the parameter {name} is missing"))

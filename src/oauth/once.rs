@@ -5,6 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use diesel::PgConnection;
 
 use super::{Fault, OAuthError, store};
+use crate::db;
 
 /// Something that was presented, and that nobody may present again before it expires.
 #[derive(Clone, Debug)]
@@ -45,6 +46,21 @@ impl Presented {
             _ => "the assertion was presented before",
         };
         Err(OAuthError::new(self.fault, description))
+    }
+}
+
+/// Does something for whoever presented what was taken before in this transaction. A refusal undoes only the rest: what was
+/// presented stays taken.
+///
+/// # Errors
+/// Faults of ours, which undo everything.
+pub(super) fn keeping<T>(
+    conn: &mut PgConnection,
+    work: impl FnOnce(&mut PgConnection) -> Result<T, OAuthError>,
+) -> Result<Result<T, OAuthError>, OAuthError> {
+    match db::tx(conn, work) {
+        Err(error) if error.is_ours() => Err(error),
+        answered => Ok(answered),
     }
 }
 

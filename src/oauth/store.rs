@@ -207,7 +207,13 @@ pub(super) fn present(
     Ok(inserted == 1)
 }
 
-/// Deletes what has expired, some thousand of each at a time.
+/// Rows that are deleted by one statement.
+const TOGETHER: usize = 5_000;
+
+/// Statements of one turn for a table; the next turn goes on.
+const TURNS: usize = 200;
+
+/// Deletes what has expired, some thousand of each at a time, each time for itself.
 pub(super) fn purge(conn: &mut PgConnection) -> QueryResult<Vec<(&'static str, usize)>> {
     let mut purged = Vec::new();
     // A code that was used is remembered for a while, so that a second use still ends what it was redeemed for.
@@ -219,7 +225,7 @@ pub(super) fn purge(conn: &mut PgConnection) -> QueryResult<Vec<(&'static str, u
         ),
         (
             "device_codes",
-            "expires_at < clock_timestamp() - interval '1 day'",
+            "expires_at < clock_timestamp() - case when session_id is null then interval '0' else interval '1 day' end",
         ),
         ("presented_once", "expires_at < clock_timestamp()"),
         ("upstream_states", "expires_at < clock_timestamp()"),
@@ -228,11 +234,18 @@ pub(super) fn purge(conn: &mut PgConnection) -> QueryResult<Vec<(&'static str, u
             "created_at < clock_timestamp() - interval '2 days'",
         ),
     ] {
-        let gone = diesel::sql_query(format!(
+        let delete = format!(
             "delete from {table} where id in (
-                select id from {table} where {condition} limit 10000 for update skip locked)"
-        ))
-        .execute(conn)?;
+                select id from {table} where {condition} limit {TOGETHER} for update skip locked)"
+        );
+        let mut gone = 0;
+        for _ in 0..TURNS {
+            let some = diesel::sql_query(&delete).execute(conn)?;
+            gone += some;
+            if some < TOGETHER {
+                break;
+            }
+        }
         purged.push((table, gone));
     }
     Ok(purged)

@@ -10,7 +10,7 @@ use diesel::{
 };
 use uuid::Uuid;
 
-use crate::schema::{logout_notices, sessions};
+use crate::schema::{device_codes, logout_notices, sessions};
 
 /// The scope of apps that stay signed in when the browser signs out (OpenID Connect Back-Channel Logout section 2.7).
 const OFFLINE: &str = "offline_access";
@@ -63,7 +63,16 @@ pub(super) fn end(
         }
         Which::AllBut(Some(kept)) => Box::new(owned.and(sessions::id.ne(*kept))),
     };
-    end_those_any_owner(conn, those, reason)
+    match which {
+        // Apps that refresh nothing want to hear of it as long as the browser was signed in.
+        Which::OpenedOutOf(_) => end_living_any_owner(
+            conn,
+            those,
+            sql("ended_at is null and absolute_exp > clock_timestamp()"),
+            reason,
+        ),
+        _ => end_those_any_owner(conn, those, reason),
+    }
 }
 
 /// Ends the sessions that a leaked key may have reached and that may have a living token.
@@ -90,15 +99,24 @@ pub(super) fn end_of_client_any_owner(
     end_those_any_owner(conn, those, reason)
 }
 
-/// Those that had run out by themselves keep that reason.
 fn end_those_any_owner(
     conn: &mut PgConnection,
     those: Those<'_>,
     reason: &str,
 ) -> QueryResult<Vec<Ended>> {
     // An access token may outlive its session's last refresh token, by a day at most.
-    let may_have_tokens: SqlLiteral<Bool> =
+    let may_have_tokens =
         sql("ended_at is null and refresh_exp > clock_timestamp() - interval '1 day 1 minute'");
+    end_living_any_owner(conn, those, may_have_tokens, reason)
+}
+
+/// Those that had run out by themselves keep that reason.
+fn end_living_any_owner(
+    conn: &mut PgConnection,
+    those: Those<'_>,
+    living: SqlLiteral<Bool>,
+    reason: &str,
+) -> QueryResult<Vec<Ended>> {
     diesel::update(sessions::table)
         .set((
             sessions::ended_at
@@ -110,7 +128,7 @@ fn end_those_any_owner(
             .sql(" end")
             .nullable()),
         ))
-        .filter(may_have_tokens)
+        .filter(living)
         .filter(those)
         .returning((
             sessions::id,
@@ -119,6 +137,15 @@ fn end_those_any_owner(
             sessions::end_reason,
         ))
         .get_results(conn)
+}
+
+/// Lets in no device that `owner` has allowed and that has not come yet: there is no session to end.
+pub(super) fn refuse_devices(conn: &mut PgConnection, owner: Uuid) -> QueryResult<usize> {
+    diesel::update(device_codes::table)
+        .filter(device_codes::user_id.eq(owner))
+        .filter(device_codes::session_id.is_null())
+        .set(device_codes::allowed.eq(false))
+        .execute(conn)
 }
 
 /// Keeps for later that these clients are to be told of the end of these sessions.

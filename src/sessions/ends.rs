@@ -130,7 +130,7 @@ pub fn end(
     })
 }
 
-/// Ends every live session of `owner` but `kept`.
+/// Ends every live session of `owner` but `kept`, and lets in no device that was to come.
 ///
 /// # Errors
 /// Postgres.
@@ -142,6 +142,7 @@ pub fn end_others(
     actor: &Actor,
 ) -> Result<(), ApiError> {
     db::tx(conn, |conn| {
+        end_store::refuse_devices(conn, owner)?;
         let ended = end_store::end(conn, owner, &end_store::Which::AllBut(kept), reason.name())?;
         record_ends(conn, owner, &ended, actor)
     })

@@ -88,6 +88,14 @@ pub fn find(
     }
 }
 
+/// Finds a session of `owner`, and lets nobody end it until the caller's transaction ends.
+///
+/// # Errors
+/// Postgres.
+pub fn hold(conn: &mut PgConnection, owner: Uuid, id: Uuid) -> QueryResult<Option<SessionRow>> {
+    store::hold(conn, owner, id)
+}
+
 /// The claims that a session's app asked for by name, and what they may be told of; `None` when the session or its user is no
 /// more.
 ///

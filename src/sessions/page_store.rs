@@ -3,14 +3,11 @@
 use diesel::{
     dsl::sql,
     prelude::*,
-    sql_types::{BigInt, Bool, Uuid as SqlUuid},
+    sql_types::{BigInt, Bool, Nullable, Timestamptz, Uuid as SqlUuid},
 };
 use uuid::Uuid;
 
-use super::{
-    NewSession, PageChange, SessionRow,
-    store::{live, this_second},
-};
+use super::{NewSession, PageChange, SessionRow, store::live};
 use crate::schema::sessions;
 
 /// The browser's session whose cookie has this hash; it lives on, which is written down once a minute.
@@ -52,12 +49,15 @@ pub(super) fn renew_page(
     page: &PageChange,
     session: &NewSession,
 ) -> QueryResult<SessionRow> {
+    let auth_time = sql::<Timestamptz>("coalesce(")
+        .bind::<Nullable<Timestamptz>, _>(session.auth_time)
+        .sql(", date_trunc('second', clock_timestamp()))");
     diesel::update(sessions::table.find(id).filter(sessions::user_id.eq(owner)))
         .set((
             sessions::page_hash.eq(&page.hash),
             sessions::acr.eq(&session.acr),
             sessions::amr.eq(&session.amr),
-            sessions::auth_time.eq(this_second()),
+            sessions::auth_time.eq(auth_time),
         ))
         .returning(SessionRow::as_returning())
         .get_result(conn)

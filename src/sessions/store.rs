@@ -263,6 +263,20 @@ pub(super) fn find(
     Ok(find_any_owner(conn, id)?.filter(|session| session.user_id == owner))
 }
 
+pub(super) fn hold(
+    conn: &mut PgConnection,
+    owner: Uuid,
+    id: Uuid,
+) -> QueryResult<Option<SessionRow>> {
+    sessions::table
+        .filter(sessions::user_id.eq(owner))
+        .filter(sessions::id.eq(id))
+        .select(SessionRow::as_select())
+        .for_share()
+        .first(conn)
+        .optional()
+}
+
 pub(super) fn find_any_owner(conn: &mut PgConnection, id: Uuid) -> QueryResult<Option<SessionRow>> {
     sessions::table
         .find(id)

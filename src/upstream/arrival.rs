@@ -61,7 +61,7 @@ pub fn arrive(
         if let Some(owner) = store::find_owner(conn, issuer, subject)? {
             store::touch(conn, owner, issuer, subject)?;
             let account = users::lock(conn, owner)?;
-            return enter(conn, account, page, actor, rules);
+            return enter(conn, account, identity, page, actor, rules);
         }
         let Some(email) = &identity.email else {
             return Ok(Arrival::NoAddress);
@@ -80,7 +80,7 @@ pub fn arrive(
                 if !account.user.disabled {
                     link(conn, &account, identity, actor)?;
                 }
-                enter(conn, Some(account), page, actor, rules)
+                enter(conn, Some(account), identity, page, actor, rules)
             }
             _ => {
                 store::hold(conn, &state.id, &state.browser, &json!(identity))?;
@@ -105,6 +105,7 @@ fn is_the_same(
 fn enter(
     conn: &mut PgConnection,
     account: Option<Account>,
+    identity: &Identity,
     page: &PageChange,
     actor: &Actor,
     rules: &Rules,
@@ -119,14 +120,15 @@ fn enter(
         event.record(conn)?;
         return Ok(Arrival::Disabled);
     };
-    sessions::open_page_as(conn, &account, page, by_provider(), actor, rules)?;
+    sessions::open_page_as(conn, &account, page, by_provider(identity), actor, rules)?;
     Ok(Arrival::SignedIn)
 }
 
 /// A session that another provider vouches for: no means of RFC 8176 says that, and by which one it was done there is not ours
 /// to say, so there is none.
-fn by_provider() -> NewSession {
+fn by_provider(identity: &Identity) -> NewSession {
     NewSession {
+        auth_time: identity.auth_time,
         amr: Vec::new(),
         ..NewSession::by_password()
     }
@@ -175,7 +177,7 @@ pub fn create(
     db::tx(conn, |conn| {
         let account = users::create(conn, actor, &new, password_hash, identity.email_verified)?;
         link(conn, &account, identity, actor)?;
-        enter(conn, Some(account), page, actor, rules)?;
+        enter(conn, Some(account), identity, page, actor, rules)?;
         Ok(())
     })
 }

@@ -33,6 +33,9 @@ pub struct Identity {
     pub name: Option<String>,
     /// Their language.
     pub locale: Option<String>,
+    /// When they proved there who they are, unless it was just now or nobody says.
+    #[serde(default)]
+    pub auth_time: Option<DateTime<Utc>>,
 }
 
 /// What an ID token has to fit.
@@ -70,16 +73,22 @@ impl Expected<'_> {
             || seconds(claims, "nbf").is_some_and(|nbf| nbf <= now + LEEWAY);
         fits(is_begun, "nbf")?;
         fits(text("nonce") == Some(self.nonce), "nonce")?;
-        // Who does not know `max_age` says nothing of when it was.
+        // Who was asked with `max_age` has to say when it was (Core section 2).
         let is_fresh = self.since.is_none_or(|since| {
             let proved = seconds(claims, "auth_time");
-            proved.is_none_or(|proved| proved >= since.timestamp() - LEEWAY)
+            proved.is_some_and(|proved| proved >= since.timestamp() - LEEWAY)
         });
         fits(is_fresh, "auth_time")?;
         text("sub")
             .filter(|sub| (1..=LONGEST_SUBJECT).contains(&sub.chars().count()))
             .filter(|sub| !sub.chars().any(char::is_control))
             .ok_or(UpstreamError::Claim("sub"))
+    }
+
+    /// When somebody proved who they are.
+    pub(super) fn proved(&self, claims: &Map<String, Value>) -> Option<DateTime<Utc>> {
+        let proved = seconds(claims, "auth_time")?;
+        DateTime::from_timestamp(proved.min(self.now.timestamp()), 0)
     }
 
     /// Whether the token is for us, and not for several of whom another one asked.
@@ -115,6 +124,7 @@ impl Identity {
             .get("email_verified")
             .is_some_and(|verified| *verified == Value::Bool(true) || verified == "true");
         Self {
+            auth_time: None,
             upstream: config.id.clone(),
             issuer: config.issuer.clone(),
             subject: subject.to_owned(),
@@ -171,7 +181,7 @@ mod tests {
     fn check(changes: &Value) -> Result<String, String> {
         let config = config(true);
         let now = DateTime::from_timestamp(1_000, 0).unwrap();
-        let mut claims = json!({ "iss": "https://a.example", "aud": "us", "sub": "ada", "exp": 1_300, "iat": 1_000, "nonce": "n" });
+        let mut claims = json!({ "iss": "https://a.example", "aud": "us", "sub": "ada", "exp": 1_300, "iat": 1_000, "nonce": "n", "auth_time": 1_000 });
         let claims = claims.as_object_mut().unwrap();
         for (name, value) in changes.as_object().unwrap() {
             match value {
@@ -222,6 +232,7 @@ mod tests {
             ("nonce", json!({ "nonce": "m" })),
             ("nonce", json!({ "nonce": null })),
             ("auth_time", json!({ "auth_time": 900 })),
+            ("auth_time", json!({ "auth_time": null })),
             ("sub", json!({ "sub": null })),
             ("sub", json!({ "sub": "" })),
             ("sub", json!({ "sub": 7 })),

@@ -194,6 +194,12 @@ impl Upstreams {
             since: state.fresh.then_some(state.created_at),
         };
         let subject = expected.check(&claims)?.to_owned();
+        // Of somebody who has just come from proving it, their clock may say a little less.
+        let proved = if state.fresh {
+            None
+        } else {
+            expected.proved(&claims)
+        };
         if let (false, Some(token)) = (claims.contains_key("email"), &exchanged.access_token)
             && let Some(told) = provider.user_info(token, &subject).await
         {
@@ -201,7 +207,10 @@ impl Upstreams {
             claims.remove("email_verified");
             claims.extend(told);
         }
-        Ok(Identity::new(config, &subject, &claims))
+        Ok(Identity {
+            auth_time: proved,
+            ..Identity::new(config, &subject, &claims)
+        })
     }
 }
 

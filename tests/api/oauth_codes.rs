@@ -299,3 +299,24 @@ async fn a_code_is_worth_nothing_after_the_person_has_taken_it_back() {
     let refused = client.redeem(answer.code()).await;
     refused.expect_error(400, "invalid_grant");
 }
+
+/// A consent is taken back while a code is being redeemed: whichever comes first, nothing is left over.
+#[tokio::test]
+async fn of_redeeming_and_taking_back_at_once_no_session_is_left() {
+    let app = TestApp::shared();
+    let client = App::register(&app, json!({})).await;
+    let person = app.person().await;
+    let consent = format!("/v1/users/me/consents/{}", client.id);
+    for _ in 0..10 {
+        let answer = client.answer(&person, &[]).await;
+        let (redeemed, taken) = tokio::join!(client.redeem(answer.code()), person.delete(&consent));
+        taken.expect(204);
+        if redeemed.status() == 200 {
+            let refresh = text(&redeemed.json(), "refresh_token").to_owned();
+            let refused = client.refresh(&refresh).await;
+            refused.expect_error(400, "invalid_grant");
+        } else {
+            redeemed.expect_error(400, "invalid_grant");
+        }
+    }
+}

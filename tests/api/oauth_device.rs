@@ -303,6 +303,13 @@ async fn oau_22_what_the_person_has_ended_lets_no_device_in() {
     ada.delete(&consent).await.expect(204);
     let refused = client.token(&poll(&taken_back)).await;
     refused.expect_error(400, "access_denied");
+    // Whoever allowed it has signed out, and then the password was changed.
+    let thiefs = codes(&client).await;
+    let mut browser = Browser::signed_in(&app, &ada).await;
+    let form = enter(&mut browser, text(&thiefs, "user_code")).await;
+    decide(&mut browser, &form, "allow").await.expect_page(200);
+    let page = browser.visit("/oauth/logout").await.unwrap();
+    browser.submit(&page, "/oauth/logout", &[]).await.unwrap();
     // They have changed their password, because it was not them.
     let not_hers = codes(&client).await;
     allow(&client, &ada, &not_hers).await;
@@ -311,6 +318,8 @@ async fn oau_22_what_the_person_has_ended_lets_no_device_in() {
         "new_password": "another horse battery staple",
     });
     ada.put("/v1/users/me/password", new).await.expect(204);
-    let refused = client.token(&poll(&not_hers)).await;
-    refused.expect_error(400, "access_denied");
+    for denied in [&not_hers, &thiefs] {
+        let refused = client.token(&poll(denied)).await;
+        refused.expect_error(400, "access_denied");
+    }
 }

@@ -4,8 +4,8 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 use crate::harness::{
-    ACCESS_TOKEN_TYPE, App, EXCHANGE_GRANT, Forge, Key, Person, Response, TestApp, decode_part,
-    now, text, use_bearer, with,
+    ACCESS_TOKEN_TYPE, App, Browser, EXCHANGE_GRANT, Forge, ISSUER, Key, Person, Response, TestApp,
+    decode_part, now, text, use_bearer, with,
 };
 
 const SECRET: &[u8] = b"this-server-shares-it-with-one-API";
@@ -257,4 +257,38 @@ async fn oau_24_tokens_are_for_the_api_that_the_person_was_asked_about() {
         assert_eq!(claims["aud"], ORDERS);
         assert_eq!(use_bearer(&app, text(&next, "access_token")).await, 401);
     }
+}
+
+#[tokio::test]
+async fn oau_24_nobody_is_asked_about_one_api_and_gives_tokens_for_another() {
+    let app = server();
+    let client = App::register(&app, json!({})).await;
+    let person = app.person().await;
+    let asked = [("scope", "openid account:read")];
+    let answer = client.answer(&person, &asked).await;
+    let redemption = App::redemption(answer.code());
+    let other = with(&redemption, &[("resource", ORDERS)]);
+    let refused = client.token(&other).await;
+    refused.expect_error(400, "invalid_target");
+    let tokens = client.redeem(answer.code()).await.expect(200).json();
+    let claims = decode_part(text(&tokens, "access_token"), 1);
+    assert_eq!(claims["aud"], ISSUER);
+    let refresh = [
+        ("grant_type", "refresh_token"),
+        ("refresh_token", text(&tokens, "refresh_token")),
+    ];
+    let other = with(&refresh, &[("resource", ORDERS)]);
+    let refused = client.token(&other).await;
+    refused.expect_error(400, "invalid_target");
+    client.token(&refresh).await.expect(200);
+    // For another API they are asked again, and not a second time.
+    let mut browser = Browser::signed_in(&app, &person).await;
+    let none = |resource| client.authorize_path(&[("prompt", "none"), ("resource", resource)]);
+    let answer = browser.visit(&none(ORDERS)).await.unwrap_err();
+    assert_eq!(answer.get("error"), "consent_required");
+    client.answer(&person, &[("resource", ORDERS)]).await.code();
+    let answer = browser.visit(&none(ORDERS)).await.unwrap_err();
+    assert!(!answer.code().is_empty());
+    let answer = browser.visit(&none(GAMES)).await.unwrap_err();
+    assert_eq!(answer.get("error"), "consent_required");
 }

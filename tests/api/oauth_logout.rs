@@ -269,6 +269,20 @@ async fn oau_27_tok_10_apps_are_told_until_they_have_heard() {
         tokio::task::yield_now().await;
     }
 
+    // Also an app that refreshes nothing, whose tokens have long expired.
+    let mut browser = Browser::new(&app);
+    let tokens = told.tokens_from(&mut browser, &person, &[]).await;
+    let sid = decode_part(text(&tokens, "id_token"), 1)["sid"].clone();
+    let aged = format!(
+        "update sessions set refresh_exp = refresh_exp - interval '60 days' where id = '{}'",
+        sid.as_str().unwrap()
+    );
+    query(app.database(), &aged);
+    let page = browser.visit("/oauth/logout").await.unwrap();
+    browser.submit(&page, "/oauth/logout", &[]).await.unwrap();
+    let token = heard_token(&listener, "200 OK").await;
+    check_logout_token(&app, &token, &told, &person, &sid).await;
+
     // Also when somebody else ends the session.
     let tokens = told.tokens(&person, &[]).await;
     let sid = decode_part(text(&tokens, "id_token"), 1)["sid"].clone();

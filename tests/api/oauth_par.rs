@@ -133,3 +133,20 @@ async fn oau_21_a_client_that_has_to_push_is_answered_nothing_else() {
     let answer = browser.authorize(&path(&client, &uri, &[]), &person).await;
     client.redeem(answer.code()).await.expect(200);
 }
+
+#[tokio::test]
+async fn nobody_fills_the_database_with_what_no_request_needs() {
+    let app = TestApp::shared();
+    let client = App::register(&app, json!({})).await;
+    let junk = "x".repeat(9_000);
+    let fields = client.parameters(&[("junk", &junk)]);
+    let refused = client.post("/oauth/par", &fields).await;
+    refused.expect_error(400, "invalid_request");
+    let refused = client.post("/oauth/authorize", &fields).await;
+    refused.expect_page(400);
+    let kept = format!(
+        "select count(*)::text as value from authorization_requests where client_id = '{}'",
+        client.id
+    );
+    assert_eq!(query_value(app.database(), &kept), "0");
+}

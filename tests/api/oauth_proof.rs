@@ -377,3 +377,24 @@ async fn oau_15_older_libraries_address_the_token_endpoint_where_that_is_switche
         response.expect_error(401, "invalid_client");
     }
 }
+
+#[tokio::test]
+async fn oau_15_oau_23_what_a_refused_request_has_presented_is_used_up() {
+    let app = TestApp::shared();
+    let client = App::register(&app, json!({})).await;
+    let key = Key::new();
+    let person = app.person().await;
+    let answer = client.answer(&person, &[]).await;
+    let proof = key.proof("POST", "/oauth/token", None);
+    let redemption = App::redemption(answer.code());
+    let wrong = "x".repeat(43);
+    let send = |fields: &[(&str, &str)]| {
+        let request = client.request("/oauth/token", fields);
+        app.send(request.header("dpop", &proof))
+    };
+    let refused = send(&with(&redemption, &[("code_verifier", &wrong)])).await;
+    refused.expect_error(400, "invalid_grant");
+    let again = send(&redemption).await;
+    again.expect_error(400, "invalid_dpop_proof");
+    client.token_with(&key, &redemption).await.expect(200);
+}

@@ -201,6 +201,14 @@ async fn oau_28_what_is_registered_is_harmless_and_of_a_size() {
         assert_eq!(refused.status(), 400, "{name}: {value}: {}", refused.text());
         refused.expect_error(400, error);
     }
+    // Nobody gets tokens without anybody being asked.
+    for grant in ["client_credentials", crate::harness::EXCHANGE_GRANT] {
+        let mut metadata = usual();
+        metadata["grant_types"] = json!([grant]);
+        metadata["token_endpoint_auth_method"] = json!("client_secret_basic");
+        let refused = register(&app, None, &metadata).await;
+        refused.expect_error(400, "invalid_client_metadata");
+    }
     // What only an administrator may say is passed over, as what nobody understands.
     let mut metadata = usual();
     metadata["first_party"] = json!(true);

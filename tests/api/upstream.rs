@@ -855,10 +855,11 @@ async fn an_app_gets_its_code_after_signing_in_elsewhere_and_may_want_it_done_an
     let email = new_email();
     let mut guest = Guest::new(app);
     for (more, max_age, auth_time, is_in) in [
-        ("", None, 0, true),
-        ("&prompt=login", Some("0"), 0, true),
-        ("&prompt=login", Some("0"), 600, false),
-        ("&prompt=login&login_hint=x", Some("0"), 10, true),
+        ("", None, Some(300), true),
+        ("&prompt=login", Some("0"), Some(0), true),
+        ("&prompt=login", Some("0"), Some(600), false),
+        ("&prompt=login", Some("0"), None, false),
+        ("&prompt=login&login_hint=x", Some("0"), Some(10), true),
     ] {
         let page = guest
             .get(&authorize(more))
@@ -869,7 +870,9 @@ async fn an_app_gets_its_code_after_signing_in_elsewhere_and_may_want_it_done_an
         let asked = guest.leave_from(&page, "main").await;
         assert_eq!(asked.get("max_age").map(String::as_str), max_age);
         let mut claims = ada(&email, true);
-        claims["auth_time"] = json!(chrono::Utc::now().timestamp() - auth_time);
+        if let Some(ago) = auth_time {
+            claims["auth_time"] = json!(chrono::Utc::now().timestamp() - ago);
+        }
         let token = provider.sign(&filled(provider, "main", &asked, claims));
         let code = provider.grant(&asked, &token);
         let back = guest
@@ -903,6 +906,10 @@ async fn an_app_gets_its_code_after_signing_in_elsewhere_and_may_want_it_done_an
             .expect(200);
         let claims = decode_part(tokens.at("/id_token").as_str().unwrap(), 1);
         assert_eq!((&claims["acr"], &claims["amr"]), (&json!("1"), &json!([])));
+        // What they proved there a while ago was not proved here just now.
+        let ago = chrono::Utc::now().timestamp() - claims["auth_time"].as_i64().unwrap();
+        let expected = if max_age.is_none() { 300..400 } else { 0..60 };
+        assert!(expected.contains(&ago), "{more}: {ago}");
     }
 }
 
