@@ -107,17 +107,25 @@ fn is_loopback(rest: &str) -> bool {
 /// person's own machine, which it can't choose beforehand (RFC 8252 section 7.3).
 pub fn same_redirect(registered: &str, given: &str) -> bool {
     registered == given
-        || match (
-            without_loopback_port(registered),
-            without_loopback_port(given),
-        ) {
-            (Some(registered), Some(given)) => registered == given,
+        || match (loopback(registered), loopback(given)) {
+            (Some(registered), Some(given)) => {
+                let is_free = registered.host != "localhost" || registered.port.is_empty();
+                is_free && registered.host == given.host && registered.path == given.path
+            }
             _ => false,
         }
 }
 
-/// A loopback address without its port. RFC 8252 section 8.3 advises against `localhost`, but command lines register it.
-fn without_loopback_port(uri: &str) -> Option<(&str, &str)> {
+/// An address on the person's own machine; the port has its colon.
+struct Loopback<'a> {
+    host: &'a str,
+    port: &'a str,
+    path: &'a str,
+}
+
+/// Takes a loopback address apart. RFC 8252 section 8.3 advises against `localhost`: with a port it is a page that is being
+/// developed, and stays exact; command lines register it without.
+fn loopback(uri: &str) -> Option<Loopback<'_>> {
     let rest = uri.strip_prefix("http://")?;
     let host = ["localhost", "127.0.0.1", "[::1]"]
         .into_iter()
@@ -129,7 +137,7 @@ fn without_loopback_port(uri: &str) -> Option<(&str, &str)> {
         || port
             .strip_prefix(':')
             .is_some_and(|port| !port.starts_with(['+', '0']) && port.parse::<u16>().is_ok());
-    fits.then_some((host, path))
+    fits.then_some(Loopback { host, port, path })
 }
 
 #[cfg(test)]
@@ -164,6 +172,14 @@ mod tests {
         let registered = "http://127.0.0.1/callback";
         assert!(same_redirect(registered, "http://127.0.0.1:51004/callback"));
         assert!(same_redirect("http://[::1]:1/cb", "http://[::1]:2/cb"));
+        assert!(same_redirect(
+            "http://localhost/cb",
+            "http://localhost:2/cb"
+        ));
+        assert!(!same_redirect(
+            "http://localhost:5173/cb",
+            "http://localhost:2/cb"
+        ));
         for other in [
             "http://127.0.0.1:51004/callback/",
             "http://127.0.0.1:80@evil.example/callback",
