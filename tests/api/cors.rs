@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{PASSWORD, Process, Response, TestApp, directory, run};
+use crate::harness::{PASSWORD, Process, Response, TestApp, client, directory, run};
 
 const GOOD: &str = "https://app.example.com";
 
@@ -335,7 +335,7 @@ fn a_refused_origin_is_logged_once_with_its_cure_and_the_doctor_says_the_same() 
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         for _ in 0..3 {
-            let request = reqwest::Client::new().get(format!("{}/v1/users/me", server.address()));
+            let request = client().get(format!("{}/v1/users/me", server.address()));
             request
                 .header("origin", "https://b.example")
                 .send()

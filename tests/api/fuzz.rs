@@ -7,7 +7,7 @@ use proptest::{
 };
 use serde_json::{Value, json};
 
-use crate::harness::TestApp;
+use crate::harness::{TestApp, client};
 
 const REQUESTS: u32 = 20_000;
 
@@ -184,7 +184,7 @@ async fn inp_06_twenty_thousand_naughty_requests_and_no_server_error() {
         ..Config::default()
     });
     let strategy = fuzzed();
-    let client = reqwest::Client::new();
+    let client = client();
     let mut sent = 0;
     let mut taken = 0;
     while sent < REQUESTS {

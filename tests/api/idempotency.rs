@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::harness::{
-    MASTER_KEY, PASSWORD, Person, Process, Response, TestApp, create_database, query, query_value,
+    MASTER_KEY, PASSWORD, Person, Process, Response, TestApp, client, create_database, query,
+    query_value,
 };
 
 async fn make(person: &Person, key: &str, body: &Value) -> Response {
@@ -156,7 +157,7 @@ async fn res_10_after_a_kill_the_answer_is_the_same() {
         ("TOLLGATE_MASTER_KEY", MASTER_KEY),
     ];
     let server = Process::start(&environment);
-    let client = reqwest::Client::new();
+    let client = client();
     let password = server
         .says("admin")
         .unwrap()

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::{MASTER_KEY, Process, Response, create_empty_database};
+use crate::harness::{MASTER_KEY, Process, Response, client, create_empty_database};
 
 const CANARY: &str = "canary battery staple 7f3a";
 
@@ -20,7 +20,7 @@ async fn log_01_canaries_appear_in_no_log_at_trace_level() {
             ("TOLLGATE_TELEMETRY__LOG_FILTER", "trace"),
             ("TOLLGATE_TELEMETRY__LOG_FORMAT", format),
         ]);
-        let client = reqwest::Client::new();
+        let client = client();
         let at = |path: &str| format!("{}{path}", server.address());
         let account = json!({"email": "ada@example.com", "password": CANARY});
         send(client.post(at("/v1/users")).json(&account))
@@ -177,7 +177,7 @@ async fn log_02_what_callers_send_cannot_forge_a_line() {
     ]);
     let url = format!("{}/x%0a%1b[31mforged", server.address());
     let before = server.log().lines().count();
-    send(reqwest::Client::new().get(url)).await.expect(404);
+    send(client().get(url)).await.expect(404);
     let log = server.log();
     assert_eq!(log.lines().count(), before + 1);
     assert!(!log.contains('\u{1b}'));
@@ -191,7 +191,7 @@ async fn log_03_denials_say_who_what_and_from_where() {
         ("TOLLGATE_MASTER_KEY", MASTER_KEY),
         ("TOLLGATE_TELEMETRY__LOG_FORMAT", "json"),
     ]);
-    let client = reqwest::Client::new();
+    let client = client();
     let account = json!({"email": "ada@example.com", "password": CANARY});
     let user = send(
         client

@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use crate::harness::{
-    MASTER_KEY, PASSWORD, Person, Process, TestApp, create_empty_database, query, query_value,
+    MASTER_KEY, PASSWORD, Person, Process, TestApp, client, create_empty_database, query,
+    query_value,
 };
 
 /// Makes every wait that has begun outlast the slowest machine.
@@ -408,7 +409,7 @@ async fn pwd_02_an_unknown_account_costs_a_hash_too() {
         ("TOLLGATE_MASTER_KEY", MASTER_KEY),
         ("TOLLGATE_LIMITS__ENABLED", "false"),
     ]);
-    let client = reqwest::Client::new();
+    let client = client();
     let url = format!("{}/v1/sessions", server.address());
     let mut costs = Vec::new();
     for email in ["admin@localhost", "nobody@example.com"] {

@@ -22,17 +22,17 @@ use tollgate::{
 use uuid::Uuid;
 
 use crate::harness::{
-    Forge, MASTER_KEY, PASSWORD, Process, Response, TestApp, create_database, decode_part,
+    Forge, MASTER_KEY, PASSWORD, Process, Response, TestApp, client, create_database, decode_part,
     directory, query, query_value,
 };
 
 async fn post(address: &str, path: &str, body: &Value) -> reqwest::Result<Response> {
-    let request = reqwest::Client::new().post(format!("{address}{path}"));
+    let request = client().post(format!("{address}{path}"));
     Ok(Response::read(request.json(body).send().await?).await)
 }
 
 async fn use_at(address: &str, token: &str) -> u16 {
-    let request = reqwest::Client::new().get(format!("{address}/v1/tokens/current"));
+    let request = client().get(format!("{address}/v1/tokens/current"));
     let response = request.bearer_auth(token).send().await.unwrap();
     response.status().as_u16()
 }
@@ -116,7 +116,7 @@ async fn f12_sigkill_in_the_middle_of_refreshing_and_signing_out_signs_nobody_ou
                 };
                 if response.status() == 201 {
                     let pair = response.json();
-                    let request = reqwest::Client::new().delete(format!("{here}/v1/sessions"));
+                    let request = client().delete(format!("{here}/v1/sessions"));
                     let token = pair["access_token"].as_str().unwrap();
                     let _perhaps_gone = request.bearer_auth(token).send().await;
                 }
@@ -315,7 +315,7 @@ async fn f19_five_thousand_sessions_that_refresh_at_once_are_served_or_told_to_w
     let app = TestApp::own(&[("TOLLGATE_LIMITS__ENABLED", "false")]);
     sign_up_and_in(app.address(), "ada").await;
     let tokens = many_sessions(app.database(), SESSIONS);
-    let client = reqwest::Client::new();
+    let client = client();
     let sockets = Arc::new(tokio::sync::Semaphore::new(SOCKETS));
     let requests: Vec<_> = tokens
         .into_iter()
@@ -397,7 +397,7 @@ async fn postgres_that_restarts_or_is_killed_while_apps_refresh_is_never_a_wrong
     }
     let gone = sign_up_and_in(&here, "gone").await;
     let dead = gone["access_token"].as_str().unwrap();
-    let request = reqwest::Client::new().delete(format!("{here}/v1/sessions/current"));
+    let request = client().delete(format!("{here}/v1/sessions/current"));
     let response = request.bearer_auth(dead).send().await.unwrap();
     assert_eq!(response.status(), 204);
     for round in 0..4 {

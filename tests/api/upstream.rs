@@ -3,11 +3,11 @@
 use std::{collections::HashMap, sync::LazyLock};
 
 use diesel::{Connection, PgConnection};
-use reqwest::redirect::Policy;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    PASSWORD, Provider, Response, TestApp, decode_part, query, query_value, sign,
+    PASSWORD, Provider, Response, TestApp, client_without_redirects, decode_part, query,
+    query_value, sign,
 };
 
 const ISSUER: &str = "http://localhost:8080";
@@ -62,9 +62,8 @@ impl Guest {
     }
 
     async fn send(&mut self, method: &str, path: &str, form: Option<&[(&str, &str)]>) -> Response {
-        let client = reqwest::Client::builder().redirect(Policy::none()).build();
         let address = format!("{}{path}", self.app.address());
-        let mut request = client.unwrap().request(method.parse().unwrap(), address);
+        let mut request = client_without_redirects().request(method.parse().unwrap(), address);
         if let Some(cookie) = &self.cookie {
             request = request.header("cookie", format!("tollgate_page={cookie}"));
         }

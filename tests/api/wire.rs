@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::json;
 
-use crate::harness::{TestApp, query_value};
+use crate::harness::{TestApp, client, query_value};
 
 fn connect(app: &TestApp) -> TcpStream {
     let stream = TcpStream::connect(app.address().trim_start_matches("http://")).unwrap();
@@ -462,7 +462,7 @@ async fn inp_03_long_uris_large_heads_and_too_many_connections_are_refused() {
     assert!((1..=20).contains(&served), "{served}");
     drop(open);
     let deadline = Instant::now() + Duration::from_secs(10);
-    let client = reqwest::Client::new();
+    let client = client();
     while client
         .get(format!("{}/healthz", app.address()))
         .send()
@@ -837,7 +837,7 @@ async fn a_handler_that_panics_costs_one_answer_and_no_connection() {
         });
     });
     let (address, server) = listening.recv().unwrap();
-    let client = reqwest::Client::new();
+    let client = client();
     for _ in 0..3 {
         let request = client.get(format!("http://{address}/v1/broken"));
         let request = request

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use reqwest::redirect::Policy;
-
-use super::{PASSWORD, Person, Response, TestApp};
+use super::{PASSWORD, Person, Response, TestApp, client_without_redirects};
 
 /// Where the test servers believe to be.
 pub const ISSUER: &str = "http://localhost:8080";
@@ -86,10 +84,7 @@ impl Browser {
     pub fn at(app: &TestApp, issuer: &str) -> Self {
         Self {
             app: app.clone(),
-            client: reqwest::Client::builder()
-                .redirect(Policy::none())
-                .build()
-                .unwrap(),
+            client: client_without_redirects(),
             issuer: issuer.to_owned(),
             cookies: BTreeMap::new(),
         }

@@ -15,7 +15,7 @@ use std::{
 
 use actix_web::{dev::ServerHandle, web::Data};
 use diesel::{Connection, PgConnection};
-use reqwest::{Method, RequestBuilder};
+use reqwest::{Method, RequestBuilder, redirect::Policy};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
@@ -166,6 +166,20 @@ impl Response {
 static SHARED: LazyLock<TestApp> =
     LazyLock::new(|| TestApp::start(&[("TOLLGATE_LIMITS__ENABLED", "false")]));
 
+/// A client of its own for each test's runtime; without roots to trust, which would be read anew each time.
+pub fn client() -> reqwest::Client {
+    plain().build().unwrap()
+}
+
+/// The same that shows redirects as they are.
+pub fn client_without_redirects() -> reqwest::Client {
+    plain().redirect(Policy::none()).build().unwrap()
+}
+
+fn plain() -> reqwest::ClientBuilder {
+    reqwest::Client::builder().tls_certs_only([])
+}
+
 impl TestApp {
     /// The server that tests share which make their own people.
     pub fn shared() -> Self {
@@ -285,7 +299,7 @@ impl TestApp {
     /// A request that is not sent yet.
     pub fn request(&self, method: &str, path: &str) -> RequestBuilder {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
-        reqwest::Client::new().request(method, format!("{}{path}", self.0.address))
+        client().request(method, format!("{}{path}", self.0.address))
     }
 
     pub async fn send(&self, request: RequestBuilder) -> Response {
