@@ -153,10 +153,7 @@ impl AppState {
         self.db
             .run(move |conn| {
                 let done = work(conn)?;
-                if let Err(error) = tokens.follow(conn) {
-                    // It is done all the same, and the control channel brings the rest.
-                    tracing::warn!(%error, "what was just revoked could not be read");
-                }
+                tokens.catch_up(conn);
                 Ok(done)
             })
             .await

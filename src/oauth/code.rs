@@ -30,7 +30,15 @@ impl Server {
         let code = Secret::hash(request.need("code")?);
         request.need("code_verifier")?;
         let server = self.clone();
-        hop(db, move |conn| server.redeem(conn, &code, &request)).await
+        hop(db, move |conn| {
+            let answered = server.redeem(conn, &code, &request);
+            if answered.is_err() {
+                // It may have been used twice.
+                server.rules.tokens.catch_up(conn);
+            }
+            answered
+        })
+        .await
     }
 
     fn redeem(

@@ -149,9 +149,7 @@ pub async fn delete_registered_client(
     hop(&app.db, move |conn| {
         server.delete_registered(conn, &id, token.as_deref(), &anyone.0)?;
         server.registry.follow(conn)?;
-        if let Err(error) = tokens.follow(conn) {
-            tracing::warn!(%error, "what was just revoked could not be read");
-        }
+        tokens.catch_up(conn);
         Ok::<_, OAuthError>(())
     })
     .await?;

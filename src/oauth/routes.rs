@@ -222,10 +222,7 @@ pub async fn revoke_token(
         let tokens = app.tokens.clone();
         hop(&app.db, move |conn| {
             server.revoke(conn, &authenticated, given.as_ref(), &actor)?;
-            if let Err(error) = tokens.follow(conn) {
-                // It is done all the same, and the control channel brings the rest.
-                tracing::warn!(%error, "what was just revoked could not be read");
-            }
+            tokens.catch_up(conn);
             Ok::<_, OAuthError>(())
         })
         .await?;

@@ -123,10 +123,7 @@ async fn sign_out(
     hop(&browser.app.db, move |conn| {
         let visitor = find_visitor(conn, hash.as_deref(), lifetimes)?;
         signing_out.sign_out(conn, visitor.as_ref(), &actor)?;
-        if let Err(error) = tokens.follow(conn) {
-            // It is done all the same, and the control channel brings the rest.
-            tracing::warn!(%error, "what was just revoked could not be read");
-        }
+        tokens.catch_up(conn);
         Ok::<_, PageFault>(())
     })
     .await?;

@@ -183,6 +183,16 @@ impl Tokens {
         keys
     }
 
+    /// Takes over what was just revoked on `conn`, so that this replica refuses it before it answers. What can't be read is done
+    /// all the same, and the control channel brings it.
+    pub fn catch_up(&self, conn: &mut PgConnection) {
+        let keys = self.keys.follow(conn);
+        let revocations = self.revocations.follow(conn).map_err(KeyError::from);
+        if let Err(error) = keys.and(revocations) {
+            tracing::warn!(%error, "what was just revoked could not be read");
+        }
+    }
+
     /// The same on a new connection, which may lead to another server: all revocations are read.
     ///
     /// # Errors

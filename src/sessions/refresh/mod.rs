@@ -71,8 +71,12 @@ pub async fn refresh(
             .transpose()?
     };
     let Some((pair, begun_elsewhere)) = rotated else {
-        let (actor, key) = (actor.clone(), wish.key.clone());
-        let refuse = move |conn: &mut _| refuse(conn, &presented, key.as_deref(), &actor);
+        let (actor, key, tokens) = (actor.clone(), wish.key.clone(), rules.tokens.clone());
+        let refuse = move |conn: &mut _| {
+            let refused = refuse(conn, &presented, key.as_deref(), &actor)?;
+            tokens.catch_up(conn);
+            Ok(refused)
+        };
         return Err(db.run(refuse).await?);
     };
     if begun_elsewhere {
