@@ -114,13 +114,12 @@ def redeem_all(server, browser, cpu, postgres_cpu):
 
 
 # What redeeming has to write down: the session, that the code is used, that somebody signed in.
-WRITES = """\\set n random(1, 2000000000)
-begin;
+WRITES = """begin;
 insert into sessions (id, user_id, client_id, scopes, rotated_at, refresh_exp, absolute_exp, auth_time, acr, amr)
-    values (gen_random_uuid(), :'user'::uuid, 'app', '{openid}', now(), now() + interval '1 hour', now() + interval '1 hour', now(), '1', '{pwd}');
-update authorization_codes set session_id = gen_random_uuid() where id = (select id from authorization_codes limit 1);
+    values (gen_random_uuid(), :user::uuid, 'app', '{openid}', now(), now() + interval '1 hour', now() + interval '1 hour', now(), '1', '{pwd}');
+update authorization_codes set session_id = gen_random_uuid() where id = (select id from authorization_codes order by id offset :client_id limit 1);
 insert into audit_events (id, action, actor_id, subject_id, client_id, details)
-    values (gen_random_uuid(), 'session.created', :'user'::uuid, :'user'::uuid, 'app', '{}');
+    values (gen_random_uuid(), 'session.created', :user::uuid, :user::uuid, 'app', '{}');
 commit;
 """
 

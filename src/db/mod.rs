@@ -2,6 +2,7 @@
 
 mod hop;
 mod pool;
+mod visit;
 
 use std::{
     sync::{
@@ -24,6 +25,9 @@ use uuid::Uuid;
 use crate::error::{ApiError, Code};
 use hop::Hop;
 use pool::{LogAsWarning, Manager, Trouble, with_patience};
+use visit::First;
+
+pub use visit::{begin_with, watch};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 
@@ -79,7 +83,7 @@ impl Db {
         T: Send + 'static,
         F: FnOnce(&mut PgConnection) -> Result<T, ApiError> + Send + 'static,
     {
-        self.hop(|db| db.once(work)).await
+        self.hop(|db, first| db.once(first, work)).await
     }
 
     /// The same for what may be done twice: reads, and writes that find themselves done. A connection that breaks
@@ -92,15 +96,26 @@ impl Db {
         T: Send + 'static,
         F: Fn(&mut PgConnection) -> Result<T, ApiError> + Send + 'static,
     {
-        self.hop(move |db| {
+        self.hop(move |db, first| {
             let before = db.trouble.count();
-            let first = db.once(&work);
-            if first.is_err() && db.trouble.count() != before {
-                return db.once(&work);
+            let done = db.once(first, &work);
+            if done.is_err() && db.trouble.count() != before {
+                return db.once(first, &work);
             }
-            first
+            done
         })
         .await
+    }
+
+    /// Does what the next trip of this request had to begin with, where none was made.
+    ///
+    /// # Errors
+    /// Its own, and those of `run`.
+    pub async fn make_up(&self) -> Result<(), ApiError> {
+        if visit::is_due() {
+            self.run(|_conn| Ok(())).await?;
+        }
+        Ok(())
     }
 
     /// Lets every idle connection be tried before its next use.
@@ -116,8 +131,9 @@ impl Db {
     async fn hop<T, F>(&self, work: F) -> Result<T, ApiError>
     where
         T: Send + 'static,
-        F: FnOnce(&Self) -> Result<T, ApiError> + Send + 'static,
+        F: FnOnce(&Self, &mut Option<First>) -> Result<T, ApiError> + Send + 'static,
     {
+        let mut first = visit::set_out();
         if self.is_away() {
             return Err(Code::DatabaseUnavailable.into());
         }
@@ -131,7 +147,7 @@ impl Db {
             let hop = hop.clone();
             tokio::task::spawn_blocking(move || {
                 let _turn = turn;
-                hop.during(|| work(&db))
+                hop.during(|| work(&db, &mut first))
             })
         };
         tokio::time::timeout(ANSWER_PATIENCE, running)
@@ -145,6 +161,7 @@ impl Db {
 
     fn once<T>(
         &self,
+        first: &mut Option<First>,
         work: impl FnOnce(&mut PgConnection) -> Result<T, ApiError>,
     ) -> Result<T, ApiError> {
         // Those who waited for their turn while it went away need not wait again.
@@ -158,7 +175,13 @@ impl Db {
         let taken = self.pool.get();
         self.is_away.store(taken.is_err(), Ordering::Relaxed);
         let mut lease = taken.map_err(ApiError::database)?;
-        let result = work(&mut lease.conn);
+        let begun = first
+            .as_ref()
+            .map_or(Ok(()), |first| first(&mut lease.conn));
+        let result = begun.and_then(|()| {
+            *first = None;
+            work(&mut lease.conn)
+        });
         if matches!(&result, Err(error) if error.code == Code::DatabaseUnavailable) {
             lease.examine();
         }

@@ -148,6 +148,11 @@ impl ApiError {
         }
     }
 
+    /// Whether something failed on our side, which no page about the try itself can tell.
+    pub fn is_ours(&self) -> bool {
+        matches!(self.code, Code::Internal | Code::DatabaseUnavailable)
+    }
+
     /// The same error with a header.
     #[must_use]
     pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use actix_web::{
     Error, HttpMessage,
-    body::MessageBody,
+    body::{EitherBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::header::{self, HeaderName},
     middleware::Next,
@@ -14,6 +14,7 @@ use actix_web::{
 use crate::{
     app::AppState,
     error::ApiError,
+    oauth::HeldKey,
     tokens::{Refusal, Verified},
 };
 
@@ -22,6 +23,8 @@ use crate::{
 pub(super) enum Presented {
     /// A good token.
     Ok(Arc<Verified>),
+    /// A good token that is bound to a key, with a proof of it that nobody has used up yet.
+    Bound(Arc<Verified>, HeldKey),
     /// No credentials.
     Absent,
     /// Credentials that are refused.
@@ -46,16 +49,21 @@ pub async fn authenticate<B: MessageBody + 'static>(
     app: web::Data<AppState>,
     request: ServiceRequest,
     next: Next<B>,
-) -> Result<ServiceResponse<B>, Error> {
-    let presented = present(&app, &request).await;
-    if let Presented::Ok(verified) = &presented {
+) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+    let presented = present(&app, &request);
+    if let Presented::Ok(verified) | Presented::Bound(verified, _) = &presented {
         request.extensions_mut().insert(Who(Arc::clone(verified)));
     }
     request.extensions_mut().insert(presented);
-    next.call(request).await
+    let response = next.call(request).await?;
+    // Where the handler made no trip to the database, its caller's proof is not used up yet.
+    Ok(match app.db.make_up().await {
+        Ok(()) => response.map_into_left_body(),
+        Err(error) => response.error_response(error).map_into_right_body(),
+    })
 }
 
-async fn present(app: &AppState, request: &ServiceRequest) -> Presented {
+fn present(app: &AppState, request: &ServiceRequest) -> Presented {
     let headers = request.headers();
     let mut values = headers.get_all(header::AUTHORIZATION);
     let (first, second) = (values.next(), values.next());
@@ -73,15 +81,14 @@ async fn present(app: &AppState, request: &ServiceRequest) -> Presented {
             }
         }
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("dpop") => {
-            present_bound(app, request, token).await
+            present_bound(app, request, token)
         }
         _ => Presented::Bad(Refusal::Scheme),
     }
 }
 
-/// A token that only the holder of its key may use, with the proof that this is who sends it (RFC 9449 section 7.1). The
-/// proof is used up in the database, which every replica asks: the one kind of token that costs a hop.
-async fn present_bound(app: &AppState, request: &ServiceRequest, token: &str) -> Presented {
+/// A token that only the holder of its key may use, with the proof that this is who sends it (RFC 9449 section 7.1).
+fn present_bound(app: &AppState, request: &ServiceRequest, token: &str) -> Presented {
     let verified = match verify(app, token) {
         Presented::Ok(verified) => verified,
         refused => return refused,
@@ -95,15 +102,11 @@ async fn present_bound(app: &AppState, request: &ServiceRequest, token: &str) ->
         .map(|value| value.to_str().unwrap_or_default())
         .collect();
     let (method, path) = (request.method().as_str(), request.path());
-    let checked = app
+    match app
         .oauth
-        .check_bound(&proofs, method, path, token, &confirmation.jkt);
-    let used = match checked {
-        Ok(key) => app.db.run(move |conn| key.use_up(conn)).await,
-        Err(error) => Err(error),
-    };
-    match used {
-        Ok(()) => Presented::Ok(verified),
+        .check_bound(&proofs, method, path, token, &confirmation.jkt)
+    {
+        Ok(key) => Presented::Bound(verified, key),
         Err(error) => Presented::Foreign(error),
     }
 }

@@ -13,6 +13,7 @@ use super::{authenticate::Presented, origin};
 use crate::{
     app::AppState,
     audit::Actor,
+    db,
     error::{ApiError, Code},
     scope::{Authority, Demand},
     tokens::{AccessClaims, Refusal, Verified},
@@ -89,12 +90,13 @@ impl<S: Demand> FromRequest for Visitor<S> {
 /// Turns what was presented into a caller, into nobody, or into the error that RFC 6750 section 3.1 names.
 fn demand<S: Demand>(request: &HttpRequest) -> Result<Option<Caller<S>>, ApiError> {
     let presented = request.extensions_mut().remove::<Presented>();
-    let verified = match presented.unwrap_or(Presented::Absent) {
+    let (verified, key) = match presented.unwrap_or(Presented::Absent) {
         Presented::Absent => return Ok(None),
         Presented::Foreign(error) => return Err(error),
         Presented::Bad(refusal) => return Err(refused(&refusal)),
         Presented::BadCookie(refusal) => return Err(forget_cookie(request, refused(&refusal))),
-        Presented::Ok(verified) => verified,
+        Presented::Ok(verified) => (verified, None),
+        Presented::Bound(verified, key) => (verified, Some(key)),
     };
     let (claims, authority) = (&verified.claims, &verified.authority);
     if !S::NAMES.is_empty() && !S::NAMES.iter().any(|name| authority.may(name)) {
@@ -106,6 +108,10 @@ fn demand<S: Demand>(request: &HttpRequest) -> Result<Option<Caller<S>>, ApiErro
         .challenge(&format!(
             ", error=\"insufficient_scope\", scope=\"{names}\""
         )));
+    }
+    if let Some(key) = key {
+        // Every replica asks the database, which the handler visits anyway.
+        db::begin_with(move |conn| key.use_up(conn))?;
     }
     let actor = Actor {
         user_id: claims.sub.user(),

@@ -24,6 +24,7 @@ use super::{authenticate::Who, connection::Exchange, cors::Readers, limit, origi
 use crate::telemetry::spans;
 use crate::{
     app::AppState,
+    db,
     error::{ApiError, Code, Problem},
 };
 
@@ -83,9 +84,9 @@ pub async fn observe<B: MessageBody + 'static>(
     );
     #[cfg(not(feature = "otel"))]
     let span = tracing::Span::none();
-    let called = next.call(request).instrument(span.clone());
-    let mut response = match AssertUnwindSafe(called).catch_unwind().await {
-        Ok(response) => response?,
+    let called = db::watch(next.call(request)).instrument(span.clone());
+    let (mut response, trips) = match AssertUnwindSafe(called).catch_unwind().await {
+        Ok((response, trips)) => (response?, trips),
         Err(_panic) => return Err(frame.panicked(&asked, begun)),
     };
     let failed = response.status().is_client_error() || response.status().is_server_error();
@@ -113,7 +114,7 @@ pub async fn observe<B: MessageBody + 'static>(
         let head = response.response_mut().head_mut();
         head.set_connection_type(ConnectionType::Close);
     }
-    log(&response, &frame.id, begun);
+    log(&response, &frame.id, begun, trips);
     #[cfg(feature = "otel")]
     spans::end(&span, response.status().as_u16());
     frame.count(&asked, response.status().as_u16(), begun);
@@ -315,7 +316,7 @@ impl ResponseError for ApiError {
 }
 
 /// One line a request, without query and headers, which may hold secrets.
-fn log<B>(response: &ServiceResponse<B>, id: &RequestId, begun: Instant) {
+fn log<B>(response: &ServiceResponse<B>, id: &RequestId, begun: Instant, trips: u32) {
     let request = response.request();
     let status = response.status().as_u16();
     let who = request
@@ -329,14 +330,14 @@ fn log<B>(response: &ServiceResponse<B>, id: &RequestId, begun: Instant) {
     let micros = micros(begun);
     match status {
         401 | 403 => tracing::warn!(
-            method = %request.method(), path = %request.path().escape_debug(), status, micros, request_id = id.0,
+            method = %request.method(), path = %request.path().escape_debug(), status, micros, trips, request_id = id.0,
             user, client, address = origin::actor(request).address, "denied"
         ),
         500.. => tracing::error!(
-            method = %request.method(), path = %request.path().escape_debug(), status, micros, request_id = id.0, user, "failed"
+            method = %request.method(), path = %request.path().escape_debug(), status, micros, trips, request_id = id.0, user, "failed"
         ),
         _ => tracing::info!(
-            method = %request.method(), path = %request.path().escape_debug(), status, micros, request_id = id.0, user, "served"
+            method = %request.method(), path = %request.path().escape_debug(), status, micros, trips, request_id = id.0, user, "served"
         ),
     }
 }

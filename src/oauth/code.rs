@@ -52,22 +52,31 @@ impl Server {
         };
         // What ends by a second use has to stay ended, so this transaction commits also when it refuses.
         db::tx(conn, |conn| {
-            once::take_all(conn, &request.used())?;
+            let used = request.used();
+            once::take_all(conn, &used)?;
             let client_id = &request.client().id;
-            let Some((row, is_good)) = store::lock_code(conn, code, client_id)? else {
+            let Some(held) = store::hold_code(conn, code, client_id)? else {
                 return Ok(Err(unknown()));
             };
-            if let Some(session_id) = row.session_id {
-                end_reused(conn, &row, session_id, request)?;
+            if let Some(session_id) = held.code.session_id {
+                end_reused(conn, &held.code, session_id, request)?;
                 return Ok(Err(unknown()));
             }
-            if !is_good {
+            if !held.is_good {
                 return Ok(Err(unknown()));
             }
-            if let Err(refusal) = check(&row, request) {
+            if let Err(refusal) = check(&held.code, request) {
                 return Ok(Err(refusal));
             }
-            once::keeping(conn, |conn| self.open_for(conn, code, row, request))
+            if held.is_gone {
+                return Ok(Err(gone()));
+            }
+            let open = |conn: &mut _| self.open_for(conn, code, held.code, request);
+            if used.is_empty() {
+                open(conn).map(Ok)
+            } else {
+                once::keeping(conn, open)
+            }
         })
         .and_then(|answered: Result<TokenAnswer, OAuthError>| answered)
     }
@@ -79,15 +88,7 @@ impl Server {
         row: CodeRow,
         request: &TokenRequest,
     ) -> Result<TokenAnswer, OAuthError> {
-        let gone = || OAuthError::invalid_grant("the account can't be used any more");
-        let account = users::lock(conn, row.user_id)?
-            .filter(|account| !account.user.disabled)
-            .ok_or_else(gone)?;
-        // Whoever has signed out meanwhile is not signed in again.
-        let parent = sessions::hold(conn, row.user_id, row.page_id)?;
-        let parent = parent
-            .filter(|page| page.ended_at.is_none())
-            .ok_or_else(gone)?;
+        let holder = users::find_holder(conn, row.user_id)?.ok_or_else(gone)?;
         let scopes = Scopes::from_stored(&row.scopes);
         let client = request.client();
         if client.needs_consent()
@@ -111,7 +112,7 @@ impl Server {
             acr: row.acr,
             amr: row.amr,
             page_hash: None,
-            parent_id: Some(parent.id),
+            parent_id: Some(row.page_id),
             key: request
                 .thumbprint()
                 .filter(|_| request.client().is_public()),
@@ -119,7 +120,7 @@ impl Server {
             claims: row.claims,
         };
         let rules = self.rules_for(request);
-        let pair = sessions::open(conn, &account, session, &wish, &request.actor(), &rules)?;
+        let pair = sessions::open(conn, &holder, session, &wish, &request.actor(), &rules)?;
         store::redeem_code(conn, code, pair.session_id)?;
         Ok(TokenAnswer::of(pair, request))
     }
@@ -153,6 +154,11 @@ impl Server {
         }
         rules
     }
+}
+
+/// Whoever has signed out meanwhile is not signed in again.
+fn gone() -> OAuthError {
+    OAuthError::invalid_grant("the account can't be used any more")
 }
 
 /// Whether the code is redeemed by whom it was given to; a wrong guess leaves it as it was.

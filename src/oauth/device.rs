@@ -23,7 +23,7 @@ use crate::{
     scope::Scopes,
     secret::Secret,
     sessions::{self, NewSession},
-    users,
+    users::{self, Holder},
 };
 
 /// Seconds that a code is good for.
@@ -200,7 +200,8 @@ impl Server {
             claims: None,
         };
         let rules = self.rules_for(request);
-        let pair = sessions::open(conn, &account, session, &wish, &request.actor(), &rules)?;
+        let holder = Holder::from(&account);
+        let pair = sessions::open(conn, &holder, session, &wish, &request.actor(), &rules)?;
         store::redeem_device(conn, &device.id, pair.session_id)?;
         Ok(TokenAnswer::of(pair, request))
     }

@@ -4,7 +4,10 @@ use super::{
     OAuthError, Server, hop, once,
     token::{TokenAnswer, TokenRequest},
 };
-use crate::{db::Db, sessions::refresh};
+use crate::{
+    db::{self, Db},
+    sessions::refresh,
+};
 
 impl Server {
     pub(super) async fn refresh(
@@ -21,13 +24,27 @@ impl Server {
             return Err(refresh::refuse_foreign(db, presented, &actor).await.into());
         }
         let wish = request.wish(self)?;
-        let used = request.used();
-        if !used.is_empty() {
-            // Before the rotation, so that a proof that was seen before rotates nothing.
-            hop(db, move |conn| once::take_all(conn, &used)).await?;
-        }
-        let actor = request.actor();
-        let pair = refresh::refresh(&self.desk, db, presented, &wish, &self.rules, &actor).await?;
+        let (used, actor) = (request.used(), request.actor());
+        let rules = self.rules.clone();
+        let pair = if used.is_empty() {
+            refresh::refresh(&self.desk, db, presented, &wish, &rules, &actor).await?
+        } else {
+            // A proof that was seen before rotates nothing, one that is new stays used up also by a refusal.
+            hop(db, move |conn| {
+                let answer = db::tx(conn, |conn| {
+                    once::take_all(conn, &used)?;
+                    once::keeping(conn, |conn| {
+                        let alone = refresh::refresh_alone(conn, presented, &wish, &rules, &actor);
+                        Ok::<_, OAuthError>(alone?)
+                    })
+                })?;
+                if !matches!(answer, Ok(Ok(_))) {
+                    rules.tokens.catch_up(conn);
+                }
+                Ok::<_, OAuthError>(answer??)
+            })
+            .await?
+        };
         Ok(TokenAnswer::of(pair, &request))
     }
 }

@@ -12,7 +12,9 @@ use uuid::Uuid;
 
 use crate::{
     form::Parameters,
-    schema::{authorization_codes, authorization_requests, device_codes, presented_once},
+    schema::{
+        authorization_codes, authorization_requests, device_codes, presented_once, sessions, users,
+    },
     sessions::SessionRow,
 };
 
@@ -162,19 +164,36 @@ pub(super) struct CodeRow {
     pub session_id: Option<Uuid>,
 }
 
-/// Finds a code of this client and holds it until the caller's transaction ends; tells whether it is still good.
-pub(super) fn lock_code(
+/// A code that is held until the caller's transaction ends, with whose it is.
+#[derive(Debug, Queryable, Selectable)]
+pub(super) struct HeldCode {
+    #[diesel(embed)]
+    pub code: CodeRow,
+    /// Whether it is still good.
+    #[diesel(select_expression = sql::<Bool>("authorization_codes.expires_at > clock_timestamp()"))]
+    #[diesel(select_expression_type = SqlLiteral<Bool>)]
+    pub is_good: bool,
+    /// Whether its owner may not sign in any more, or has signed out of the browser that it was given to.
+    #[diesel(select_expression = users::disabled.or(sessions::ended_at.is_not_null()))]
+    pub is_gone: bool,
+}
+
+/// Finds a code of this client and holds it; before it the account, as everyone does, and with them the browser's session.
+pub(super) fn hold_code(
     conn: &mut PgConnection,
     id: &[u8],
     client_id: &str,
-) -> QueryResult<Option<(CodeRow, bool)>> {
-    authorization_codes::table
-        .find(id)
+) -> QueryResult<Option<HeldCode>> {
+    let is_its_owner = authorization_codes::user_id.eq(users::id);
+    let is_its_page = sessions::id
+        .eq(authorization_codes::page_id)
+        .and(sessions::user_id.eq(users::id));
+    users::table
+        .inner_join(authorization_codes::table.on(is_its_owner))
+        .inner_join(sessions::table.on(is_its_page))
+        .filter(authorization_codes::id.eq(id))
         .filter(authorization_codes::client_id.eq(client_id))
-        .select((
-            CodeRow::as_select(),
-            sql::<Bool>("expires_at > clock_timestamp()"),
-        ))
+        .select(HeldCode::as_select())
         .for_update()
         .first(conn)
         .optional()

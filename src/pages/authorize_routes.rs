@@ -1,15 +1,15 @@
 //! The authorization endpoint, which browsers visit (RFC 6749 section 3.1).
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::{Browser, PageFault, find_visitor};
+use super::{Browser, PageFault};
 use crate::{
     error::ApiError,
     form::Parameters,
     http::Form,
-    oauth::{OAuthError, Refusal, forms::PushForm, hop},
+    oauth::{OAuthError, forms::PushForm},
 };
 
 /// What a request may say; unknown parameters are ignored.
@@ -118,15 +118,13 @@ async fn decide(browser: &mut Browser, parameters: Parameters) -> Result<HttpRes
         .find_client(id)
         .await
         .ok_or_else(PageFault::unknown_client)?;
-    let (hash, lifetimes, actor) = (
-        browser.cookie_hash(),
-        browser.lifetimes(),
+    let (actor, asked) = (
         browser.actor.clone(),
+        parameters.get("ui_locales").map(str::to_owned),
     );
-    let outcome = hop(&web::Data::clone(&browser.app).db, move |conn| {
-        let visitor = find_visitor(conn, hash.as_deref(), lifetimes).map_err(Refusal::from)?;
-        server.begin(conn, &client, &parameters, visitor.as_ref(), &actor)
-    })
-    .await?;
+    let (_visitor, outcome) = browser
+        .visit(move |conn, visitor| server.begin(conn, &client, &parameters, visitor, &actor))
+        .await?;
+    browser.speak(asked.as_deref());
     Ok(browser.follow(outcome))
 }

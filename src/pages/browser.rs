@@ -11,10 +11,12 @@ use actix_web::{
     },
     web,
 };
+use diesel::PgConnection;
 
 use super::{
     PageFault,
     fault::Failure,
+    find_visitor,
     pending::device_code,
     place_of,
     view::{self, Frame, Hidden, Language, Page},
@@ -26,11 +28,12 @@ use crate::{
     form::Parameters,
     http::{Anyone, Form, Rendered},
     oauth::{
-        Answer, ResponseMode, Server,
-        authorize::{Outcome, Reference, Step},
+        Answer, Failing, ResponseMode, Server,
+        authorize::{Outcome, Reference, Step, Visitor},
+        hop,
     },
     secret::Secret,
-    sessions::{Lifetimes, PageChange},
+    sessions::PageChange,
 };
 
 /// Where what a page holds is tagged for.
@@ -78,11 +81,6 @@ impl Browser {
         self.app.oauth.clone()
     }
 
-    /// How long sessions live.
-    pub fn lifetimes(&self) -> Lifetimes {
-        self.app.oauth.rules.lifetimes
-    }
-
     /// The hash of the cookie that came.
     pub fn cookie_hash(&self) -> Option<Vec<u8>> {
         self.cookie.as_deref().map(Secret::hash)
@@ -96,6 +94,28 @@ impl Browser {
     /// The language of its pages.
     pub fn language(&self) -> Language {
         Language::negotiate(self.ui_locales.as_deref(), self.accept_language.as_deref())
+    }
+
+    /// Does `work` in one hop, with whoever is signed in, whose language pages speak from then on.
+    ///
+    /// # Errors
+    /// Those of `work`; Postgres.
+    pub async fn visit<T, E, F>(&mut self, work: F) -> Result<(Option<Visitor>, T), E>
+    where
+        T: Send + 'static,
+        E: Failing,
+        F: FnOnce(&mut PgConnection, Option<&Visitor>) -> Result<T, E> + Send + 'static,
+    {
+        let (hash, lifetimes) = (self.cookie_hash(), self.app.oauth.rules.lifetimes);
+        let (visitor, done) = hop(&self.app.db, move |conn| {
+            let visitor = find_visitor(conn, hash.as_deref(), lifetimes)?;
+            let done = work(conn, visitor.as_ref())?;
+            Ok::<_, E>((visitor, done))
+        })
+        .await?;
+        let account = visitor.as_ref().map(|visitor| &visitor.account);
+        self.speak(account.and_then(|account| account.user.locale.as_deref()));
+        Ok((visitor, done))
     }
 
     /// What surrounds its pages.
@@ -215,15 +235,25 @@ impl Browser {
         response
     }
 
+    /// Goes to another page of ours that is about the same.
+    pub fn go_to(&self, page: &str, request: Option<&str>) -> HttpResponse {
+        match request {
+            None => self.go(&format!("/oauth/{page}")),
+            Some(request) => {
+                let request: String = form_urlencoded::byte_serialize(request.as_bytes()).collect();
+                self.go(&format!("/oauth/{page}?request={request}"))
+            }
+        }
+    }
+
     /// Goes on with the request that a page was about, or to the account.
     pub fn go_on(&self, request: Option<&str>) -> HttpResponse {
-        let encoded =
-            |text: &str| -> String { form_urlencoded::byte_serialize(text.as_bytes()).collect() };
         match (request, request.and_then(device_code)) {
-            (_, Some(code)) => self.go(&format!("/device?user_code={}", encoded(code))),
-            (Some(request), None) => {
-                self.go(&format!("/oauth/continue?request={}", encoded(request)))
+            (_, Some(code)) => {
+                let code: String = form_urlencoded::byte_serialize(code.as_bytes()).collect();
+                self.go(&format!("/device?user_code={code}"))
             }
+            (Some(_), None) => self.go_to("continue", request),
             (None, None) => self.go("/oauth/account"),
         }
     }
@@ -246,9 +276,7 @@ impl Browser {
                     Step::SelectAccount => "select-account",
                     Step::Consent => "consent",
                 };
-                let query: String =
-                    form_urlencoded::byte_serialize(reference.to_string().as_bytes()).collect();
-                self.go(&format!("/oauth/{page}?request={query}"))
+                self.go_to(page, Some(&reference.to_string()))
             }
         }
     }

@@ -25,9 +25,7 @@ async fn show(browser: &mut Browser, request: Option<&str>) -> Result<HttpRespon
         .as_ref()
         .ok_or_else(PageFault::request_expired)?;
     let Some(visitor) = &scene.visitor else {
-        let query: String =
-            form_urlencoded::byte_serialize(pending.reference.to_string().as_bytes()).collect();
-        return Ok(browser.go(&format!("/oauth/sign-in?request={query}")));
+        return Ok(browser.go_to("sign-in", request));
     };
     let authorization = &pending.authorization;
     let page = view::Consent {

@@ -4,21 +4,19 @@ use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 
 use super::{
-    Browser, PageFault, find_visitor,
-    pending::Scene,
-    shown_client,
+    Browser, PageFault, shown_client,
+    sign_in_routes::notice_of,
     view::{self, Notice},
 };
 use crate::{
     audit::Actor,
     config::LimitsConfig,
-    error::{ApiError, Code},
+    error::ApiError,
     http::Form,
     oauth::{
         Server,
         authorize::Visitor,
         device::{DeviceRow, normal},
-        hop,
     },
     scope::Scopes,
     sessions::throttle::{self, Counters},
@@ -46,7 +44,16 @@ async fn show(
     notice: Option<Notice>,
 ) -> Result<HttpResponse, PageFault> {
     // For its language.
-    Scene::read(browser, None).await?;
+    let visit = browser.visit(|_conn, _visitor| Ok::<_, PageFault>(()));
+    visit.await?;
+    show_code(browser, code, notice)
+}
+
+fn show_code(
+    browser: &mut Browser,
+    code: String,
+    notice: Option<Notice>,
+) -> Result<HttpResponse, PageFault> {
     let page = view::DeviceCode {
         frame: browser.frame(),
         hidden: browser.hidden(None)?,
@@ -73,35 +80,30 @@ async fn enter(
 ) -> Result<HttpResponse, PageFault> {
     let parameters = browser.read(form)?;
     let typed = parameters.get("user_code").unwrap_or_default().to_owned();
-    let scene = Scene::read(browser, None).await?;
-    let Some(visitor) = scene.visitor else {
+    let (server, actor) = (browser.server(), browser.actor.clone());
+    let (limits, code) = (browser.app.config.limits.clone(), typed.clone());
+    let (visitor, found) = browser
+        .visit(move |conn, visitor| {
+            let Some(visitor) = visitor else {
+                return Ok(Ok(None));
+            };
+            let owner = visitor.account.user.id;
+            match look_up(&server, conn, &code, owner, &actor, &limits) {
+                Err(error) if error.is_ours() => Err(PageFault::from(error)),
+                found => Ok(found),
+            }
+        })
+        .await?;
+    let Some(visitor) = visitor else {
         return Ok(sign_in_first(browser, &typed));
     };
-    let (server, actor) = (browser.server(), browser.actor.clone());
-    let (limits, code, owner) = (
-        browser.app.config.limits.clone(),
-        typed.clone(),
-        visitor.account.user.id,
-    );
-    let found = browser
-        .app
-        .db
-        .run(move |conn| look_up(&server, conn, &code, owner, &actor, &limits))
-        .await;
     match found {
         Ok(Some(device)) => confirm(browser, &typed, &visitor, device).await,
-        Ok(None) => show(browser, typed, Some(Notice::UnknownCode)).await,
-        Err(error) if error.code == Code::TooManyAttempts => {
-            let seconds = error
-                .headers
-                .iter()
-                .find_map(|(_, value)| value.parse().ok());
-            let notice = Notice::TooManyTries {
-                seconds: seconds.unwrap_or(1),
-            };
-            show(browser, typed, Some(notice)).await
+        Ok(None) => show_code(browser, typed, Some(Notice::UnknownCode)),
+        Err(error) => {
+            let notice = notice_of(&error).ok_or(error)?;
+            show_code(browser, typed, Some(notice))
         }
-        Err(error) => Err(error.into()),
     }
 }
 
@@ -126,8 +128,7 @@ fn look_up(
 
 /// After signing in, the code is shown to be sent again: nobody is led into letting in a device.
 fn sign_in_first(browser: &Browser, typed: &str) -> HttpResponse {
-    let code: String = form_urlencoded::byte_serialize(typed.as_bytes()).collect();
-    browser.go(&format!("/oauth/sign-in?request=device:{code}"))
+    browser.go_to("sign-in", Some(&format!("device:{typed}")))
 }
 
 async fn confirm(
@@ -184,22 +185,18 @@ async fn decide(
     let typed = parameters.get("user_code").unwrap_or_default().to_owned();
     let tag = parameters.get("request").unwrap_or_default().to_owned();
     let allowed = parameters.get("decision") == Some("allow");
-    let (server, hash, lifetimes) = (browser.server(), browser.cookie_hash(), browser.lifetimes());
-    let (actor, tokens, code) = (
-        browser.actor.clone(),
-        browser.app.tokens.clone(),
-        typed.clone(),
-    );
-    Scene::read(browser, None).await?;
-    let decided = hop(&browser.app.db, move |conn| {
-        let visitor = find_visitor(conn, hash.as_deref(), lifetimes)?
-            .filter(|visitor| tokens.has_tagged(DECISION, &decision(visitor, &code), &tag))
-            .ok_or_else(PageFault::form_expired)?;
-        Ok::<_, PageFault>(server.decide_device(conn, &code, allowed, &visitor, &actor)?)
-    })
-    .await?;
+    let (server, actor) = (browser.server(), browser.actor.clone());
+    let (tokens, code) = (browser.app.tokens.clone(), typed.clone());
+    let (_visitor, decided) = browser
+        .visit(move |conn, visitor| {
+            let visitor = visitor
+                .filter(|visitor| tokens.has_tagged(DECISION, &decision(visitor, &code), &tag))
+                .ok_or_else(PageFault::form_expired)?;
+            Ok::<_, PageFault>(server.decide_device(conn, &code, allowed, visitor, &actor)?)
+        })
+        .await?;
     if !decided {
-        return show(browser, typed, Some(Notice::UnknownCode)).await;
+        return show_code(browser, typed, Some(Notice::UnknownCode));
     }
     let outcome = if allowed {
         view::Outcome::Allowed

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use diesel::PgConnection;
 
-use super::{Browser, PageFault, find_visitor, shown_client, view};
+use super::{Browser, PageFault, shown_client, view};
 use crate::{
     clients::Client,
+    error::ApiError,
     oauth::{
         Refusal, Server,
         authorize::{Done, Outcome, Pending, Reference, Visitor},
@@ -97,28 +98,48 @@ impl Scene {
     /// # Errors
     /// The request has expired; Postgres.
     pub async fn read(browser: &mut Browser, waiting: Option<&Waiting>) -> Result<Self, PageFault> {
-        let (server, hash, lifetimes) =
-            (browser.server(), browser.cookie_hash(), browser.lifetimes());
-        let waiting = waiting.cloned();
-        let scene: Self = crate::oauth::hop(&browser.app.db, move |conn| {
-            let visitor = find_visitor(conn, hash.as_deref(), lifetimes)?;
+        let (server, waiting) = (browser.server(), waiting.cloned());
+        let reading = browser.visit(move |conn, _visitor| {
             let pending = waiting.map(|waiting| waiting.find(&server, conn));
-            Ok::<_, PageFault>(Self {
-                pending: pending.transpose()?,
-                visitor,
-            })
-        })
-        .await?;
-        let locale = scene
-            .visitor
-            .as_ref()
-            .and_then(|visitor| visitor.account.user.locale.clone());
-        let asked = scene
-            .pending
-            .as_ref()
-            .and_then(|pending| pending.authorization.ui_locales.clone());
-        browser.speak(asked.or(locale).as_deref());
-        Ok(scene)
+            Ok::<_, PageFault>(pending.transpose()?)
+        });
+        let (visitor, pending) = reading.await?;
+        Ok(Self { pending, visitor }.greet(browser))
+    }
+
+    /// Reads both and then does `work` in the same hop. Where it is refused, a page can tell; where it is done, a request that
+    /// has expired meanwhile is none.
+    ///
+    /// # Errors
+    /// Those of `read`, and what fails on our side.
+    pub async fn read_and<T, F>(
+        browser: &mut Browser,
+        waiting: Option<&Waiting>,
+        work: F,
+    ) -> Result<(Self, Result<T, ApiError>), PageFault>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut PgConnection, Option<&Pending>) -> Result<T, ApiError> + Send + 'static,
+    {
+        let (server, waiting) = (browser.server(), waiting.cloned());
+        let reading = browser.visit(move |conn, _visitor| {
+            let pending = waiting.map(|waiting| waiting.find(&server, conn));
+            let known = pending.as_ref().and_then(|found| found.as_ref().ok());
+            match work(conn, known) {
+                Ok(done) => Ok((pending.and_then(Result::ok), Ok(done))),
+                Err(error) if error.is_ours() => Err(PageFault::from(error)),
+                Err(refused) => Ok((pending.transpose()?, Err(refused))),
+            }
+        });
+        let (visitor, (pending, done)) = reading.await?;
+        Ok((Self { pending, visitor }.greet(browser), done))
+    }
+
+    /// Lets pages speak the language that the app asks for.
+    fn greet(self, browser: &mut Browser) -> Self {
+        let asked = self.pending.as_ref().map(|pending| &pending.authorization);
+        browser.speak(asked.and_then(|asked| asked.ui_locales.as_deref()));
+        self
     }
 
     /// Where forms of a page about this request may end.

@@ -5,7 +5,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::{
-    Browser, PageFault, find_visitor,
+    Browser, PageFault,
     pending::{self, Scene, Waiting, device_code},
     view::{self, Notice, Who},
 };
@@ -14,13 +14,12 @@ use crate::{
     error::{ApiError, Code},
     http::Form,
     oauth::{
-        Fault, OAuthError, Refusal,
-        authorize::{Done, Outcome, Reference},
-        hop,
+        Fault, OAuthError,
+        authorize::{Done, Outcome},
     },
-    sessions::sign_in as attempts,
+    sessions::sign_in::{self as attempts, Attempt},
     upstream::Provider,
-    users::Email,
+    users::{Email, Ticket},
 };
 
 /// Which request a page is about.
@@ -48,6 +47,16 @@ async fn show(
     if scene.pending.is_none() && scene.visitor.is_some() && notice.is_none() {
         return Ok(browser.go_on(request));
     }
+    show_scene(browser, request, &scene, typed, notice)
+}
+
+fn show_scene(
+    browser: &mut Browser,
+    request: Option<&str>,
+    scene: &Scene,
+    typed: Option<String>,
+    notice: Option<Notice>,
+) -> Result<HttpResponse, PageFault> {
     let mut hidden = browser.hidden(scene.pending.as_ref().map(|pending| &pending.reference))?;
     if scene.pending.is_none() {
         hidden.request = request.map(str::to_owned);
@@ -57,7 +66,7 @@ async fn show(
         frame: browser.frame(),
         hidden,
         client: scene.pending.as_ref().map(pending::shown),
-        who: who(&scene, typed),
+        who: who(scene, typed),
         notice,
         sign_up: browser.app.config.users.sign_up == SignUp::Open,
         upstreams: upstreams.iter().map(shown_upstream).collect(),
@@ -69,12 +78,13 @@ async fn show(
 }
 
 /// Shows the page again, because of something else than what was typed.
-pub(super) async fn show_failed(
+pub(super) fn show_failed(
     browser: &mut Browser,
     request: Option<&str>,
+    scene: &Scene,
     notice: Notice,
 ) -> Result<HttpResponse, PageFault> {
-    show(browser, request, None, Some(notice)).await
+    show_scene(browser, request, scene, None, Some(notice))
 }
 
 /// The status of a page that says what became of a try.
@@ -125,20 +135,27 @@ async fn try_sign_in(
     let request = parameters.get("request");
     let typed = parameters.get("email").unwrap_or_default();
     let password = SecretString::from(parameters.get("password").unwrap_or_default());
-    let signed_in = match typed.parse::<Email>() {
-        Ok(email) => prove(browser, email, password).await,
-        Err(_no_address) => Err(Code::InvalidCredentials.into()),
+    let waiting = Waiting::named(&browser.server(), request).await?;
+    let app = web::Data::clone(&browser.app);
+    let (actor, limits) = (browser.actor.clone(), app.config.limits.clone());
+    let (email, ticket) = (typed.parse::<Email>(), app.passwords.admit());
+    let (scene, begun) = Scene::read_and(browser, waiting.as_ref(), move |conn, _pending| {
+        let email = email.map_err(|_no_address| Code::InvalidCredentials)?;
+        let attempt = attempts::begin(conn, &email, &actor, &limits)?;
+        Ok((ticket?, attempt))
+    })
+    .await?;
+    let signed_in = match begun {
+        Ok((ticket, attempt)) => prove(browser, &ticket, attempt, password).await,
+        Err(error) => Err(error),
     };
-    match signed_in {
-        Ok(()) => Ok(browser.go_on(request)),
-        Err(error) => match notice_of(&error) {
-            Some(notice) => {
-                browser.keep();
-                show(browser, request, Some(typed.to_owned()), Some(notice)).await
-            }
-            None => Err(error.into()),
-        },
-    }
+    let Err(error) = signed_in else {
+        return Ok(browser.go_on(request));
+    };
+    browser.keep();
+    let notice = notice_of(&error).ok_or(error)?;
+    let typed = Some(typed.to_owned());
+    show_scene(browser, request, &scene, typed, Some(notice))
 }
 
 /// What the person is told of a refused try; `None` for what is not about their password.
@@ -158,37 +175,32 @@ pub(super) fn notice_of(error: &ApiError) -> Option<Notice> {
     }
 }
 
-/// The same two hops and one hash as `POST /v1/sessions`.
+/// The hash and the second hop of `POST /v1/sessions`.
 async fn prove(
     browser: &mut Browser,
-    email: Email,
+    ticket: &Ticket,
+    attempt: Attempt,
     password: SecretString,
 ) -> Result<(), ApiError> {
-    let app = web::Data::clone(&browser.app);
-    let ticket = app.passwords.admit()?;
-    let (limits, actor) = (app.config.limits.clone(), browser.actor.clone());
-    let attempt = {
-        let (actor, limits) = (actor.clone(), limits.clone());
-        app.db
-            .run(move |conn| attempts::begin(conn, &email, &actor, &limits))
-            .await?
-    };
     let verdict = ticket.verify(password, attempt.stored_hash()).await?;
     let (server, change) = (browser.server(), browser.renew()?);
-    app.db
-        .run(move |conn| {
-            let rules = &server.rules;
-            attempts::finish_at_page(conn, attempt, &verdict, &change, &actor, rules, &limits)
-        })
-        .await?;
+    let (actor, limits) = (browser.actor.clone(), browser.app.config.limits.clone());
+    let finish = move |conn: &mut _| {
+        let rules = &server.rules;
+        attempts::finish_at_page(conn, attempt, &verdict, &change, &actor, rules, &limits)
+    };
+    browser.app.db.run(finish).await?;
     Ok(())
 }
 
 /// Goes on with a request, after somebody has signed in for it: their browser comes here by GET, so that it can be sent on
 /// in whichever way the client wants (RFC 9700 section 4.12).
-pub async fn continue_request(browser: Browser, query: web::Query<RequestQuery>) -> HttpResponse {
+pub async fn continue_request(
+    mut browser: Browser,
+    query: web::Query<RequestQuery>,
+) -> HttpResponse {
     let answered = match Waiting::needed(&browser.server(), query.request.as_deref()).await {
-        Ok(waiting) => go_on(&browser, waiting, Done::default()).await,
+        Ok(waiting) => go_on(&mut browser, waiting, Done::default()).await,
         Err(fault) => Err(fault),
     };
     browser.answer(answered.map(|outcome| browser.follow(outcome)))
@@ -250,17 +262,14 @@ async fn choose(
 
 /// Goes on with a request, as whoever is signed in.
 pub(super) async fn go_on(
-    browser: &Browser,
+    browser: &mut Browser,
     waiting: Waiting,
     done: Done,
 ) -> Result<Outcome, PageFault> {
-    let (server, hash, lifetimes) = (browser.server(), browser.cookie_hash(), browser.lifetimes());
-    let actor = browser.actor.clone();
-    let outcome = hop(&browser.app.db, move |conn| {
-        let visitor = find_visitor(conn, hash.as_deref(), lifetimes).map_err(Refusal::from)?;
-        waiting.go_on(&server, conn, visitor.as_ref(), done, &actor)
-    })
-    .await?;
+    let (server, actor) = (browser.server(), browser.actor.clone());
+    let (_visitor, outcome) = browser
+        .visit(move |conn, visitor| waiting.go_on(&server, conn, visitor, done, &actor))
+        .await?;
     Ok(outcome)
 }
 
@@ -287,20 +296,17 @@ pub(super) async fn deny(
     browser: &mut Browser,
     request: Option<&str>,
 ) -> Result<HttpResponse, PageFault> {
-    let waiting = Waiting::needed(&browser.server(), request).await?;
-    let scene = Scene::read(browser, Some(&waiting)).await?;
-    let pending = scene.pending.ok_or_else(PageFault::request_expired)?;
-    forget(browser, &pending.reference).await?;
+    let (server, waiting) = (
+        browser.server(),
+        Waiting::needed(&browser.server(), request).await?,
+    );
+    let (_visitor, target) = browser
+        .visit(move |conn, _visitor| {
+            let pending = waiting.find(&server, conn)?;
+            server.forget(conn, &pending.reference)?;
+            Ok::<_, PageFault>(pending.authorization.target)
+        })
+        .await?;
     let error = OAuthError::new(Fault::AccessDenied, "the person said no");
-    let target = Box::new(pending.authorization.target);
-    Err(PageFault::Client(target, error))
-}
-
-async fn forget(browser: &Browser, reference: &Reference) -> Result<(), PageFault> {
-    let (server, reference) = (browser.server(), reference.clone());
-    let forgotten = browser
-        .app
-        .db
-        .run(move |conn| server.forget(conn, &reference));
-    Ok(forgotten.await?)
+    Err(PageFault::Client(Box::new(target), error))
 }

@@ -5,15 +5,14 @@ use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    Browser, PageFault, find_visitor,
-    pending::Scene,
+    Browser, PageFault,
     view::{self, Back, Target},
 };
 use crate::{
     error::ApiError,
     form::Parameters,
     http::Form,
-    oauth::{OAuthError, hop, logout::SigningOut},
+    oauth::{OAuthError, authorize::Visitor, logout::SigningOut},
 };
 
 /// What an app may say that sends somebody here to sign out.
@@ -107,31 +106,32 @@ async fn sign_out(
     is_confirmed: bool,
 ) -> Result<HttpResponse, PageFault> {
     let server = browser.server();
-    let scene = Scene::read(browser, None).await?;
     browser.speak(parameters.get("ui_locales"));
     let signing_out = server.read_logout(&parameters).await?;
-    if !is_confirmed && !signing_out.is_certain(scene.visitor.as_ref()) {
-        return ask(browser, &parameters, &signing_out, &scene).await;
-    }
-    let (hash, lifetimes, actor) = (
-        browser.cookie_hash(),
-        browser.lifetimes(),
+    let (tokens, actor, asked) = (
+        browser.app.tokens.clone(),
         browser.actor.clone(),
+        signing_out.clone(),
     );
-    let (tokens, then) = (browser.app.tokens.clone(), signing_out.then.clone());
-    let client_id = signing_out.client_id.clone();
-    hop(&browser.app.db, move |conn| {
-        let visitor = find_visitor(conn, hash.as_deref(), lifetimes)?;
-        signing_out.sign_out(conn, visitor.as_ref(), &actor)?;
-        tokens.catch_up(conn);
-        Ok::<_, PageFault>(())
-    })
-    .await?;
+    let (visitor, is_done) = browser
+        .visit(move |conn, visitor| {
+            if !is_confirmed && !asked.is_certain(visitor) {
+                return Ok(false);
+            }
+            asked.sign_out(conn, visitor, &actor)?;
+            tokens.catch_up(conn);
+            Ok::<_, PageFault>(true)
+        })
+        .await?;
+    if !is_done {
+        browser.speak(parameters.get("ui_locales"));
+        return ask(browser, &parameters, &signing_out, visitor.as_ref()).await;
+    }
     browser.forget();
-    if let Some(then) = then {
+    if let Some(then) = signing_out.then {
         return Ok(browser.go(&then));
     }
-    let query = client_id.map(|id| {
+    let query = signing_out.client_id.map(|id| {
         let id: String = form_urlencoded::byte_serialize(id.as_bytes()).collect();
         format!("?client_id={id}")
     });
@@ -142,7 +142,7 @@ async fn ask(
     browser: &mut Browser,
     parameters: &Parameters,
     signing_out: &SigningOut,
-    scene: &Scene,
+    visitor: Option<&Visitor>,
 ) -> Result<HttpResponse, PageFault> {
     let client = match &signing_out.client_id {
         Some(id) => browser.server().find_client(id).await,
@@ -151,10 +151,7 @@ async fn ask(
     let page = view::SignOut {
         frame: browser.frame(),
         csrf: browser.csrf()?,
-        email: scene
-            .visitor
-            .as_ref()
-            .map(|visitor| visitor.account.user.email.clone()),
+        email: visitor.map(|visitor| visitor.account.user.email.clone()),
         client_name: client.map(|client| client.name().to_owned()),
         fields: PASSED
             .iter()

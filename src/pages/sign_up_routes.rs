@@ -56,6 +56,15 @@ async fn show(
     check_open(browser)?;
     let waiting = Waiting::named(&browser.server(), request).await?;
     let scene = Scene::read(browser, waiting.as_ref()).await?;
+    show_scene(browser, request, &scene, typed)
+}
+
+fn show_scene(
+    browser: &mut Browser,
+    request: Option<&str>,
+    scene: &Scene,
+    typed: Typed,
+) -> Result<HttpResponse, PageFault> {
     let status = if typed.is_wrong() { 422 } else { 200 };
     let mut hidden = browser.hidden(scene.pending.as_ref().map(|pending| &pending.reference))?;
     if scene.pending.is_none() {
@@ -99,23 +108,43 @@ async fn try_sign_up(
     let Some(new) = new else {
         return show(browser, request, typed).await;
     };
-    match make(browser, new).await {
-        Ok(()) => Ok(browser.go_on(request)),
-        Err(error) => {
-            match error.code {
-                Code::EmailTaken => typed.email_problem = Some(FieldProblem::Taken),
-                Code::Overloaded => typed.notice = Some(Notice::Overloaded),
-                Code::ValidationFailed => {
-                    let code = error.errors.first().map(|fault| fault.code.as_str());
-                    let problem = FieldProblem::of_code(code.unwrap_or_default());
-                    typed.password_problem = Some(problem);
-                }
-                _ => return Err(error.into()),
-            }
-            browser.keep();
-            show(browser, request, typed).await
+    let waiting = Waiting::named(&browser.server(), request).await?;
+    let hash = hash(browser, &new).await;
+    let (server, change, actor) = (browser.server(), browser.renew()?, browser.actor.clone());
+    let (scene, made) = Scene::read_and(browser, waiting.as_ref(), move |conn, _pending| {
+        let hash = hash?;
+        db::tx::<_, ApiError>(conn, |conn| {
+            let account = users::create(conn, &actor, &new, &hash, false)?;
+            sessions::open_page(conn, &account, &change, &actor, &server.rules)?;
+            Ok(())
+        })
+    })
+    .await?;
+    let Err(error) = made else {
+        return Ok(browser.go_on(request));
+    };
+    browser.keep();
+    match error.code {
+        Code::EmailTaken => typed.email_problem = Some(FieldProblem::Taken),
+        Code::Overloaded => typed.notice = Some(Notice::Overloaded),
+        Code::ValidationFailed => {
+            let code = error.errors.first().map(|fault| fault.code.as_str());
+            let problem = FieldProblem::of_code(code.unwrap_or_default());
+            typed.password_problem = Some(problem);
         }
+        _ => return Err(error.into()),
     }
+    show_scene(browser, request, &scene, typed)
+}
+
+async fn hash(browser: &Browser, new: &NewUser) -> Result<String, ApiError> {
+    let about = [Some(new.email.to_string()), new.name.clone()]
+        .into_iter()
+        .flatten()
+        .collect();
+    let password = SecretString::from(new.password.expose_secret());
+    let ticket = browser.app.passwords.admit()?;
+    ticket.hash(password, about, "/password").await
 }
 
 fn read(parameters: &Parameters) -> (Typed, Option<NewUser>) {
@@ -152,29 +181,4 @@ fn read(parameters: &Parameters) -> (Typed, Option<NewUser>) {
             locale: None,
         });
     (typed, new)
-}
-
-/// Makes the account and signs in, in one hop.
-async fn make(browser: &mut Browser, new: NewUser) -> Result<(), ApiError> {
-    let app = web::Data::clone(&browser.app);
-    let about = [Some(new.email.to_string()), new.name.clone()]
-        .into_iter()
-        .flatten()
-        .collect();
-    let password = SecretString::from(new.password.expose_secret());
-    let hash = app
-        .passwords
-        .admit()?
-        .hash(password, about, "/password")
-        .await?;
-    let (server, change, actor) = (browser.server(), browser.renew()?, browser.actor.clone());
-    app.db
-        .run(move |conn| {
-            db::tx::<_, ApiError>(conn, |conn| {
-                let account = users::create(conn, &actor, &new, &hash, false)?;
-                sessions::open_page(conn, &account, &change, &actor, &server.rules)?;
-                Ok(())
-            })
-        })
-        .await
 }

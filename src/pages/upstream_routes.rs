@@ -6,17 +6,17 @@ use secrecy::SecretString;
 use super::{
     Browser, PageFault,
     pending::{Scene, Waiting},
-    sign_in_routes::{notice_of, show_failed, status_of},
+    sign_in_routes::{RequestQuery, notice_of, show_failed, status_of},
     view::{self, FailureKind, Notice},
 };
 use crate::{
     config::SignUp,
-    error::{ApiError, Code},
+    error::ApiError,
     form::Parameters,
     http::Form,
     oauth::OAuthError,
-    secret::Secret,
-    upstream::{self, Arrival, Identity, Provider, StateRow, Upstreams},
+    upstream::{self, Arrival, Identity, Linking, Provider, StateRow, Upstreams},
+    users::Ticket,
 };
 
 /// Sends somebody to a provider.
@@ -39,24 +39,29 @@ async fn leave(
     let provider = find(&upstreams, id)?;
     let request = parameters.get("request");
     let waiting = Waiting::named(&browser.server(), request).await?;
-    let scene = Scene::read(browser, waiting.as_ref()).await?;
-    let fresh = scene.pending.is_some_and(|pending| {
-        let asked = &pending.authorization;
-        asked.prompts.login || asked.max_age.is_some()
-    });
+    let metadata = provider.metadata().await;
     let cookie = browser.cookie_hash().ok_or_else(PageFault::form_expired)?;
-    let departed = upstreams.depart(provider, cookie, request.map(str::to_owned), fresh);
-    match departed.await {
-        Ok(departure) => {
-            let location = departure.location.clone();
-            let db = &browser.app.db;
-            db.run(move |conn| Ok(upstream::remember(conn, &departure)?))
-                .await?;
-            Ok(browser.go(&location))
+    let (upstreams, upstream_id) = (browser.app.upstreams.clone(), id.to_owned());
+    let about = request.map(str::to_owned);
+    let leaving = Scene::read_and(browser, waiting.as_ref(), move |conn, pending| {
+        let fresh = pending.is_some_and(|pending| {
+            let asked = &pending.authorization;
+            asked.prompts.login || asked.max_age.is_some()
+        });
+        let provider = find(&upstreams, &upstream_id)?;
+        let departed = metadata
+            .and_then(|metadata| upstreams.depart(provider, &metadata, cookie, about, fresh));
+        if let Ok(departure) = &departed {
+            upstream::remember(conn, departure)?;
         }
+        Ok(departed)
+    });
+    let (scene, departed) = leaving.await?;
+    match departed? {
+        Ok(departure) => Ok(browser.go(&departure.location)),
         Err(error) => {
             tracing::warn!(upstream = id, %error, "people can't sign in at a provider");
-            show_failed(browser, request, Notice::UpstreamFailed).await
+            show_failed(browser, request, &scene, Notice::UpstreamFailed)
         }
     }
 }
@@ -94,95 +99,82 @@ async fn come_back(
         .await?
         .ok_or_else(PageFault::request_expired)?;
     let now = browser.app.tokens.now();
-    match upstreams.identify(provider, &state, &answer, now).await {
-        Ok(identity) => arrive(browser, state, identity).await,
-        Err(error) => {
-            tracing::info!(upstream = id, %error, "somebody could not sign in at a provider");
-            show_failed(browser, state.request.as_deref(), Notice::UpstreamFailed).await
-        }
+    let identified = upstreams.identify(provider, &state, &answer, now).await;
+    if let Err(error) = &identified {
+        tracing::info!(upstream = id, %error, "somebody could not sign in at a provider");
     }
+    arrive(browser, state, identified.ok()).await
 }
 
+/// The second hop; what is known of the person may be nothing.
 async fn arrive(
     browser: &mut Browser,
     state: StateRow,
-    identity: Identity,
+    identity: Option<Identity>,
 ) -> Result<HttpResponse, PageFault> {
     let request = state.request.clone();
     let request = request.as_deref();
-    let arrival = match settle(browser, state.clone(), identity.clone()).await {
-        Ok(Arrival::New) => match make_account(browser, identity.clone()).await {
-            // Somebody else has just made it.
-            Err(error) if error.code == Code::EmailTaken => settle(browser, state, identity).await,
-            made => made.map(|()| Arrival::SignedIn),
-        },
-        settled => settled,
-    };
-    if !matches!(arrival, Ok(Arrival::SignedIn)) {
+    let waiting = Waiting::named(&browser.server(), request).await?;
+    let (server, change, actor) = (browser.server(), browser.renew()?, browser.actor.clone());
+    let is_open = browser.app.config.users.sign_up == SignUp::Open;
+    let arriving = Scene::read_and(browser, waiting.as_ref(), move |conn, _pending| {
+        let Some(identity) = identity else {
+            return Ok(None);
+        };
+        let rules = &server.rules;
+        let arrival = upstream::arrive(conn, &state, &identity, is_open, &change, &actor, rules)?;
+        Ok(Some(arrival))
+    });
+    let (scene, arrival) = arriving.await?;
+    if !matches!(arrival, Ok(Some(Arrival::SignedIn))) {
         browser.keep();
     }
     let refused = |kind, code| Err(PageFault::new(kind, 403, code, None));
     match arrival {
-        Ok(Arrival::SignedIn) => Ok(browser.go_on(request)),
-        Ok(Arrival::Held) => Ok(browser.go("/oauth/sign-in/link")),
-        Ok(Arrival::NoAddress) => refused(FailureKind::NoAddress, "email_missing"),
-        Ok(Arrival::Closed) => refused(FailureKind::SignUpClosed, "sign_up_closed"),
+        Ok(Some(Arrival::SignedIn)) => Ok(browser.go_on(request)),
+        Ok(Some(Arrival::Held)) => Ok(browser.go_to("sign-in/link", request)),
+        Ok(Some(Arrival::NoAddress)) => refused(FailureKind::NoAddress, "email_missing"),
+        Ok(Some(Arrival::Closed)) => refused(FailureKind::SignUpClosed, "sign_up_closed"),
         // Nobody learns by it that there is such an account.
-        Ok(Arrival::Disabled | Arrival::New) => {
-            show_failed(browser, request, Notice::UpstreamFailed).await
+        Ok(Some(Arrival::Disabled) | None) => {
+            show_failed(browser, request, &scene, Notice::UpstreamFailed)
         }
-        Err(error) => match notice_of(&error) {
-            Some(notice) => show_failed(browser, request, notice).await,
-            None => Err(error.into()),
-        },
+        Err(error) => {
+            let notice = notice_of(&error).ok_or(error)?;
+            show_failed(browser, request, &scene, notice)
+        }
     }
 }
 
-async fn settle(
-    browser: &mut Browser,
-    state: StateRow,
-    identity: Identity,
-) -> Result<Arrival, ApiError> {
-    let (server, change, actor) = (browser.server(), browser.renew()?, browser.actor.clone());
-    let is_open = browser.app.config.users.sign_up == SignUp::Open;
-    let db = &browser.app.db;
-    db.run(move |conn| {
-        let rules = &server.rules;
-        upstream::arrive(conn, &state, &identity, is_open, &change, &actor, rules)
-    })
-    .await
-}
-
-/// Makes an account with a password that nobody knows: its owner signs in at the provider.
-async fn make_account(browser: &mut Browser, identity: Identity) -> Result<(), ApiError> {
-    let app = web::Data::clone(&browser.app);
-    let password = SecretString::from(Secret::generate()?.text);
-    let ticket = app.passwords.admit()?;
-    let hash = ticket.hash(password, Vec::new(), "/password").await?;
-    let (server, change, actor) = (browser.server(), browser.renew()?, browser.actor.clone());
-    app.db
-        .run(move |conn| upstream::create(conn, &identity, &hash, &change, &actor, &server.rules))
-        .await
-}
-
 /// Shows the page on which somebody proves that an account here is theirs.
-pub async fn show_link(mut browser: Browser) -> HttpResponse {
-    let answered = show(&mut browser, None).await;
+pub async fn show_link(mut browser: Browser, query: web::Query<RequestQuery>) -> HttpResponse {
+    let answered = show(&mut browser, query.request.as_deref()).await;
     browser.answer(answered)
 }
 
-/// Shows what is held for the browser, perhaps again, with what became of the last try.
-async fn show(browser: &mut Browser, notice: Option<Notice>) -> Result<HttpResponse, PageFault> {
+async fn show(browser: &mut Browser, request: Option<&str>) -> Result<HttpResponse, PageFault> {
     let cookie = browser
         .cookie_hash()
         .ok_or_else(PageFault::request_expired)?;
-    let db = &browser.app.db;
-    let held = db.run(move |conn| upstream::held(conn, &cookie)).await?;
-    let (identity, request) = held.ok_or_else(PageFault::request_expired)?;
-    let waiting = Waiting::named(&browser.server(), request.as_deref()).await?;
-    let scene = Scene::read(browser, waiting.as_ref()).await?;
+    let waiting = Waiting::named(&browser.server(), request).await?;
+    let reading = Scene::read_and(browser, waiting.as_ref(), move |conn, _pending| {
+        upstream::held(conn, &cookie)
+    });
+    let (scene, held) = reading.await?;
+    let identity = held?.ok_or_else(PageFault::request_expired)?;
+    show_held(browser, request, &scene, identity, None)
+}
+
+/// Shows what is held for the browser, perhaps again, with what became of the last try.
+fn show_held(
+    browser: &mut Browser,
+    request: Option<&str>,
+    scene: &Scene,
+    identity: Identity,
+    notice: Option<Notice>,
+) -> Result<HttpResponse, PageFault> {
     let mut hidden = browser.hidden(None)?;
-    hidden.request = request;
+    hidden.request = request.map(str::to_owned);
     let provider = browser.app.upstreams.find(&identity.upstream);
     let page = view::Link {
         frame: browser.frame(),
@@ -200,63 +192,71 @@ pub async fn link_identity(mut browser: Browser, form: Result<Form, ApiError>) -
     browser.answer(answered)
 }
 
+/// The same two hops and one hash as signing in.
 async fn try_link(
     browser: &mut Browser,
     form: Result<Form, ApiError>,
 ) -> Result<HttpResponse, PageFault> {
     let parameters = browser.read(form)?;
+    let request = parameters.get("request");
+    let shown = parameters.get("email").map(str::to_owned);
     let password = SecretString::from(parameters.get("password").unwrap_or_default());
-    match prove(browser, parameters.get("email"), password).await {
-        Ok(Some(request)) => Ok(browser.go_on(request.as_deref())),
-        Ok(None) => Err(PageFault::request_expired()),
-        Err(error) => match notice_of(&error) {
-            Some(notice) => {
-                browser.keep();
-                let notice = match notice {
-                    Notice::WrongCredentials => Notice::WrongPassword,
-                    other => other,
-                };
-                show(browser, Some(notice)).await
-            }
-            None => Err(error.into()),
-        },
-    }
+    let cookie = browser
+        .cookie_hash()
+        .ok_or_else(PageFault::request_expired)?;
+    let waiting = Waiting::named(&browser.server(), request).await?;
+    let app = web::Data::clone(&browser.app);
+    let (actor, limits) = (browser.actor.clone(), app.config.limits.clone());
+    let ticket = app.passwords.admit();
+    let reading = Scene::read_and(browser, waiting.as_ref(), move |conn, _pending| {
+        let Some(identity) = upstream::held(conn, &cookie)? else {
+            return Ok(None);
+        };
+        let email = identity.email.as_ref().map(AsRef::as_ref);
+        if shown.is_some_and(|shown| email != Some(&shown)) {
+            // A page of before: what is held now is somebody else's.
+            return Ok(None);
+        }
+        let begun = match ticket {
+            Ok(ticket) => upstream::begin_link(conn, identity.clone(), &actor, &limits)
+                .map(|linking| (ticket, linking)),
+            Err(full) => Err(full),
+        };
+        match begun {
+            Err(error) if error.is_ours() => Err(error),
+            begun => Ok(Some((identity, begun))),
+        }
+    });
+    let (scene, held) = reading.await?;
+    let (identity, begun) = held?.ok_or_else(PageFault::request_expired)?;
+    let linked = match begun {
+        Ok((ticket, linking)) => prove(browser, &ticket, linking, password).await,
+        Err(error) => Err(error),
+    };
+    let Err(error) = linked else {
+        return Ok(browser.go_on(request));
+    };
+    browser.keep();
+    let notice = match notice_of(&error).ok_or(error)? {
+        Notice::WrongCredentials => Notice::WrongPassword,
+        other => other,
+    };
+    show_held(browser, request, &scene, identity, Some(notice))
 }
 
-/// The same two hops and one hash as signing in; answers what the page was about, `None` where nothing is held of the account
-/// that the page has shown.
+/// The hash and the second hop.
 async fn prove(
     browser: &mut Browser,
-    shown: Option<&str>,
+    ticket: &Ticket,
+    linking: Linking,
     password: SecretString,
-) -> Result<Option<Option<String>>, ApiError> {
-    let Some(cookie) = browser.cookie_hash() else {
-        return Ok(None);
-    };
-    let app = web::Data::clone(&browser.app);
-    let ticket = app.passwords.admit()?;
-    let (limits, actor) = (app.config.limits.clone(), browser.actor.clone());
-    let linking = {
-        let (actor, limits) = (actor.clone(), limits.clone());
-        app.db
-            .run(move |conn| upstream::begin_link(conn, &cookie, &actor, &limits))
-            .await?
-    };
-    let is_shown = |identity: &Identity| {
-        let email = identity.email.as_ref().map(AsRef::as_ref);
-        shown.is_none_or(|shown| email == Some(shown))
-    };
-    let Some(linking) = linking.filter(|linking| is_shown(&linking.identity)) else {
-        return Ok(None);
-    };
-    let request = linking.request.clone();
+) -> Result<(), ApiError> {
     let verdict = ticket.verify(password, linking.stored_hash()).await?;
     let (server, change) = (browser.server(), browser.renew()?);
-    app.db
-        .run(move |conn| {
-            let rules = &server.rules;
-            upstream::finish_link(conn, linking, &verdict, &change, &actor, rules, &limits)
-        })
-        .await?;
-    Ok(Some(request))
+    let (actor, limits) = (browser.actor.clone(), browser.app.config.limits.clone());
+    let finish = move |conn: &mut _| {
+        let rules = &server.rules;
+        upstream::finish_link(conn, linking, &verdict, &change, &actor, rules, &limits)
+    };
+    browser.app.db.run(finish).await
 }

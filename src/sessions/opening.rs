@@ -97,21 +97,21 @@ pub fn begin(
     Ok(opened)
 }
 
-/// Opens a session and makes its first tokens.
+/// Opens a session and makes its first tokens, inside the caller's transaction, in which the account is held.
 ///
 /// # Errors
 /// 422 when more is wished for than allowed, or the access token would be too large.
 pub fn open(
     conn: &mut PgConnection,
-    account: &Account,
+    holder: &Holder,
     session: NewSession,
     wish: &Wish,
     actor: &Actor,
     rules: &Rules,
 ) -> Result<Pair, ApiError> {
     let external = wish.is_external(&rules.tokens) || session.resource.is_some();
-    let opened = begin(conn, account.user.id, &session, external, actor, rules)?;
-    pair(&rules.tokens, &Holder::from(account), &opened.into(), wish)
+    let opened = begin(conn, holder.id, &session, external, actor, rules)?;
+    pair(&rules.tokens, holder, &opened.into(), wish)
 }
 
 /// The cookie that a browser gets, and the one that it had.

@@ -21,7 +21,7 @@ use crate::{
         self, NewSession, PageChange, Rules,
         sign_in::{self, Attempt},
     },
-    users::{self, Account, NewUser, UserRow, Verdict},
+    users::{self, Account, Email, NewUser, UserRow, Verdict, password},
 };
 
 /// What becomes of somebody who has come back.
@@ -29,8 +29,6 @@ use crate::{
 pub enum Arrival {
     /// They are signed in.
     SignedIn,
-    /// They have no account here: one is to be made.
-    New,
     /// There is an account with their address, whose password they have to know; who they are at the provider is held.
     Held,
     /// Their account is disabled.
@@ -41,11 +39,28 @@ pub enum Arrival {
     Closed,
 }
 
-/// Decides, and signs in where that can be done at once.
+/// Decides, makes an account for whoever has none, and signs in where that can be done at once.
 ///
 /// # Errors
 /// Postgres.
 pub fn arrive(
+    conn: &mut PgConnection,
+    state: &StateRow,
+    identity: &Identity,
+    is_open: bool,
+    page: &PageChange,
+    actor: &Actor,
+    rules: &Rules,
+) -> Result<Arrival, ApiError> {
+    let mut arrive = || decide(conn, state, identity, is_open, page, actor, rules);
+    match arrive() {
+        // Somebody else has just made it.
+        Err(error) if error.code == Code::EmailTaken => arrive(),
+        arrived => arrived,
+    }
+}
+
+fn decide(
     conn: &mut PgConnection,
     state: &StateRow,
     identity: &Identity,
@@ -67,12 +82,11 @@ pub fn arrive(
             return Ok(Arrival::NoAddress);
         };
         let Some(user) = users::find_by_email(conn, email)? else {
-            let unknown = if is_open {
-                Arrival::New
+            return if is_open {
+                create(conn, identity, email, page, actor, rules)
             } else {
-                Arrival::Closed
+                Ok(Arrival::Closed)
             };
-            return Ok(unknown);
         };
         let account = users::lock(conn, user.id)?;
         match account {
@@ -155,54 +169,42 @@ fn link(
     Ok(())
 }
 
-/// Makes the account of somebody who has none, and signs them in; `password_hash` is of a password that nobody knows.
-///
-/// # Errors
-/// 409 when the address has got an account meanwhile.
-pub fn create(
+/// Makes the account of somebody who has none, with a password that nobody knows, and signs them in.
+fn create(
     conn: &mut PgConnection,
     identity: &Identity,
-    password_hash: &str,
+    email: &Email,
     page: &PageChange,
     actor: &Actor,
     rules: &Rules,
-) -> Result<(), ApiError> {
-    let email = identity.email.clone().ok_or(Code::BadRequest)?;
+) -> Result<Arrival, ApiError> {
     let new = NewUser {
-        email,
+        email: email.clone(),
         password: Secret::generate()?.text.into(),
         name: identity.name.clone(),
         locale: identity.locale.clone(),
     };
-    db::tx(conn, |conn| {
-        let account = users::create(conn, actor, &new, password_hash, identity.email_verified)?;
-        link(conn, &account, identity, actor)?;
-        enter(conn, Some(account), identity, page, actor, rules)?;
-        Ok(())
-    })
+    let hash = password::unknown()?;
+    let account = users::create(conn, actor, &new, &hash, identity.email_verified)?;
+    link(conn, &account, identity, actor)?;
+    enter(conn, Some(account), identity, page, actor, rules)
 }
 
-/// Who a browser's person is at a provider, while their password here is waited for; and what their page was about.
+/// Who a browser's person is at a provider, while their password here is waited for.
 ///
 /// # Errors
 /// Postgres.
-pub fn held(
-    conn: &mut PgConnection,
-    browser: &[u8],
-) -> Result<Option<(Identity, Option<String>)>, ApiError> {
-    let Some((identity, request)) = store::held(conn, browser)? else {
-        return Ok(None);
-    };
-    let identity = serde_json::from_value(identity).map_err(ApiError::internal)?;
-    Ok(Some((identity, request)))
+pub fn held(conn: &mut PgConnection, browser: &[u8]) -> Result<Option<Identity>, ApiError> {
+    let identity = store::held(conn, browser)?;
+    identity
+        .map(serde_json::from_value)
+        .transpose()
+        .map_err(ApiError::internal)
 }
 
 /// A try to prove that an account is one's own, so that an identity can be connected with it.
 pub struct Linking {
-    /// The identity.
-    pub identity: Identity,
-    /// What the page was about.
-    pub request: Option<String>,
+    identity: Identity,
     attempt: Attempt,
 }
 
@@ -213,26 +215,19 @@ impl Linking {
     }
 }
 
-/// Counts a try, as any other to sign in with a password; `None` where nothing is held for the browser.
+/// Counts a try to connect an identity that is held, as any other to sign in with a password.
 ///
 /// # Errors
 /// 429 when there were too many failures.
 pub fn begin_link(
     conn: &mut PgConnection,
-    browser: &[u8],
+    identity: Identity,
     actor: &Actor,
     limits: &LimitsConfig,
-) -> Result<Option<Linking>, ApiError> {
-    let Some((identity, request)) = held(conn, browser)? else {
-        return Ok(None);
-    };
+) -> Result<Linking, ApiError> {
     let email = identity.email.as_ref().ok_or(Code::BadRequest)?;
     let attempt = sign_in::begin(conn, email, actor, limits)?;
-    Ok(Some(Linking {
-        identity,
-        request,
-        attempt,
-    }))
+    Ok(Linking { identity, attempt })
 }
 
 /// Connects and signs in when the password was right, else writes the failure down.
@@ -248,9 +243,7 @@ pub fn finish_link(
     rules: &Rules,
     limits: &LimitsConfig,
 ) -> Result<(), ApiError> {
-    let Linking {
-        identity, attempt, ..
-    } = linking;
+    let Linking { identity, attempt } = linking;
     sign_in::proved(conn, attempt, verdict, actor, limits, |conn, account| {
         link(conn, account, &identity, actor)?;
         if let Some(browser) = &page.old_hash {

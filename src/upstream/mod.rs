@@ -11,9 +11,9 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use diesel::{PgConnection, QueryResult};
 
-pub use arrival::{Arrival, Linking, arrive, begin_link, create, finish_link, held};
+pub use arrival::{Arrival, Linking, arrive, begin_link, finish_link, held};
 pub use identity::Identity;
-pub use provider::Provider;
+pub use provider::{Metadata as ProviderMetadata, Provider};
 pub use store::StateRow;
 
 use crate::{
@@ -117,14 +117,15 @@ impl Upstreams {
         format!("{}/oauth/upstream/{id}/callback", self.issuer)
     }
 
-    /// Prepares to send somebody to a provider: `browser` is the hash of their cookie, `request` what their page is about;
-    /// `fresh` asks the provider to let them prove anew who they are.
+    /// Prepares to send somebody to a provider: `metadata` says where, `browser` is the hash of their cookie, `request` what
+    /// their page is about; `fresh` asks the provider to let them prove anew who they are.
     ///
     /// # Errors
-    /// The provider can't be reached.
-    pub async fn depart(
+    /// The provider's address is one that nobody may be sent to.
+    pub fn depart(
         &self,
         provider: &Provider,
+        metadata: &ProviderMetadata,
         browser: Vec<u8>,
         request: Option<String>,
         fresh: bool,
@@ -147,7 +148,7 @@ impl Upstreams {
         if fresh {
             parameters.push(("max_age", "0"));
         }
-        let endpoint = &provider.metadata().await?.authorization_endpoint;
+        let endpoint = &metadata.authorization_endpoint;
         let location = provider.outbound().address_with(endpoint, &parameters)?;
         Ok(Departure {
             location,

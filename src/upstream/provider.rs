@@ -63,14 +63,14 @@ impl<T> Kept<T> {
 
 /// What of the discovery document counts here.
 #[derive(Clone, Debug)]
-pub(super) struct Metadata {
-    pub authorization_endpoint: String,
+pub struct Metadata {
+    pub(super) authorization_endpoint: String,
     token_endpoint: String,
     jwks_uri: String,
     userinfo_endpoint: Option<String>,
     takes_basic: bool,
     /// Whether every answer says whose it is (RFC 9207).
-    pub names_itself: bool,
+    pub(super) names_itself: bool,
 }
 
 /// What a code was exchanged for.
@@ -108,7 +108,7 @@ impl Provider {
     ///
     /// # Errors
     /// It can't be had, or is another's.
-    pub(super) async fn metadata(&self) -> Result<Arc<Metadata>, UpstreamError> {
+    pub async fn metadata(&self) -> Result<Arc<Metadata>, UpstreamError> {
         if let Some(known) = self.metadata.good() {
             return Ok(known);
         }

@@ -88,18 +88,12 @@ pub(super) fn hold(
 }
 
 /// What is held for a browser, and what its page was about.
-pub(super) fn held(
-    conn: &mut PgConnection,
-    browser: &[u8],
-) -> QueryResult<Option<(Value, Option<String>)>> {
+pub(super) fn held(conn: &mut PgConnection, browser: &[u8]) -> QueryResult<Option<Value>> {
     upstream_states::table
         .filter(upstream_states::browser.eq(browser))
         .filter(upstream_states::identity.is_not_null())
         .filter(upstream_states::expires_at.gt(clock()))
-        .select((
-            upstream_states::identity.assume_not_null(),
-            upstream_states::request,
-        ))
+        .select(upstream_states::identity.assume_not_null())
         .first(conn)
         .optional()
 }

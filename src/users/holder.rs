@@ -1,8 +1,10 @@
 //! What tokens say of whom they are given to.
 
 use diesel::{
-    QueryableByName,
-    sql_types::{Array, BigInt, Jsonb, Text, Uuid as SqlUuid},
+    pg::Pg,
+    prelude::*,
+    query_builder::{AstPass, Query, QueryFragment, QueryId},
+    sql_types::{Array, BigInt, Jsonb, Text, Untyped, Uuid as SqlUuid},
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -69,6 +71,36 @@ impl JoinedHolder {
         array(select roles.name || ' ' || array_to_string(roles.scopes, ' ')
             from user_roles join roles on roles.name = user_roles.role
             where user_roles.user_id = users.id) as holder_roles";
+}
+
+/// Reads whom tokens are given to.
+///
+/// # Errors
+/// Postgres.
+pub fn find_holder(conn: &mut PgConnection, id: Uuid) -> QueryResult<Option<Holder>> {
+    let found: Option<JoinedHolder> = Statement { id }.get_result(conn).optional()?;
+    Ok(found.map(Holder::from))
+}
+
+/// A type of its own, so that Postgres plans it once per connection.
+#[derive(Debug, QueryId)]
+struct Statement {
+    id: Uuid,
+}
+
+impl Query for Statement {
+    type SqlType = Untyped;
+}
+
+impl RunQueryDsl<PgConnection> for Statement {}
+
+impl QueryFragment<Pg> for Statement {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("select ");
+        out.push_sql(JoinedHolder::COLUMNS);
+        out.push_sql(" from users where users.id = ");
+        out.push_bind_param::<SqlUuid, _>(&self.id)
+    }
 }
 
 impl From<JoinedHolder> for Holder {

@@ -3,15 +3,15 @@
 //! A session is there once at a time, so fifty tabs that wake up together hold one connection and not fifty.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::store::{self, Rotated, Rotation};
-use crate::{db::Db, error::ApiError};
+use super::store::{Rotated, Rotation};
+use crate::{db::Db, error::ApiError, tokens::Tokens};
 
 /// Statements at the database at the same time.
 const AT_ONCE: usize = 2;
@@ -19,7 +19,8 @@ const AT_ONCE: usize = 2;
 /// Refreshes in one statement.
 const TOGETHER: usize = 64;
 
-type Answer = Result<Option<Rotated>, ApiError>;
+/// What becomes of a rotation: the session in its new generation, or the refusal.
+pub(super) type Answer = Result<Rotated, ApiError>;
 
 /// The refreshes of this process that wait, and those that are at the database.
 #[derive(Clone, Default)]
@@ -38,8 +39,8 @@ struct Ticket {
 }
 
 impl Desk {
-    /// Rotates one session, when it is its turn; `None` where the table refuses.
-    pub(super) async fn rotate(&self, db: &Db, rotation: Rotation) -> Answer {
+    /// Rotates one session, when it is its turn.
+    pub(super) async fn rotate(&self, db: &Db, tokens: &Tokens, rotation: Rotation) -> Answer {
         let (answer, answered) = oneshot::channel();
         let is_first = {
             let mut state = self.state();
@@ -49,20 +50,20 @@ impl Desk {
             is_first
         };
         if is_first {
-            tokio::spawn(self.clone().work(db.clone()));
+            tokio::spawn(self.clone().work(db.clone(), tokens.clone()));
         }
         answered.await.map_err(ApiError::internal)?
     }
 
     /// Takes batches to the database until nothing waits.
-    async fn work(self, db: Db) {
+    async fn work(self, db: Db, tokens: Tokens) {
         loop {
             let batch = self.state().take();
             if batch.is_empty() {
                 return;
             }
             let sids: Vec<_> = batch.iter().map(Ticket::sid).collect();
-            serve(&self, &db, batch).await;
+            serve(&self, &db, &tokens, batch).await;
             let mut state = self.state();
             for sid in sids {
                 state.busy.remove(&sid);
@@ -102,29 +103,33 @@ impl Ticket {
 }
 
 /// Answers every ticket of a batch.
-async fn serve(desk: &Desk, db: &Db, batch: Vec<Ticket>) {
+async fn serve(desk: &Desk, db: &Db, tokens: &Tokens, batch: Vec<Ticket>) {
     let rotations: Vec<_> = batch.iter().map(|one| one.rotation.clone()).collect();
-    let rotated = db
-        .run_again(move |conn| Ok(store::rotate(conn, &rotations)?))
+    let tokens = tokens.clone();
+    let answers = db
+        .run_again(move |conn| {
+            let answers = super::rotate(conn, &rotations)?;
+            if answers.iter().any(Result::is_err) {
+                // Some may have ended.
+                tokens.catch_up(conn);
+            }
+            Ok(answers)
+        })
         .await;
-    let mut found: HashMap<_, _> = match rotated {
-        Ok(rotated) => rotated
-            .into_iter()
-            .map(|one| (one.generation.session_id, one))
-            .collect(),
+    match answers {
+        Ok(answers) => {
+            for (ticket, answer) in batch.into_iter().zip(answers) {
+                // A client that has gone waits for no answer, here and below.
+                let _gone = ticket.answer.send(answer);
+            }
+        }
         Err(error) => {
             tracing::warn!(%error, cause = ?error.cause, refreshes = batch.len(), "refreshes failed");
             // Whoever waits behind them would only wait longer for the same answer.
             let waiting = std::mem::take(&mut desk.state().waiting);
             for ticket in batch.into_iter().chain(waiting) {
-                // A client that has gone waits for no answer, here and below.
                 let _gone = ticket.answer.send(Err(error.code.into()));
             }
-            return;
         }
-    };
-    for ticket in batch {
-        let answer = found.remove(&ticket.sid());
-        let _gone = ticket.answer.send(Ok(answer));
     }
 }

@@ -17,8 +17,8 @@
 mod desk;
 mod store;
 
-use aws_lc_rs::digest;
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use std::collections::HashMap;
+
 use diesel::PgConnection;
 use serde_json::json;
 
@@ -35,9 +35,10 @@ use crate::{
 
 pub use desk::Desk;
 
+use desk::Answer;
 use store::{Rotated, Rotation};
 
-/// Answers the pair of the generation after the presented one.
+/// Answers the pair of the generation after the presented one, together with others who refresh just now.
 ///
 /// The access token may do what the session may, what the user's roles still allow and, if less is wished for, that.
 ///
@@ -52,83 +53,90 @@ pub async fn refresh(
     rules: &Rules,
     actor: &Actor,
 ) -> Result<Pair, ApiError> {
-    let rotation = Rotation {
-        presented: presented.clone(),
-        idle: rules.lifetimes.idle,
-        kid: rules.tokens.refresh_kid(),
-        external: wish.is_external(&rules.tokens),
-        origin: origin(actor),
-        key: wish.key.clone(),
-    };
-    let rotated = if rotation.external {
-        let (tokens, wish) = (rules.tokens.clone(), wish.clone());
-        db.run(move |conn| rotate_with_token(conn, &rotation, &tokens, &wish))
-            .await?
-    } else {
-        let rotated = desk.rotate(db, rotation).await?;
-        rotated
-            .map(|rotated| anew(rotated, &rules.tokens, wish))
-            .transpose()?
-    };
-    let Some((pair, begun_elsewhere)) = rotated else {
-        let (actor, key, tokens) = (actor.clone(), wish.key.clone(), rules.tokens.clone());
-        let refuse = move |conn: &mut _| {
-            let refused = refuse(conn, &presented, key.as_deref(), &actor)?;
-            tokens.catch_up(conn);
-            Ok(refused)
-        };
-        return Err(db.run(refuse).await?);
-    };
-    if begun_elsewhere {
-        let actor = actor.clone();
-        db.run(move |conn| record(conn, Action::RefreshRepeated, &presented, &actor))
+    let tokens = &rules.tokens;
+    if wish.is_external(tokens) {
+        let (wish, rules, actor) = (wish.clone(), rules.clone(), actor.clone());
+        return db
+            .run(move |conn| {
+                let answer = refresh_alone(conn, presented, &wish, &rules, &actor)?;
+                if answer.is_err() {
+                    rules.tokens.catch_up(conn);
+                }
+                Ok(answer)
+            })
             .await?;
     }
-    Ok(pair)
+    let rotation = Rotation::new(presented, wish, rules, actor);
+    let rotated = desk.rotate(db, tokens, rotation).await?;
+    new_pair(rotated, tokens, wish)
 }
 
-/// Rotates for another API: only a token that is really handed out makes its unseen uses count.
-fn rotate_with_token(
+/// The same alone and in the caller's hop. What is done because of a refusal, which is the answer then, is to stay; for another
+/// API the token is made before the session is rotated for good, since only one that is really handed out makes its unseen
+/// uses count.
+///
+/// # Errors
+/// 422 for a wish that can't be granted; Postgres. Nothing is done then.
+pub fn refresh_alone(
     conn: &mut PgConnection,
-    rotation: &Rotation,
-    tokens: &Tokens,
+    presented: RefreshClaims,
     wish: &Wish,
-) -> Result<Option<(Pair, bool)>, ApiError> {
+    rules: &Rules,
+    actor: &Actor,
+) -> Result<Result<Pair, ApiError>, ApiError> {
+    let rotation = Rotation::new(presented, wish, rules, actor);
     db::tx(conn, |conn| {
-        let rotated = store::rotate(conn, std::slice::from_ref(rotation))?.pop();
-        rotated
-            .map(|rotated| anew(rotated, tokens, wish))
-            .transpose()
+        let answers = rotate(conn, std::slice::from_ref(&rotation))?;
+        match answers.into_iter().next() {
+            Some(Ok(rotated)) => new_pair(rotated, &rules.tokens, wish).map(Ok),
+            Some(Err(refused)) => Ok(Err(refused)),
+            None => Err(ApiError::internal("a refresh got no answer")),
+        }
     })
 }
 
-/// The pair of a generation, and whether somebody elsewhere began it.
-fn anew(rotated: Rotated, tokens: &Tokens, wish: &Wish) -> Result<(Pair, bool), ApiError> {
-    let holder = Holder::from(rotated.holder);
-    let pair = pair(tokens, &holder, &rotated.generation, wish)?;
-    Ok((pair, rotated.begun_elsewhere))
+/// Rotates each session where the table allows it, and finds out of the others why not; one answer for each.
+fn rotate(conn: &mut PgConnection, rotations: &[Rotation]) -> Result<Vec<Answer>, ApiError> {
+    let rotated = store::rotate(conn, rotations)?.into_iter();
+    let mut rotated: HashMap<_, _> = rotated
+        .map(|rotated| (rotated.generation.session_id, rotated))
+        .collect();
+    let answers = rotations.iter().map(|rotation| {
+        let Some(rotated) = rotated.remove(&rotation.presented.sid) else {
+            return refuse(conn, rotation).map(Err);
+        };
+        if rotated.begun_elsewhere {
+            record(
+                conn,
+                Action::RefreshRepeated,
+                &rotation.presented,
+                &rotation.actor,
+            )?;
+        }
+        Ok(Ok(rotated))
+    });
+    answers.collect()
 }
 
-/// Where a request comes from, so that two places can be told apart but not read.
-fn origin(actor: &Actor) -> String {
-    let place = format!("{:?}", (&actor.address, &actor.user_agent));
-    let hash = digest::digest(&digest::SHA256, place.as_bytes());
-    URL_SAFE_NO_PAD.encode(hash.as_ref().get(..12).unwrap_or_default())
+fn new_pair(rotated: Rotated, tokens: &Tokens, wish: &Wish) -> Result<Pair, ApiError> {
+    let holder = Holder::from(rotated.holder);
+    pair(tokens, &holder, &rotated.generation, wish)
 }
 
 /// Finds out why nothing matched, and ends a session whose token was stolen.
-fn refuse(
-    conn: &mut PgConnection,
-    presented: &RefreshClaims,
-    key: Option<&str>,
-    actor: &Actor,
-) -> Result<ApiError, ApiError> {
+fn refuse(conn: &mut PgConnection, rotation: &Rotation) -> Result<ApiError, ApiError> {
+    let Rotation {
+        presented,
+        key,
+        actor,
+        ..
+    } = rotation;
     let owner = presented.sub;
     db::tx(conn, |conn| {
         let standing = sessions_store::standing(conn, owner, presented.sid, &presented.client_id)?;
         match standing {
             Some((.., Some(reason))) => Ok(refused_for(EndReason::from_name(&reason))),
-            Some((_, Some(bound), None)) if key != Some(&bound) => {
+            Some((_, Some(bound), None)) if key.as_ref() != Some(&bound) => {
                 record(conn, Action::RefreshRefused, presented, actor)?;
                 Ok(refused("the refresh token is bound to another key"))
             }

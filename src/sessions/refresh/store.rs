@@ -1,5 +1,7 @@
 //! The one statement of refreshing.
 
+use aws_lc_rs::digest;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use diesel::{
     pg::Pg,
     prelude::*,
@@ -8,7 +10,12 @@ use diesel::{
 };
 use uuid::Uuid;
 
-use crate::{sessions::Generation, tokens::RefreshClaims, users::JoinedHolder};
+use crate::{
+    audit::Actor,
+    sessions::{Generation, Rules, Wish},
+    tokens::RefreshClaims,
+    users::JoinedHolder,
+};
 
 /// A refresh token that was presented, and what its successor is to be like.
 #[derive(Clone, Debug)]
@@ -25,6 +32,30 @@ pub(super) struct Rotation {
     pub origin: String,
     /// The thumbprint of the key that whoever presents it has proved to hold.
     pub key: Option<String>,
+    /// Who presents it.
+    pub actor: Actor,
+}
+
+impl Rotation {
+    /// What is to become of a presented token.
+    pub(super) fn new(presented: RefreshClaims, wish: &Wish, rules: &Rules, actor: &Actor) -> Self {
+        Self {
+            presented,
+            idle: rules.lifetimes.idle,
+            kid: rules.tokens.refresh_kid(),
+            external: wish.is_external(&rules.tokens),
+            origin: origin(actor),
+            key: wish.key.clone(),
+            actor: actor.clone(),
+        }
+    }
+}
+
+/// Where a request comes from, so that two places can be told apart but not read.
+fn origin(actor: &Actor) -> String {
+    let place = format!("{:?}", (&actor.address, &actor.user_agent));
+    let hash = digest::digest(&digest::SHA256, place.as_bytes());
+    URL_SAFE_NO_PAD.encode(hash.as_ref().get(..12).unwrap_or_default())
 }
 
 /// The session in its current generation, and whose it is.
