@@ -25,9 +25,8 @@ use uuid::Uuid;
 use crate::error::{ApiError, Code};
 use hop::Hop;
 use pool::{LogAsWarning, Manager, Trouble, with_patience};
-use visit::First;
 
-pub use visit::{begin_with, watch};
+pub use visit::{First, begin_with, wait_elsewhere, watch};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 
@@ -177,7 +176,7 @@ impl Db {
         let mut lease = taken.map_err(ApiError::database)?;
         let begun = first
             .as_ref()
-            .map_or(Ok(()), |first| first(&mut lease.conn));
+            .map_or(Ok(()), |first| first.begin(&mut lease.conn));
         let result = begun.and_then(|()| {
             *first = None;
             work(&mut lease.conn)

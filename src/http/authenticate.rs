@@ -13,8 +13,8 @@ use actix_web::{
 
 use crate::{
     app::AppState,
+    db::First,
     error::ApiError,
-    oauth::HeldKey,
     tokens::{Refusal, Verified},
 };
 
@@ -23,8 +23,8 @@ use crate::{
 pub(super) enum Presented {
     /// A good token.
     Ok(Arc<Verified>),
-    /// A good token that is bound to a key, with a proof of it that nobody has used up yet.
-    Bound(Arc<Verified>, HeldKey),
+    /// A good token that is bound to a key, with how to use its proof up.
+    Bound(Arc<Verified>, First),
     /// No credentials.
     Absent,
     /// Credentials that are refused.
@@ -106,7 +106,7 @@ fn present_bound(app: &AppState, request: &ServiceRequest, token: &str) -> Prese
         .oauth
         .check_bound(&proofs, method, path, token, &confirmation.jkt)
     {
-        Ok(key) => Presented::Bound(verified, key),
+        Ok(key) => Presented::Bound(verified, First::new(move |conn| key.use_up(conn))),
         Err(error) => Presented::Foreign(error),
     }
 }

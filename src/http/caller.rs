@@ -90,13 +90,13 @@ impl<S: Demand> FromRequest for Visitor<S> {
 /// Turns what was presented into a caller, into nobody, or into the error that RFC 6750 section 3.1 names.
 fn demand<S: Demand>(request: &HttpRequest) -> Result<Option<Caller<S>>, ApiError> {
     let presented = request.extensions_mut().remove::<Presented>();
-    let (verified, key) = match presented.unwrap_or(Presented::Absent) {
+    let (verified, proof) = match presented.unwrap_or(Presented::Absent) {
         Presented::Absent => return Ok(None),
         Presented::Foreign(error) => return Err(error),
         Presented::Bad(refusal) => return Err(refused(&refusal)),
         Presented::BadCookie(refusal) => return Err(forget_cookie(request, refused(&refusal))),
         Presented::Ok(verified) => (verified, None),
-        Presented::Bound(verified, key) => (verified, Some(key)),
+        Presented::Bound(verified, proof) => (verified, Some(proof)),
     };
     let (claims, authority) = (&verified.claims, &verified.authority);
     if !S::NAMES.is_empty() && !S::NAMES.iter().any(|name| authority.may(name)) {
@@ -109,9 +109,9 @@ fn demand<S: Demand>(request: &HttpRequest) -> Result<Option<Caller<S>>, ApiErro
             ", error=\"insufficient_scope\", scope=\"{names}\""
         )));
     }
-    if let Some(key) = key {
+    if let Some(proof) = proof {
         // Every replica asks the database, which the handler visits anyway.
-        db::begin_with(move |conn| key.use_up(conn))?;
+        db::begin_with(proof)?;
     }
     let actor = Actor {
         user_id: claims.sub.user(),

@@ -38,7 +38,6 @@ use std::sync::Arc;
 
 use diesel::PgConnection;
 
-pub use dpop::HeldKey;
 pub use error::{Fault, OAuthError};
 pub use leaving::delete_client;
 pub use once::Presented;

@@ -14,6 +14,7 @@ use reqwest::{
 
 pub use addresses::{Reach, check_url};
 
+use crate::db;
 use resolver::ReachableOnly;
 
 /// How long a connection may take to come about, name and TLS included.
@@ -174,6 +175,7 @@ fn builder(reach: Reach, timeout: Duration) -> ClientBuilder {
 }
 
 async fn exchange(request: RequestBuilder) -> Result<Answer, OutboundError> {
+    db::wait_elsewhere();
     let mut response = request.send().await.map_err(explain)?;
     if response.status().is_redirection() {
         return Err(OutboundError::Redirected);

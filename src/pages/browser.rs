@@ -237,13 +237,18 @@ impl Browser {
 
     /// Goes to another page of ours that is about the same.
     pub fn go_to(&self, page: &str, request: Option<&str>) -> HttpResponse {
-        match request {
-            None => self.go(&format!("/oauth/{page}")),
-            Some(request) => {
-                let request: String = form_urlencoded::byte_serialize(request.as_bytes()).collect();
-                self.go(&format!("/oauth/{page}?request={request}"))
-            }
-        }
+        self.go_with(page, &[("request", request)])
+    }
+
+    /// Goes to another page of ours.
+    pub fn go_with(&self, page: &str, query: &[(&str, Option<&str>)]) -> HttpResponse {
+        let given = query
+            .iter()
+            .filter_map(|(name, value)| Some((name, (*value)?)));
+        let mut encoder = form_urlencoded::Serializer::new(String::new());
+        let query = encoder.extend_pairs(given).finish();
+        let separator = if query.is_empty() { "" } else { "?" };
+        self.go(&format!("/oauth/{page}{separator}{query}"))
     }
 
     /// Goes on with the request that a page was about, or to the account.

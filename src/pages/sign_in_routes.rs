@@ -29,9 +29,17 @@ pub struct RequestQuery {
     pub request: Option<String>,
 }
 
+/// The same, and whether something failed before.
+#[derive(Debug, Deserialize)]
+pub struct SignInQuery {
+    request: Option<String>,
+    failed: Option<String>,
+}
+
 /// Shows the page on which somebody signs in.
-pub async fn show_sign_in(mut browser: Browser, query: web::Query<RequestQuery>) -> HttpResponse {
-    let answered = show(&mut browser, query.request.as_deref(), None, None).await;
+pub async fn show_sign_in(mut browser: Browser, query: web::Query<SignInQuery>) -> HttpResponse {
+    let notice = query.failed.as_ref().map(|_at| Notice::UpstreamFailed);
+    let answered = show(&mut browser, query.request.as_deref(), None, notice).await;
     browser.answer(answered)
 }
 
@@ -77,14 +85,12 @@ fn show_scene(
     Ok(browser.show_to(&page, status_of(notice), &places))
 }
 
-/// Shows the page again, because of something else than what was typed.
-pub(super) fn show_failed(
-    browser: &mut Browser,
-    request: Option<&str>,
-    scene: &Scene,
-    notice: Notice,
-) -> Result<HttpResponse, PageFault> {
-    show_scene(browser, request, scene, None, Some(notice))
+/// Goes to the page, which says that somebody could not sign in at a provider.
+pub(super) fn go_failed(browser: &Browser, request: Option<&str>) -> HttpResponse {
+    browser.go_with(
+        "sign-in",
+        &[("request", request), ("failed", Some("upstream"))],
+    )
 }
 
 /// The status of a page that says what became of a try.

@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use super::{
     Browser, PageFault,
     pending::{Scene, Waiting},
-    sign_in_routes::{RequestQuery, notice_of, show_failed, status_of},
+    sign_in_routes::{RequestQuery, go_failed, notice_of, status_of},
     view::{self, FailureKind, Notice},
 };
 use crate::{
@@ -56,12 +56,12 @@ async fn leave(
         }
         Ok(departed)
     });
-    let (scene, departed) = leaving.await?;
+    let (_scene, departed) = leaving.await?;
     match departed? {
         Ok(departure) => Ok(browser.go(&departure.location)),
         Err(error) => {
             tracing::warn!(upstream = id, %error, "people can't sign in at a provider");
-            show_failed(browser, request, &scene, Notice::UpstreamFailed)
+            Ok(go_failed(browser, request))
         }
     }
 }
@@ -99,50 +99,43 @@ async fn come_back(
         .await?
         .ok_or_else(PageFault::request_expired)?;
     let now = browser.app.tokens.now();
-    let identified = upstreams.identify(provider, &state, &answer, now).await;
-    if let Err(error) = &identified {
-        tracing::info!(upstream = id, %error, "somebody could not sign in at a provider");
+    match upstreams.identify(provider, &state, &answer, now).await {
+        Ok(identity) => arrive(browser, state, identity).await,
+        Err(error) => {
+            tracing::info!(upstream = id, %error, "somebody could not sign in at a provider");
+            Ok(go_failed(browser, state.request.as_deref()))
+        }
     }
-    arrive(browser, state, identified.ok()).await
 }
 
-/// The second hop; what is known of the person may be nothing.
+/// The second hop, after the provider has said who it is.
 async fn arrive(
     browser: &mut Browser,
     state: StateRow,
-    identity: Option<Identity>,
+    identity: Identity,
 ) -> Result<HttpResponse, PageFault> {
     let request = state.request.clone();
     let request = request.as_deref();
-    let waiting = Waiting::named(&browser.server(), request).await?;
     let (server, change, actor) = (browser.server(), browser.renew()?, browser.actor.clone());
     let is_open = browser.app.config.users.sign_up == SignUp::Open;
-    let arriving = Scene::read_and(browser, waiting.as_ref(), move |conn, _pending| {
-        let Some(identity) = identity else {
-            return Ok(None);
-        };
+    let arriving = browser.app.db.run(move |conn| {
         let rules = &server.rules;
-        let arrival = upstream::arrive(conn, &state, &identity, is_open, &change, &actor, rules)?;
-        Ok(Some(arrival))
+        upstream::arrive(conn, &state, &identity, is_open, &change, &actor, rules)
     });
-    let (scene, arrival) = arriving.await?;
-    if !matches!(arrival, Ok(Some(Arrival::SignedIn))) {
+    let arrival = arriving.await;
+    if !matches!(arrival, Ok(Arrival::SignedIn)) {
         browser.keep();
     }
     let refused = |kind, code| Err(PageFault::new(kind, 403, code, None));
     match arrival {
-        Ok(Some(Arrival::SignedIn)) => Ok(browser.go_on(request)),
-        Ok(Some(Arrival::Held)) => Ok(browser.go_to("sign-in/link", request)),
-        Ok(Some(Arrival::NoAddress)) => refused(FailureKind::NoAddress, "email_missing"),
-        Ok(Some(Arrival::Closed)) => refused(FailureKind::SignUpClosed, "sign_up_closed"),
+        Ok(Arrival::SignedIn) => Ok(browser.go_on(request)),
+        Ok(Arrival::Held) => Ok(browser.go_to("sign-in/link", request)),
+        Ok(Arrival::NoAddress) => refused(FailureKind::NoAddress, "email_missing"),
+        Ok(Arrival::Closed) => refused(FailureKind::SignUpClosed, "sign_up_closed"),
         // Nobody learns by it that there is such an account.
-        Ok(Some(Arrival::Disabled) | None) => {
-            show_failed(browser, request, &scene, Notice::UpstreamFailed)
-        }
-        Err(error) => {
-            let notice = notice_of(&error).ok_or(error)?;
-            show_failed(browser, request, &scene, notice)
-        }
+        Ok(Arrival::Disabled) => Ok(go_failed(browser, request)),
+        Err(error) if error.is_ours() => Err(error.into()),
+        Err(_a_second_try_may_do) => Ok(go_failed(browser, request)),
     }
 }
 

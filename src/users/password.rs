@@ -12,7 +12,10 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use zxcvbn::zxcvbn;
 
-use crate::error::{ApiError, Code, FieldError};
+use crate::{
+    db,
+    error::{ApiError, Code, FieldError},
+};
 
 /// Memory in KiB, passes and lanes (OWASP's and RFC 9106's floor for Argon2id).
 const COST: (u32, u32, u32) = (19_456, 2, 1);
@@ -130,6 +133,7 @@ impl Ticket {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, ApiError> {
+        db::wait_elsewhere();
         let admitted = Arc::clone(&self.admitted);
         let slot = Arc::clone(&self.slots)
             .acquire_owned()

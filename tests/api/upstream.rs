@@ -125,8 +125,18 @@ impl Guest {
         let query = form_urlencoded::Serializer::new(String::new())
             .extend_pairs(answer)
             .finish();
-        self.get(&format!("/oauth/upstream/{realm}/callback?{query}"))
-            .await
+        let path = format!("/oauth/upstream/{realm}/callback?{query}");
+        let response = self.get(&path).await;
+        self.told(response).await
+    }
+
+    /// The page that says that it failed, where it did.
+    async fn told(&mut self, response: Response) -> Response {
+        let location = response.header("location").to_owned();
+        if location.contains("failed=upstream") {
+            return self.get(&location).await;
+        }
+        response
     }
 
     /// Signs in at a realm, which says `claims`.
@@ -701,7 +711,9 @@ async fn a_provider_that_is_down_or_says_to_be_another_leaves_the_sign_in_page()
     let (app, provider) = start(&[]);
     for realm in ["down", "liar"] {
         let action = format!("/oauth/sign-in/upstream/{realm}");
-        let response = Guest::new(&app).press("/oauth/sign-in", &action, &[]).await;
+        let mut guest = Guest::new(&app);
+        let response = guest.press("/oauth/sign-in", &action, &[]).await;
+        let response = guest.told(response).await;
         assert_eq!(response.status(), 401, "{realm}");
         assert!(response.text().contains(FAILED), "{realm}");
     }
