@@ -1,8 +1,9 @@
 //! The floors that `bench/run` measures beside the server: the same work without what Tollgate adds.
 //!
 //! `bare PORT` and `layers NAMES PORT` serve the answer of `GET /v1/tokens/current`, the one from a naked handler, the other
-//! behind the named layers of our middleware (`observe,guard,authenticate,limit,compress`), and there also `/select`, which reads an account; `sign-in N` does N times what signing in can't do without; `sign N` makes N
-//! signatures; `revocations` prints the MiB of resident memory that knowing all of them takes.
+//! behind the named layers of our middleware (`observe,guard,authenticate,limit,compress`), and there also `/select`, which
+//! reads an account, and `/form`, which takes a form with a secret; `sign-in N` does N times what signing in can't do without;
+//! `sign N` makes N signatures; `revocations` prints the MiB of resident memory that knowing all of them takes.
 
 use std::{io::Write, net::TcpListener};
 
@@ -25,8 +26,10 @@ use tollgate::{
     config::Config,
     db::Db,
     error::ApiError,
+    form::Parameters,
     http,
     revocation::Revocations,
+    secret::Secret,
     start::{self, Database},
     users::{self, Email, password},
 };
@@ -100,6 +103,7 @@ fn serve(port: u16, layers: Option<(Data<AppState>, String)>) -> anyhow::Result<
                         .wrap(Condition::new(has("compress"), from_fn(http::compress)))
                         .route("/v1/tokens/current", web::get().to(answer_json))
                         .route("/select", web::get().to(answer_row))
+                        .route("/form", web::post().to(answer_form))
                 })
                 .workers(workers)
                 .listen(listener)?
@@ -132,6 +136,20 @@ async fn answer_row(
         .run_again(move |conn| Ok(users::find_by_email(conn, &email)?))
         .await?;
     found.ok_or_else(ApiError::not_found)?;
+    Ok(web::Json(claims.as_ref().clone()))
+}
+
+/// Reads a form with a secret in it.
+async fn answer_form(
+    form: Result<http::Form, ApiError>,
+    claims: Data<Value>,
+) -> Result<web::Json<Value>, ApiError> {
+    let http::Form(bytes) = form?;
+    let parameters = Parameters::parse(&bytes).map_err(ApiError::internal)?;
+    let secret = parameters.get("client_secret").unwrap_or_default();
+    if Secret::hash(secret).is_empty() {
+        return Err(ApiError::not_found());
+    }
     Ok(web::Json(claims.as_ref().clone()))
 }
 

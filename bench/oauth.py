@@ -1,4 +1,4 @@
-"""The OAuth workloads of `run`: clients, a signed-in browser, codes to redeem, and the least that redeeming must write."""
+"""The OAuth workloads of `run`: clients, a signed-in browser, codes to redeem, and the statements of redeeming one."""
 
 import base64
 import hashlib
@@ -113,13 +113,20 @@ def redeem_all(server, browser, cpu, postgres_cpu):
     }
 
 
-# What redeeming has to write down: the session, that the code is used, that somebody signed in.
-WRITES = """begin;
+# What redeeming can't do without: to find and hold the code, to read whose it is, to write down the session, the event and the use.
+STATEMENTS = """begin;
+select authorization_codes.*, users.disabled, sessions.ended_at from users
+    join authorization_codes on authorization_codes.user_id = users.id join sessions on sessions.id = authorization_codes.page_id
+    where authorization_codes.id = (select id from authorization_codes order by id offset :client_id limit 1) for update;
+select users.*, array(select roles.name || ' ' || array_to_string(roles.scopes, ' ')
+    from user_roles join roles on roles.name = user_roles.role where user_roles.user_id = users.id) from users where id = :user::uuid;
 insert into sessions (id, user_id, client_id, scopes, rotated_at, refresh_exp, absolute_exp, auth_time, acr, amr)
-    values (gen_random_uuid(), :user::uuid, 'app', '{openid}', now(), now() + interval '1 hour', now() + interval '1 hour', now(), '1', '{pwd}');
-update authorization_codes set session_id = gen_random_uuid() where id = (select id from authorization_codes order by id offset :client_id limit 1);
+    values (gen_random_uuid(), :user::uuid, 'app', '{openid}', now(), now() + interval '1 hour', now() + interval '1 hour', now(), '1', '{pwd}')
+    returning *;
 insert into audit_events (id, action, actor_id, subject_id, client_id, details)
     values (gen_random_uuid(), 'session.created', :user::uuid, :user::uuid, 'app', '{}');
+update authorization_codes set session_id = gen_random_uuid()
+    where id = (select id from authorization_codes order by id offset :client_id limit 1);
 commit;
 """
 

@@ -25,9 +25,9 @@ impl Server {
         scopes: &Scopes,
     ) -> Result<Map<String, Value>, ApiError> {
         let gone = || ApiError::from(Code::InvalidToken).challenge(", error=\"invalid_token\"");
-        let (claims, holder) = sessions::about(conn, owner, session_id)?.ok_or_else(gone)?;
+        let (claims, mappable) = sessions::about(conn, owner, session_id)?.ok_or_else(gone)?;
         let asked = claims.as_ref().and_then(|claims| claims.get("userinfo"));
-        let mut told = users::claims_about(&holder.mappable, scopes, asked);
+        let mut told = users::claims_about(&mappable, scopes, asked);
         told.insert("sub".to_owned(), owner.to_string().into());
         Ok(told)
     }

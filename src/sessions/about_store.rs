@@ -11,13 +11,13 @@ use uuid::Uuid;
 
 use crate::users::JoinedHolder;
 
-/// The claims that a session's app asked for by name, and whose session it is.
+/// The claims that a session's app asked for by name, and what they may be made of.
 #[derive(Debug, QueryableByName)]
 pub(super) struct About {
     #[diesel(sql_type = Nullable<Jsonb>)]
     pub claims: Option<Value>,
-    #[diesel(embed)]
-    pub holder: JoinedHolder,
+    #[diesel(sql_type = Jsonb)]
+    pub holder_mappable: Value,
 }
 
 /// Finds a session that lives, and its user.
@@ -45,7 +45,7 @@ impl RunQueryDsl<PgConnection> for Statement {}
 impl QueryFragment<Pg> for Statement {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql("select sessions.claims, ");
-        out.push_sql(JoinedHolder::COLUMNS);
+        out.push_sql(JoinedHolder::MAPPABLE);
         out.push_sql(
             " from sessions join users on users.id = sessions.user_id where sessions.id = ",
         );

@@ -31,7 +31,7 @@ pub use pair::{IdentityWish, Pair, Wish};
 pub use refresh::Desk;
 pub use store::{Generation, SessionRow};
 
-use crate::{config::SessionsConfig, db::Window, error::ApiError, tokens::Tokens, users::Holder};
+use crate::{config::SessionsConfig, db::Window, error::ApiError, tokens::Tokens};
 
 /// How long sessions live, in seconds.
 #[derive(Clone, Copy, Debug)]
@@ -105,9 +105,9 @@ pub fn about(
     conn: &mut PgConnection,
     owner: Uuid,
     id: Uuid,
-) -> QueryResult<Option<(Option<Value>, Holder)>> {
+) -> QueryResult<Option<(Option<Value>, Value)>> {
     let found = about_store::find_about(conn, owner, id)?;
-    Ok(found.map(|about| (about.claims, about.holder.into())))
+    Ok(found.map(|about| (about.claims, about.holder_mappable)))
 }
 
 /// Writes down which generations were seen in use, in one statement.

@@ -63,14 +63,24 @@ pub struct JoinedHolder {
 }
 
 impl JoinedHolder {
-    /// The columns that such a statement answers.
+    /// What the members are that claims may be made of.
+    pub const MAPPABLE: &str = "jsonb_build_object('email', users.email, 'email_verified', users.email_verified,
+        'name', users.name, 'locale', users.locale, 'user_metadata', users.user_metadata, 'app_metadata', users.app_metadata,
+        'updated_at', extract(epoch from users.updated_at)::bigint) as holder_mappable";
+
+    /// The columns beside these that such a statement answers.
     pub const COLUMNS: &str = "users.id as holder_id, users.epoch as holder_epoch,
-        jsonb_build_object('email', users.email, 'email_verified', users.email_verified, 'name', users.name,
-            'locale', users.locale, 'user_metadata', users.user_metadata, 'app_metadata', users.app_metadata,
-            'updated_at', extract(epoch from users.updated_at)::bigint) as holder_mappable,
         array(select roles.name || ' ' || array_to_string(roles.scopes, ' ')
             from user_roles join roles on roles.name = user_roles.role
             where user_roles.user_id = users.id) as holder_roles";
+
+    /// Writes all of these columns, after `before`.
+    pub fn push(before: &str, out: &mut AstPass<'_, '_, Pg>) {
+        out.push_sql(before);
+        out.push_sql(Self::MAPPABLE);
+        out.push_sql(", ");
+        out.push_sql(Self::COLUMNS);
+    }
 }
 
 /// Reads whom tokens are given to.
@@ -96,8 +106,7 @@ impl RunQueryDsl<PgConnection> for Statement {}
 
 impl QueryFragment<Pg> for Statement {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql("select ");
-        out.push_sql(JoinedHolder::COLUMNS);
+        JoinedHolder::push("select ", &mut out);
         out.push_sql(" from users where users.id = ");
         out.push_bind_param::<SqlUuid, _>(&self.id)
     }

@@ -171,7 +171,7 @@ impl QueryFragment<Pg> for Statement<'_> {
             returning sessions.id as session_id, sessions.scopes, gen as generation, rotated_at, refresh_exp, refresh_kid,
                 auth_time, acr, amr, client_id, resource, claims, coalesce(rotated_from <> origin, false) as begun_elsewhere, ",
         );
-        out.push_sql(JoinedHolder::COLUMNS);
+        JoinedHolder::push("", &mut out);
         Ok(())
     }
 }
