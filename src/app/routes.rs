@@ -142,11 +142,11 @@ fn pages(routes: &mut Routes) {
 
     routes
         .at("/oauth/authorize")
-        .get(authorize)
+        .visit(authorize)
         .post(post_authorize);
     routes.at("/oauth/sign-in").get(show_sign_in).post(sign_in);
     routes.at("/oauth/sign-in/cancel").post(cancel);
-    routes.at("/oauth/continue").get(continue_request);
+    routes.at("/oauth/continue").visit(continue_request);
     routes.at("/oauth/sign-up").get(show_sign_up).post(sign_up);
     routes
         .at("/oauth/select-account")
@@ -161,7 +161,7 @@ fn pages(routes: &mut Routes) {
         .get(show_device)
         .post(enter_device_code);
     routes.at("/device/confirm").post(decide_device);
-    routes.at("/oauth/logout").get(logout).post(post_logout);
+    routes.at("/oauth/logout").visit(logout).post(post_logout);
     routes.at("/oauth/signed-out").get(show_signed_out);
     routes.at("/oauth/account").get(show_account);
     routes.at("/oauth/account/profile").post(change_profile);
@@ -191,7 +191,7 @@ fn upstreams(routes: &mut Routes) {
         .post(leave_for_upstream);
     routes
         .at("/oauth/upstream/{id}/callback")
-        .get(return_from_upstream);
+        .visit(return_from_upstream);
     routes
         .at("/oauth/sign-in/link")
         .get(show_link)

@@ -201,6 +201,14 @@ pub fn delete(
     })
 }
 
+/// Keeps every other change of a client waiting until the caller's transaction ends.
+///
+/// # Errors
+/// Postgres.
+pub fn hold(conn: &mut PgConnection) -> QueryResult<()> {
+    store::count_change(conn)
+}
+
 /// Finds a client.
 ///
 /// # Errors

@@ -71,6 +71,14 @@ impl Registry {
         Ok(())
     }
 
+    /// The same for what was just changed on `conn`, so that this replica knows it before it answers. What can't be read is
+    /// done all the same, and will be known a second later.
+    pub fn catch_up(&self, conn: &mut PgConnection) {
+        if let Err(error) = self.follow(conn) {
+            tracing::warn!(%error, "clients that were just changed could not be read");
+        }
+    }
+
     fn read<T>(&self, look: impl FnOnce(&Known) -> T) -> T {
         look(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }

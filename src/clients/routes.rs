@@ -169,7 +169,7 @@ pub async fn create_client(
         .run(move |conn| {
             let (authority, actor) = (caller.authority(), &caller.actor);
             let row = super::save(conn, authority, actor, &draft, &Saving::New)?;
-            registry.follow(conn)?;
+            registry.catch_up(conn);
             Ok(row)
         })
         .await?;
@@ -252,7 +252,7 @@ pub async fn replace_client(
             };
             let saving = Saving::Replace(precondition);
             let row = super::save(conn, caller.authority(), &caller.actor, &draft, &saving)?;
-            registry.follow(conn)?;
+            registry.catch_up(conn);
             Ok(row)
         })
         .await?;
@@ -295,7 +295,7 @@ pub async fn replace_client_secret(
             };
             let saving = Saving::Replace(Precondition::default());
             let row = super::save(conn, caller.authority(), &caller.actor, &draft, &saving)?;
-            registry.follow(conn)?;
+            registry.catch_up(conn);
             Ok(row)
         })
         .await?;

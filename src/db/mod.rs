@@ -1,5 +1,6 @@
 //! The one door to Postgres: the pool, one hop per request, migrations and everything that must happen once.
 
+mod functions;
 mod hop;
 mod pool;
 mod visit;
@@ -26,6 +27,7 @@ use crate::error::{ApiError, Code};
 use hop::Hop;
 use pool::{LogAsWarning, Manager, Trouble, with_patience};
 
+pub use functions::{after, before, clock_timestamp, coalesce, date_trunc};
 pub use visit::{First, begin_with, wait_elsewhere, watch};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");

@@ -22,6 +22,7 @@ pub struct ResourceBuilder<'a> {
     path: &'static str,
     resource: Option<Resource>,
     methods: Vec<Method>,
+    without_head: bool,
 }
 
 impl Routes {
@@ -32,6 +33,7 @@ impl Routes {
             routes: self,
             path,
             methods: Vec::new(),
+            without_head: false,
         }
     }
 
@@ -72,6 +74,17 @@ impl ResourceBuilder<'_> {
     {
         let route = web::route().guard(guard::Any(guard::Get()).or(guard::Head()));
         self.method(Method::GET, route, handler)
+    }
+
+    /// Answers GET and not HEAD: what browsers do by coming here, nobody does by looking.
+    pub fn visit<F, Args>(mut self, handler: F) -> Self
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.without_head = true;
+        self.method(Method::GET, web::get(), handler)
     }
 
     /// Answers POST.
@@ -123,7 +136,7 @@ impl Drop for ResourceBuilder<'_> {
             .iter()
             .map(|method| method.as_str().to_owned())
             .collect();
-        if self.methods.contains(&Method::GET) {
+        if self.methods.contains(&Method::GET) && !self.without_head {
             names.insert(1, "HEAD".to_owned());
         }
         names.push("OPTIONS".to_owned());

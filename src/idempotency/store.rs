@@ -1,14 +1,18 @@
 //! The table of answers that may be asked for again.
 
 use diesel::{
-    dsl::sql,
+    dsl::IntervalDsl,
     prelude::*,
-    sql_types::{BigInt, Bool, Timestamptz},
+    sql_types::{BigInt, Bool},
 };
 use serde_json::value::RawValue;
 
 use super::{Answer, Key};
-use crate::{error::ApiError, schema::idempotent_answers};
+use crate::{
+    db::{before, clock_timestamp},
+    error::ApiError,
+    schema::idempotent_answers,
+};
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = idempotent_answers)]
@@ -50,7 +54,7 @@ pub(super) fn try_lock(conn: &mut PgConnection, id: &[u8]) -> QueryResult<bool> 
 pub(super) fn find(conn: &mut PgConnection, id: &[u8]) -> QueryResult<Option<Kept>> {
     idempotent_answers::table
         .find(id)
-        .filter(idempotent_answers::created_at.gt(a_day_ago()))
+        .filter(idempotent_answers::created_at.gt(before(clock_timestamp(), 1.day())))
         .select(Kept::as_select())
         .first(conn)
         .optional()
@@ -65,7 +69,7 @@ pub(super) fn keep(conn: &mut PgConnection, key: &Key, answer: &Answer) -> Query
         idempotent_answers::location.eq(&answer.location),
         idempotent_answers::version.eq(answer.version),
         idempotent_answers::body.eq(answer.body.get()),
-        idempotent_answers::created_at.eq(sql::<Timestamptz>("clock_timestamp()")),
+        idempotent_answers::created_at.eq(clock_timestamp()),
     );
     diesel::insert_into(idempotent_answers::table)
         .values(row)
@@ -80,10 +84,6 @@ pub(super) fn forget(conn: &mut PgConnection, location: &str) -> QueryResult<usi
 
 pub(super) fn forget_old(conn: &mut PgConnection) -> QueryResult<usize> {
     diesel::delete(idempotent_answers::table)
-        .filter(idempotent_answers::created_at.le(a_day_ago()))
+        .filter(idempotent_answers::created_at.le(before(clock_timestamp(), 1.day())))
         .execute(conn)
-}
-
-fn a_day_ago() -> diesel::expression::SqlLiteral<Timestamptz> {
-    sql("clock_timestamp() - interval '1 day'")
 }

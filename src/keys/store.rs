@@ -3,13 +3,15 @@
 use chrono::{DateTime, Utc};
 use diesel::{
     dsl::{IntervalDsl, sql},
-    expression::SqlLiteral,
     prelude::*,
     sql_types::{BigInt, Text, Timestamptz},
 };
 
 use super::{Algorithm, KeyError, Purpose, Slot, State};
-use crate::schema::{longest_lifetimes, signing_keys};
+use crate::{
+    db::{after, before, clock_timestamp},
+    schema::{longest_lifetimes, signing_keys},
+};
 
 /// Advisory lock of whoever changes keys ("tollkeys" in ASCII).
 const KEYS_LOCK: i64 = 0x746f_6c6c_6b65_7973;
@@ -69,10 +71,6 @@ fn state_of(kid: &str, name: &str) -> Result<State, KeyError> {
     })
 }
 
-fn now() -> SqlLiteral<Timestamptz> {
-    sql("clock_timestamp()")
-}
-
 #[diesel::dsl::auto_type(no_type_alias)]
 fn of_slot<'a>(slot: &'a Slot) -> _ {
     let purpose: &'static str = slot.purpose.name();
@@ -92,13 +90,13 @@ pub(super) fn lock(conn: &mut PgConnection) -> QueryResult<()> {
     Ok(())
 }
 
-/// Inserts a staged key that is to sign `after` seconds from now.
+/// Inserts a staged key that is to sign in so many seconds.
 pub(super) fn insert(
     conn: &mut PgConnection,
     kid: &str,
     slot: &Slot,
     sealed: &[u8],
-    after: i32,
+    seconds: i32,
 ) -> QueryResult<KeyRow> {
     diesel::insert_into(signing_keys::table)
         .values((
@@ -108,7 +106,7 @@ pub(super) fn insert(
             signing_keys::audience.eq(&slot.audience),
             signing_keys::state.eq(State::Staged.name()),
             signing_keys::sealed.eq(sealed),
-            signing_keys::activates_at.eq((now() + after.seconds()).nullable()),
+            signing_keys::activates_at.eq(after(clock_timestamp(), seconds.seconds()).nullable()),
         ))
         .returning(KeyRow::as_returning())
         .get_result(conn)
@@ -182,7 +180,10 @@ pub(super) fn is_old(conn: &mut PgConnection, slot: &Slot, seconds: i32) -> Quer
         signing_keys::table
             .filter(of_slot(slot))
             .filter(signing_keys::state.eq(State::Active.name()))
-            .filter(signing_keys::activated_at.le((now() - seconds.seconds()).nullable())),
+            .filter(
+                signing_keys::activated_at
+                    .le(before(clock_timestamp(), seconds.seconds()).nullable()),
+            ),
     ))
     .get_result(conn)
 }
@@ -191,7 +192,7 @@ pub(super) fn is_old(conn: &mut PgConnection, slot: &Slot, seconds: i32) -> Quer
 pub(super) fn due(conn: &mut PgConnection) -> QueryResult<Vec<KeyRow>> {
     signing_keys::table
         .filter(signing_keys::state.eq(State::Staged.name()))
-        .filter(signing_keys::activates_at.le(now().nullable()))
+        .filter(signing_keys::activates_at.le(clock_timestamp().nullable()))
         .order(signing_keys::created_at)
         .select(KeyRow::as_select())
         .load(conn)
@@ -201,7 +202,7 @@ pub(super) fn activate(conn: &mut PgConnection, kid: &str) -> QueryResult<KeyRow
     diesel::update(signing_keys::table.find(kid))
         .set((
             signing_keys::state.eq(State::Active.name()),
-            signing_keys::activated_at.eq(now().nullable()),
+            signing_keys::activated_at.eq(clock_timestamp().nullable()),
         ))
         .returning(KeyRow::as_returning())
         .get_result(conn)
@@ -211,7 +212,9 @@ pub(super) fn activate(conn: &mut PgConnection, kid: &str) -> QueryResult<KeyRow
 pub(super) fn forgotten(conn: &mut PgConnection, seconds: i32) -> QueryResult<Vec<KeyRow>> {
     signing_keys::table
         .filter(signing_keys::state.eq(State::Active.name()))
-        .filter(signing_keys::activated_at.le((now() - seconds.seconds()).nullable()))
+        .filter(
+            signing_keys::activated_at.le(before(clock_timestamp(), seconds.seconds()).nullable()),
+        )
         .select(KeyRow::as_select())
         .load(conn)
 }
@@ -250,7 +253,7 @@ pub(super) fn retire_expired(conn: &mut PgConnection) -> QueryResult<Vec<KeyRow>
     diesel::update(
         signing_keys::table
             .filter(signing_keys::state.eq(State::Retiring.name()))
-            .filter(signing_keys::retires_at.le(now().nullable())),
+            .filter(signing_keys::retires_at.le(clock_timestamp().nullable())),
     )
     .set(retired())
     .returning(KeyRow::as_returning())
@@ -260,7 +263,7 @@ pub(super) fn retire_expired(conn: &mut PgConnection) -> QueryResult<Vec<KeyRow>
 #[diesel::dsl::auto_type(no_type_alias)]
 fn retired() -> _ {
     let state: &'static str = State::Retired.name();
-    let at: SqlLiteral<Timestamptz> = now();
+    let at: clock_timestamp = clock_timestamp();
     let nothing: &'static [u8] = &[];
     (
         signing_keys::state.eq(state),

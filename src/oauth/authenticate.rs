@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use percent_encoding::percent_decode_str;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{Fault, OAuthError, Presented, Server};
 use crate::{
     clients::{AuthMethod, Client},
     form::Parameters,
-    jose::{self, PublicKeys},
+    jose::{self, JoseError, PublicKeys},
     secret::Secret,
 };
 
@@ -22,6 +22,9 @@ const ENDPOINTS: [&str; 5] = [
     "/oauth/revoke",
     "/oauth/device_authorization",
 ];
+
+/// What the header of an assertion may call it (RFC 7523bis section 3.1 has the last).
+const ASSERTION_TYPES: [&str; 3] = ["", "JWT", "client-authentication+jwt"];
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
@@ -124,9 +127,7 @@ impl Server {
         client: &Client,
         assertion: &str,
     ) -> Result<Presented, OAuthError> {
-        let keys = self.keys_of(client).await?;
-        let claims = jose::verify(assertion, &keys, &["", "JWT", "client-authentication+jwt"])
-            .map_err(|error| bad_assertion(error.to_string()))?;
+        let claims = self.verify_assertion(client, assertion).await?;
         let text = |name: &str| claims.get(name).and_then(Value::as_str);
         let number = |name: &str| claims.get(name).and_then(Value::as_i64);
         if text("iss") != Some(&client.id) || text("sub") != Some(&client.id) {
@@ -177,17 +178,29 @@ impl Server {
             || client.metadata.token_endpoint_audience && ENDPOINTS.iter().any(is_endpoint)
     }
 
-    async fn keys_of(&self, client: &Client) -> Result<Arc<PublicKeys>, OAuthError> {
+    /// Verifies that a client has signed its assertion; one whose keys are elsewhere may have got others meanwhile.
+    async fn verify_assertion(
+        &self,
+        client: &Client,
+        assertion: &str,
+    ) -> Result<Map<String, Value>, OAuthError> {
         let metadata = &client.metadata;
+        let verified = |keys: &PublicKeys| jose::verify(assertion, keys, &ASSERTION_TYPES);
         if let Some(jwks) = &metadata.jwks {
-            let keys = PublicKeys::parse(jwks).map_err(|error| bad_assertion(error.to_string()))?;
-            return Ok(Arc::new(keys));
+            let keys = PublicKeys::parse(jwks).map_err(bad_assertion)?;
+            return verified(&keys).map_err(bad_assertion);
         }
         let uri = metadata.jwks_uri.as_deref().unwrap_or_default();
-        self.documents
-            .keys(uri)
-            .await
-            .ok_or_else(|| bad_assertion("the client's keys can't be fetched"))
+        let known = self.documents.keys(uri).await;
+        let known = known.ok_or_else(|| bad_assertion("the client's keys can't be fetched"))?;
+        match verified(&known) {
+            Err(error @ (JoseError::UnknownKey | JoseError::Signature)) => {
+                let anew = self.documents.keys_anew(uri).await;
+                let keys = anew.ok_or_else(|| bad_assertion(error))?;
+                verified(&keys).map_err(bad_assertion)
+            }
+            outcome => outcome.map_err(bad_assertion),
+        }
     }
 }
 

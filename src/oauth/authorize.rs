@@ -2,34 +2,24 @@
 
 use std::sync::Arc;
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use diesel::PgConnection;
 
 use super::{
-    Answer, Authorization, Fault, OAuthError, Server, consents,
+    Answer, Authorization, Fault, OAuthError, Server, Target, consents,
     request::Refusal,
     store::{self, NewCode},
+    waiting::{PATIENCE, Pending, Reference, keep},
 };
 use crate::{
     audit::Actor,
     clients::{Client, Kind},
-    error::ApiError,
     form::Parameters,
     scope::Scopes,
     secret::Secret,
     sessions::SessionRow,
     users::Account,
 };
-
-/// The prefix of references to pushed requests (RFC 9126 section 2.2).
-const PUSHED: &str = "urn:ietf:params:oauth:request_uri:";
-
-/// Seconds in which a person has to be done with our pages.
-const PATIENCE: i32 = 3_600;
-
-/// Bytes of the longest request that is kept.
-const LONGEST_KEPT: usize = 8_192;
 
 /// Who is signed in at our pages, in this browser.
 #[derive(Clone, Debug)]
@@ -69,49 +59,6 @@ pub enum Outcome {
     Page(Step, Reference),
 }
 
-/// Names a request that waits; whoever has it may go on with it.
-#[derive(Clone, Debug)]
-pub struct Reference {
-    /// What only whoever began the request knows.
-    pub(super) secret: String,
-    client_id: String,
-}
-
-impl Reference {
-    /// Reads what `Display` writes.
-    pub fn parse(text: &str) -> Option<Self> {
-        let (secret, client) = text.split_once('.')?;
-        let client_id = String::from_utf8(URL_SAFE_NO_PAD.decode(client).ok()?).ok()?;
-        Some(Self {
-            secret: secret.to_owned(),
-            client_id,
-        })
-    }
-
-    /// The client whose request it is, as it says.
-    pub fn client_id(&self) -> &str {
-        &self.client_id
-    }
-}
-
-impl std::fmt::Display for Reference {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let client = URL_SAFE_NO_PAD.encode(&self.client_id);
-        write!(formatter, "{}.{client}", self.secret)
-    }
-}
-
-/// A request that waits for the person.
-#[derive(Clone, Debug)]
-pub struct Pending {
-    /// What is asked for.
-    pub authorization: Authorization,
-    /// Since when it waits.
-    pub since: DateTime<Utc>,
-    /// What names it.
-    pub reference: Reference,
-}
-
 impl Server {
     /// Begins with a request as it came.
     ///
@@ -125,47 +72,38 @@ impl Server {
         visitor: Option<&Visitor>,
         actor: &Actor,
     ) -> Result<Outcome, Refusal> {
-        let pushed = match parameters.get("request_uri") {
-            Some(uri) => Some(self.take_pushed(conn, client, uri)?),
-            None => None,
-        };
-        let authorization = self.read_request(client, pushed.as_ref().unwrap_or(parameters))?;
-        if client.metadata.require_pushed_authorization_requests && pushed.is_none() {
-            let description = "this client pushes its requests (RFC 9126)";
-            let error = OAuthError::invalid_request(description);
-            return Err(Refusal::Client(Box::new(authorization.target), error));
-        }
+        let (authorization, parameters) = self.open(conn, client, parameters)?;
         let decided = self.decide(conn, &authorization, visitor, None, Done::default(), actor);
         match decided {
             Ok(Decision::Answer(answer)) => Ok(Outcome::Answer(answer)),
             Ok(Decision::Page(step)) => {
-                let parameters = pushed.unwrap_or_else(|| parameters.clone());
                 let reference = keep(conn, client, &parameters, false, PATIENCE)?;
                 Ok(Outcome::Page(step, reference))
             }
-            Err(error) => refuse(&authorization, error),
+            Err(error) => Err(refuse(authorization.target, error)),
         }
     }
 
-    /// Finds a request that waits for the person.
-    ///
-    /// # Errors
-    /// It is gone, or is not what it was.
-    pub fn find_pending(
+    /// Reads a request, and takes it where it was pushed.
+    pub(super) fn open(
         &self,
         conn: &mut PgConnection,
         client: &Arc<Client>,
-        reference: &Reference,
-    ) -> Result<Pending, Refusal> {
-        let id = Secret::hash(&reference.secret);
-        let (parameters, since) = store::find_request(conn, &id, &client.id)
-            .map_err(OAuthError::from)?
-            .ok_or(Refusal::Expired)?;
-        Ok(Pending {
-            authorization: self.read_request(client, &parameters)?,
-            since,
-            reference: reference.clone(),
-        })
+        parameters: &Parameters,
+    ) -> Result<(Authorization, Parameters), Refusal> {
+        let pushed = match parameters.get("request_uri") {
+            Some(uri) => Some(self.take_pushed(conn, client, uri)?),
+            None => None,
+        };
+        let is_pushed = pushed.is_some();
+        let parameters = pushed.unwrap_or_else(|| parameters.clone());
+        let authorization = self.read_request(client, &parameters)?;
+        if client.metadata.require_pushed_authorization_requests && !is_pushed {
+            let description = "this client pushes its requests (RFC 9126)";
+            let error = OAuthError::invalid_request(description);
+            return Err(Refusal::Client(Box::new(authorization.target), error));
+        }
+        Ok((authorization, parameters))
     }
 
     /// Goes on with a request, after the person has done something.
@@ -189,32 +127,8 @@ impl Server {
                 Ok(Outcome::Answer(answer))
             }
             Ok(Decision::Page(step)) => Ok(Outcome::Page(step, pending.reference.clone())),
-            Err(error) => refuse(authorization, error),
+            Err(error) => Err(refuse(authorization.target.clone(), error)),
         }
-    }
-
-    /// Forgets a request that is over.
-    ///
-    /// # Errors
-    /// Postgres.
-    pub fn forget(&self, conn: &mut PgConnection, reference: &Reference) -> Result<(), ApiError> {
-        store::forget_request(conn, &Secret::hash(&reference.secret))?;
-        Ok(())
-    }
-
-    /// Takes a pushed request, once.
-    fn take_pushed(
-        &self,
-        conn: &mut PgConnection,
-        client: &Client,
-        uri: &str,
-    ) -> Result<Parameters, OAuthError> {
-        let unknown = || {
-            let description = "request_uri was used before, has expired, or is not this client's";
-            OAuthError::new(Fault::InvalidRequestUri, description)
-        };
-        let secret = uri.strip_prefix(PUSHED).ok_or_else(unknown)?;
-        store::take_pushed(conn, &Secret::hash(secret), &client.id)?.ok_or_else(unknown)
     }
 
     fn decide(
@@ -331,11 +245,12 @@ enum Decision {
 }
 
 /// Tells the client, unless it is our side that failed.
-fn refuse(authorization: &Authorization, error: OAuthError) -> Result<Outcome, Refusal> {
+fn refuse(target: Target, error: OAuthError) -> Refusal {
     if error.is_ours() {
-        return Err(Refusal::Page(error));
+        Refusal::Page(error)
+    } else {
+        Refusal::Client(Box::new(target), error)
     }
-    Ok(Outcome::Answer(authorization.target.refuse(&error)))
 }
 
 /// People are asked unless they were, or it is one of our own apps. Whoever can't be told from an impostor is asked each
@@ -347,44 +262,21 @@ fn needs_consent(
     scopes: &Scopes,
 ) -> Result<bool, OAuthError> {
     let client = &authorization.client;
-    if authorization.prompts.consent || client.needs_consent() && client.kind != Kind::Managed {
+    if authorization.prompts.consent {
         return Ok(true);
     }
     if !client.needs_consent() {
         return Ok(false);
+    }
+    // At an address on the person's own machine, any program there may answer.
+    let is_anybody =
+        client.is_public() && !authorization.target.redirect_uri.starts_with("https://");
+    if is_anybody || client.kind != Kind::Managed {
+        return Ok(true);
     }
     let owner = visitor.account.user.id;
     let resource = authorization.resource.as_deref();
     Ok(!consents::covers(
         conn, owner, &client.id, scopes, resource,
     )?)
-}
-
-/// Keeps a request for later; answers what names it.
-pub(super) fn keep(
-    conn: &mut PgConnection,
-    client: &Client,
-    parameters: &Parameters,
-    pushed: bool,
-    seconds: i32,
-) -> Result<Reference, OAuthError> {
-    let size: usize = parameters
-        .iter()
-        .map(|(name, value)| name.len() + value.len())
-        .sum();
-    if size > LONGEST_KEPT {
-        let description = "the request is longer than 8 KiB";
-        return Err(OAuthError::invalid_request(description));
-    }
-    let secret = Secret::generate().map_err(|error: ApiError| OAuthError::from(error))?;
-    store::keep_request(conn, &secret.hash, &client.id, parameters, pushed, seconds)?;
-    Ok(Reference {
-        secret: secret.text,
-        client_id: client.id.clone(),
-    })
-}
-
-/// The `request_uri` of a pushed request.
-pub(super) fn request_uri(reference: &Reference) -> String {
-    format!("{PUSHED}{}", reference.secret)
 }

@@ -4,8 +4,7 @@ use chrono::{DateTime, Utc};
 use diesel::{dsl::sql, prelude::*};
 use uuid::Uuid;
 
-use super::store::clock;
-use crate::schema::consents;
+use crate::{db::clock_timestamp, schema::consents};
 
 /// One app that a person has let in.
 #[derive(Clone, Debug, Queryable, Selectable)]
@@ -66,7 +65,7 @@ pub(super) fn give_consent(
             consents::resources.eq(sql(
                 "array(select distinct unnest(consents.resources || excluded.resources) order by 1)",
             )),
-            consents::updated_at.eq(clock()),
+            consents::updated_at.eq(clock_timestamp()),
         ))
         .execute(conn)
 }

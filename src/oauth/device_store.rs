@@ -8,8 +8,11 @@ use diesel::{
 };
 use uuid::Uuid;
 
-use super::store::clock;
-use crate::{schema::device_codes, sessions::SessionRow};
+use crate::{
+    db::{after, clock_timestamp},
+    schema::device_codes,
+    sessions::SessionRow,
+};
 
 /// A device code to give out.
 pub(super) struct NewDevice<'a> {
@@ -37,7 +40,7 @@ pub(super) fn insert_device(conn: &mut PgConnection, new: &NewDevice<'_>) -> Que
             device_codes::cnf.eq(new.key),
             device_codes::address.eq(new.address),
             device_codes::user_agent.eq(new.user_agent),
-            device_codes::expires_at.eq(clock() + new.lifetime.seconds()),
+            device_codes::expires_at.eq(after(clock_timestamp(), new.lifetime.seconds())),
             device_codes::interval_seconds.eq(new.interval),
         ))
         .on_conflict(device_codes::user_code)
@@ -91,7 +94,7 @@ pub(super) fn poll_device(
         .filter(device_codes::client_id.eq(client_id))
         .select((
             DeviceRow::as_select(),
-            sql::<Bool>("expires_at > clock_timestamp()"),
+            device_codes::expires_at.gt(clock_timestamp()),
             sql::<Bool>(
                 "coalesce(polled_at + interval '1 second' * (interval_seconds - 0.5) > clock_timestamp(), false)",
             ),
@@ -106,7 +109,7 @@ pub(super) fn poll_device(
     let slower = if too_early { 5 } else { 0 };
     diesel::update(device_codes::table.find(id))
         .set((
-            device_codes::polled_at.eq(clock().nullable()),
+            device_codes::polled_at.eq(clock_timestamp().nullable()),
             device_codes::interval_seconds.eq(device_codes::interval_seconds + slower),
         ))
         .execute(conn)?;
@@ -125,7 +128,7 @@ pub(super) fn find_device(
     device_codes::table
         .filter(device_codes::user_code.eq(user_code))
         .filter(device_codes::allowed.is_null())
-        .filter(device_codes::expires_at.gt(clock()))
+        .filter(device_codes::expires_at.gt(clock_timestamp()))
         .select(DeviceRow::as_select())
         .for_update()
         .first(conn)

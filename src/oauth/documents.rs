@@ -1,12 +1,13 @@
 //! Documents of clients elsewhere: clients that are documents (Client ID Metadata Document), and their keys.
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
+use moka::{Expiry, future::Cache};
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
 use crate::{
     clients::{AuthMethod, Client, Metadata},
@@ -14,8 +15,14 @@ use crate::{
     outbound::{Answer, Outbound},
 };
 
-/// Documents that are kept; a full cache forgets the expired, and all when none is.
-const MOST: usize = 1_000;
+/// Documents that are kept.
+const MOST: u64 = 1_000;
+
+/// Documents that are fetched at the same time.
+const AT_ONCE: usize = 32;
+
+/// How long somebody waits until a document is fetched.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long a document is kept that says nothing about it.
 const USUALLY: u64 = 300;
@@ -23,25 +30,54 @@ const USUALLY: u64 = 300;
 /// How long it is kept at most.
 const AT_MOST: u64 = 86_400;
 
-/// How long it is not asked for again after it could not be had.
-const AFTER_FAILURE: u64 = 5;
+/// How long it is not asked for again after it could not be had, and keys that were had while a client names another.
+const AGAIN_AFTER: u64 = 5;
 
-type Kept<T> = Arc<Mutex<HashMap<String, (Option<Arc<T>>, Instant)>>>;
+/// A document, or that there is none.
+struct Kept<T> {
+    found: Option<Arc<T>>,
+    fetched: Instant,
+    good_for: Duration,
+}
 
-/// Fetches documents, and keeps them for as long as they say.
+impl<T> Clone for Kept<T> {
+    fn clone(&self) -> Self {
+        Self {
+            found: self.found.clone(),
+            ..*self
+        }
+    }
+}
+
+/// Lets each document be kept for as long as it says.
+struct AsItSays;
+
+impl<T> Expiry<String, Kept<T>> for AsItSays {
+    fn expire_after_create(&self, _: &String, kept: &Kept<T>, _: Instant) -> Option<Duration> {
+        Some(kept.good_for)
+    }
+}
+
+/// Nobody could fetch it in time, because too many others are being fetched.
+#[derive(Clone, Copy)]
+struct Busy;
+
+/// Fetches documents, and keeps them for as long as they say; each once, however many ask for it at the same time.
 #[derive(Clone)]
 pub struct Documents {
     outbound: Outbound,
-    clients: Kept<Client>,
-    keys: Kept<PublicKeys>,
+    turns: Arc<Semaphore>,
+    clients: Cache<String, Kept<Client>>,
+    keys: Cache<String, Kept<PublicKeys>>,
 }
 
 impl Documents {
     pub(super) fn new(outbound: Outbound) -> Self {
         Self {
             outbound,
-            clients: Kept::default(),
-            keys: Kept::default(),
+            turns: Arc::new(Semaphore::new(AT_ONCE)),
+            clients: cache(),
+            keys: cache(),
         }
     }
 
@@ -80,57 +116,63 @@ impl Documents {
 
     /// The public keys at an address.
     pub(super) async fn keys(&self, uri: &str) -> Option<Arc<PublicKeys>> {
-        self.find(&self.keys, uri, |document| {
-            PublicKeys::parse(&document).ok()
-        })
-        .await
+        let read = |document: Value| PublicKeys::parse(&document).ok();
+        self.find(&self.keys, uri, read).await
     }
 
-    async fn find<T>(
+    /// The same after one was named that is not among them; `None` where they were fetched just now.
+    pub(super) async fn keys_anew(&self, uri: &str) -> Option<Arc<PublicKeys>> {
+        let known = self.keys.get(uri).await;
+        if known.is_some_and(|kept| kept.fetched.elapsed() < Duration::from_secs(AGAIN_AFTER)) {
+            return None;
+        }
+        self.keys.invalidate(uri).await;
+        self.keys(uri).await
+    }
+
+    async fn find<T: Send + Sync + 'static>(
         &self,
-        kept: &Kept<T>,
+        kept: &Cache<String, Kept<T>>,
         uri: &str,
         read: impl Fn(Value) -> Option<T>,
     ) -> Option<Arc<T>> {
-        let lock = || kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        if let Some((known, until)) = lock().get(uri)
-            && *until > now
-        {
-            return known.clone();
-        }
-        let (found, seconds) = match self.outbound.get(uri, "application/json").await {
-            Ok(answer) => {
-                let seconds = answer
-                    .max_age
-                    .unwrap_or(USUALLY)
-                    .clamp(AFTER_FAILURE, AT_MOST);
-                let found = json(&answer).and_then(read).map(Arc::new);
-                (found, seconds)
-            }
-            Err(error) => {
-                tracing::info!(uri = %uri.escape_debug(), %error, "a document of a client can't be had");
-                (None, AFTER_FAILURE)
-            }
+        let fetch = async {
+            let turn = tokio::time::timeout(PATIENCE, self.turns.acquire()).await;
+            let Ok(Ok(_turn)) = turn else {
+                return Err(Busy);
+            };
+            Ok(self.fetch(uri, read).await)
         };
-        let seconds = if found.is_some() {
-            seconds
-        } else {
-            AFTER_FAILURE
-        };
-        let mut kept = lock();
-        if kept.len() >= MOST {
-            kept.retain(|_, (_, until)| *until > now);
+        match kept.try_get_with_by_ref(uri, fetch).await {
+            Ok(kept) => kept.found,
+            Err(_busy) => None,
         }
-        if kept.len() >= MOST {
-            kept.clear();
-        }
-        kept.insert(
-            uri.to_owned(),
-            (found.clone(), now + Duration::from_secs(seconds)),
-        );
-        found
     }
+
+    async fn fetch<T>(&self, uri: &str, read: impl Fn(Value) -> Option<T>) -> Kept<T> {
+        let answer = self.outbound.get(uri, "application/json").await;
+        if let Err(error) = &answer {
+            tracing::info!(uri = %uri.escape_debug(), %error, "a document of a client can't be had");
+        }
+        let usual = answer.as_ref().ok().and_then(|answer| answer.max_age);
+        let found = answer.ok().and_then(|answer| json(&answer)).and_then(read);
+        let seconds = match &found {
+            Some(_) => usual.unwrap_or(USUALLY).clamp(AGAIN_AFTER, AT_MOST),
+            None => AGAIN_AFTER,
+        };
+        Kept {
+            found: found.map(Arc::new),
+            fetched: Instant::now(),
+            good_for: Duration::from_secs(seconds),
+        }
+    }
+}
+
+fn cache<T: Send + Sync + 'static>() -> Cache<String, Kept<T>> {
+    Cache::builder()
+        .max_capacity(MOST)
+        .expire_after(AsItSays)
+        .build()
 }
 
 /// Whether an id names a document: https, with a path (draft-ietf-oauth-client-id-metadata-document section 3).

@@ -28,10 +28,14 @@ impl Server {
         let verified = self.subject(&request)?;
         let subject = &verified.claims;
         let scopes = narrowed(subject, &request)?;
-        let resource = request.parameters.get("resource");
-        let audience = request.parameters.get("audience").or(resource);
         let client = request.client();
-        let audience = self.resource(client, audience)?;
+        let [audience, resource] =
+            ["audience", "resource"].map(|name| request.parameters.get(name));
+        if audience.is_some() && resource.is_some() && audience != resource {
+            let description = "audience and resource are different: a token is for one API";
+            return Err(OAuthError::new(Fault::InvalidTarget, description));
+        }
+        let audience = self.resource(client, audience.or(resource))?;
         let act = match &subject.act {
             Some(before) => json!({"sub": client.id, "act": before}),
             None => json!({"sub": client.id}),

@@ -139,7 +139,8 @@ pub async fn delete_client(
     let (id, registry) = (id.into_inner(), app.oauth.registry.clone());
     app.run_revoking(move |conn| {
         super::delete_client(conn, &caller.actor, &id, &precondition)?;
-        registry.follow(conn)
+        registry.catch_up(conn);
+        Ok(())
     })
     .await?;
     Ok(HttpResponse::NoContent().finish())

@@ -33,6 +33,7 @@ mod store;
 mod target;
 pub mod token;
 pub mod userinfo;
+pub mod waiting;
 
 use std::sync::Arc;
 

@@ -3,8 +3,7 @@
 use diesel::{dsl::sql, prelude::*};
 use uuid::Uuid;
 
-use super::store::clock;
-use crate::schema::logout_notices;
+use crate::{db::clock_timestamp, schema::logout_notices};
 
 /// A client that is to be told that a session has ended.
 #[derive(Clone, Debug, Queryable, Selectable)]
@@ -20,7 +19,7 @@ pub(super) struct NoticeRow {
 /// Takes notices that are due; they come again unless they are forgotten, later each time.
 pub(super) fn take_notices(conn: &mut PgConnection, most: i64) -> QueryResult<Vec<NoticeRow>> {
     let due = logout_notices::table
-        .filter(logout_notices::next_at.le(clock()))
+        .filter(logout_notices::next_at.le(clock_timestamp()))
         .order(logout_notices::next_at)
         .limit(most)
         .for_update()

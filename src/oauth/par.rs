@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 use super::{
     OAuthError, Server,
     authenticate::Authenticated,
-    authorize::{keep, request_uri},
     dpop::HeldKey,
     once,
     request::Refusal,
+    waiting::{keep, request_uri},
 };
 use crate::form::Parameters;
 

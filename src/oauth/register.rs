@@ -9,6 +9,7 @@ use crate::{
     audit::Actor,
     clients::{self, Client, ClientRow, Draft, Kind, Metadata, Saving},
     config::Registration,
+    db,
     error::ApiError,
     precondition::Precondition,
     scope::{Authority, Scopes},
@@ -47,10 +48,6 @@ impl Server {
         given: Value,
         actor: &Actor,
     ) -> Result<Value, OAuthError> {
-        if clients::count_registered(conn)? >= self.config.registered_clients {
-            let description = "too many clients have registered";
-            return Err(OAuthError::new(Fault::AccessDenied, description));
-        }
         let metadata = self.read_metadata(given)?;
         let secret = secret_for(&metadata)?;
         let token = Secret::generate()?;
@@ -61,7 +58,14 @@ impl Server {
             secret_hash: secret.as_ref().map(|secret| secret.hash.clone()),
             registration_hash: Some(token.hash.clone()),
         };
-        let row = self.save(conn, &draft, &Saving::New, actor)?;
+        let row = db::tx(conn, |conn| {
+            clients::hold(conn)?;
+            if clients::count_registered(conn)? >= self.config.registered_clients {
+                let description = "too many clients have registered";
+                return Err(OAuthError::new(Fault::AccessDenied, description));
+            }
+            self.save(conn, &draft, &Saving::New, actor)
+        })?;
         self.shown(&row, secret.as_ref(), &token)
     }
 
@@ -69,7 +73,7 @@ impl Server {
     ///
     /// # Errors
     /// 401, the same for an unknown client and a wrong token (RFC 7592 section 2.1).
-    pub fn find_registered(
+    fn find_registered(
         &self,
         conn: &mut PgConnection,
         id: &str,
@@ -94,9 +98,10 @@ impl Server {
         token: Option<&str>,
         actor: &Actor,
     ) -> Result<Value, OAuthError> {
-        let row = self.find_registered(conn, id, token)?;
-        let client = row.client()?;
-        self.save_again(conn, client.metadata, None, id, actor)
+        self.manage(conn, id, token, |conn, row| {
+            let client = row.client()?;
+            self.save_again(conn, client.metadata, None, id, actor)
+        })
     }
 
     /// Replaces what a client has registered; its secret stays unless it needs one for the first time.
@@ -111,18 +116,36 @@ impl Server {
         given: Value,
         actor: &Actor,
     ) -> Result<Value, OAuthError> {
-        let row = self.find_registered(conn, id, token)?;
-        if given.get("client_id").is_some_and(|given| given != id) {
-            return Err(bad_metadata("client_id is another"));
-        }
-        let metadata = self.read_metadata(given)?;
-        let has_secret = row.client()?.secret_hash.is_some();
-        let secret = if has_secret {
-            None
-        } else {
-            secret_for(&metadata)?
-        };
-        self.save_again(conn, metadata, secret, id, actor)
+        self.manage(conn, id, token, |conn, row| {
+            if given.get("client_id").is_some_and(|given| given != id) {
+                return Err(bad_metadata("client_id is another"));
+            }
+            let metadata = self.read_metadata(given)?;
+            let has_secret = row.client()?.secret_hash.is_some();
+            let secret = if has_secret {
+                None
+            } else {
+                secret_for(&metadata)?
+            };
+            self.save_again(conn, metadata, secret, id, actor)
+        })
+    }
+
+    /// Does `work` for a client that manages itself. Its token is good once: of two at the same time the second finds it used.
+    fn manage<T>(
+        &self,
+        conn: &mut PgConnection,
+        id: &str,
+        token: Option<&str>,
+        work: impl FnOnce(&mut PgConnection, ClientRow) -> Result<T, OAuthError>,
+    ) -> Result<T, OAuthError> {
+        // Nobody waits for those who only guess.
+        self.find_registered(conn, id, token)?;
+        db::tx(conn, |conn| {
+            clients::hold(conn)?;
+            let row = self.find_registered(conn, id, token)?;
+            work(conn, row)
+        })
     }
 
     fn save_again(
@@ -157,13 +180,10 @@ impl Server {
         token: Option<&str>,
         actor: &Actor,
     ) -> Result<(), OAuthError> {
-        self.find_registered(conn, id, token)?;
-        Ok(super::delete_client(
-            conn,
-            actor,
-            id,
-            &Precondition::default(),
-        )?)
+        self.manage(conn, id, token, |conn, _row| {
+            let any = Precondition::default();
+            Ok(super::delete_client(conn, actor, id, &any)?)
+        })
     }
 
     fn read_metadata(&self, given: Value) -> Result<Metadata, OAuthError> {

@@ -58,7 +58,7 @@ pub async fn register_client(
     let JsonObject(given) = body.map_err(bad_json)?;
     let registered = hop(&app.db, move |conn| {
         let registered = server.register(conn, given, &anyone.0)?;
-        server.registry.follow(conn)?;
+        server.registry.catch_up(conn);
         Ok::<_, OAuthError>(registered)
     })
     .await?;
@@ -118,7 +118,7 @@ pub async fn replace_registered_client(
     let registered = hop(&app.db, move |conn| {
         let registered =
             server.replace_registered(conn, &id, token.as_deref(), given, &anyone.0)?;
-        server.registry.follow(conn)?;
+        server.registry.catch_up(conn);
         Ok::<_, OAuthError>(registered)
     })
     .await?;
@@ -148,7 +148,7 @@ pub async fn delete_registered_client(
     let tokens = app.tokens.clone();
     hop(&app.db, move |conn| {
         server.delete_registered(conn, &id, token.as_deref(), &anyone.0)?;
-        server.registry.follow(conn)?;
+        server.registry.catch_up(conn);
         tokens.catch_up(conn);
         Ok::<_, OAuthError>(())
     })

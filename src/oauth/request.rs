@@ -147,6 +147,7 @@ impl Server {
             redirect_uri: redirect_uri.to_owned(),
             mode,
             state,
+            is_vouched_for: client.kind == Kind::Managed,
             issuer: self.issuer().to_owned(),
         })
     }

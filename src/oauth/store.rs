@@ -1,16 +1,12 @@
 //! The tables of requests, codes and of what was presented once.
 
 use chrono::{DateTime, Utc};
-use diesel::{
-    dsl::{IntervalDsl, sql},
-    expression::SqlLiteral,
-    prelude::*,
-    sql_types::{Bool, Timestamptz},
-};
+use diesel::{dsl::IntervalDsl, prelude::*};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
+    db::{after, clock_timestamp},
     form::Parameters,
     schema::{
         authorization_codes, authorization_requests, device_codes, presented_once, sessions, users,
@@ -20,11 +16,6 @@ use crate::{
 
 /// Seconds that a code is good for (`OAU-04`).
 const CODE_LIFETIME: i32 = 60;
-
-/// The database's clock.
-pub(super) fn clock() -> SqlLiteral<Timestamptz> {
-    sql("clock_timestamp()")
-}
 
 pub(super) fn keep_request(
     conn: &mut PgConnection,
@@ -41,7 +32,7 @@ pub(super) fn keep_request(
             authorization_requests::client_id.eq(client_id),
             authorization_requests::parameters.eq(json!(pairs)),
             authorization_requests::pushed.eq(pushed),
-            authorization_requests::expires_at.eq(clock() + seconds.seconds()),
+            authorization_requests::expires_at.eq(after(clock_timestamp(), seconds.seconds())),
         ))
         .execute(conn)
 }
@@ -62,7 +53,7 @@ pub(super) fn take_pushed(
             .find(id)
             .filter(authorization_requests::client_id.eq(client_id))
             .filter(authorization_requests::pushed)
-            .filter(authorization_requests::expires_at.gt(clock())),
+            .filter(authorization_requests::expires_at.gt(clock_timestamp())),
     )
     .returning(authorization_requests::parameters)
     .get_result(conn)
@@ -80,7 +71,7 @@ pub(super) fn find_request(
         .find(id)
         .filter(authorization_requests::client_id.eq(client_id))
         .filter(diesel::dsl::not(authorization_requests::pushed))
-        .filter(authorization_requests::expires_at.gt(clock()))
+        .filter(authorization_requests::expires_at.gt(clock_timestamp()))
         .select((
             authorization_requests::parameters,
             authorization_requests::created_at,
@@ -140,7 +131,7 @@ pub(super) fn insert_code(conn: &mut PgConnection, new: &NewCode<'_>) -> QueryRe
             authorization_codes::auth_time.eq(new.page.auth_time),
             authorization_codes::acr.eq(&new.page.acr),
             authorization_codes::amr.eq(&new.page.amr),
-            authorization_codes::expires_at.eq(clock() + CODE_LIFETIME.seconds()),
+            authorization_codes::expires_at.eq(after(clock_timestamp(), CODE_LIFETIME.seconds())),
         ))
         .execute(conn)
 }
@@ -170,8 +161,7 @@ pub(super) struct HeldCode {
     #[diesel(embed)]
     pub code: CodeRow,
     /// Whether it is still good.
-    #[diesel(select_expression = sql::<Bool>("authorization_codes.expires_at > clock_timestamp()"))]
-    #[diesel(select_expression_type = SqlLiteral<Bool>)]
+    #[diesel(select_expression = authorization_codes::expires_at.gt(clock_timestamp()))]
     pub is_good: bool,
     /// Whether its owner may not sign in any more, or has signed out of the browser that it was given to.
     #[diesel(select_expression = users::disabled.or(sessions::ended_at.is_not_null()))]

@@ -20,6 +20,9 @@ pub struct Target {
     pub mode: ResponseMode,
     /// What the client sent along.
     pub state: Option<String>,
+    /// Whether somebody here has registered the client. What others ask for in vain, people are told before they go there:
+    /// else our address would lead anywhere (RFC 9700 section 4.11.2).
+    pub is_vouched_for: bool,
     /// Us.
     pub(super) issuer: String,
 }

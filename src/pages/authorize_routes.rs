@@ -9,7 +9,7 @@ use crate::{
     error::ApiError,
     form::Parameters,
     http::Form,
-    oauth::{OAuthError, forms::PushForm},
+    oauth::{OAuthError, forms::PushForm, hop},
 };
 
 /// What a request may say; unknown parameters are ignored.
@@ -74,7 +74,7 @@ pub struct AuthorizeQuery {
 )]
 pub async fn authorize(browser: Browser, request: HttpRequest) -> HttpResponse {
     let parameters = Parameters::parse(request.query_string().as_bytes());
-    begin(browser, parameters.map_err(OAuthError::from)).await
+    begin(browser, parameters.map_err(OAuthError::from), true).await
 }
 
 /// Asks for authorization, by POST
@@ -97,18 +97,28 @@ pub async fn post_authorize(browser: Browser, form: Result<Form, ApiError>) -> H
         Ok(Form(bytes)) => Parameters::parse(&bytes).map_err(OAuthError::from),
         Err(error) => Err(error.into()),
     };
-    begin(browser, parameters).await
+    // The cookie does not come with a form of another site (`SameSite=Lax`), it does with the visit that follows.
+    let is_complete = browser.cookie_hash().is_some();
+    begin(browser, parameters, is_complete).await
 }
 
-async fn begin(mut browser: Browser, parameters: Result<Parameters, OAuthError>) -> HttpResponse {
+async fn begin(
+    mut browser: Browser,
+    parameters: Result<Parameters, OAuthError>,
+    is_complete: bool,
+) -> HttpResponse {
     let answered = match parameters {
-        Ok(parameters) => decide(&mut browser, parameters).await,
+        Ok(parameters) => decide(&mut browser, parameters, is_complete).await,
         Err(error) => Err(error.into()),
     };
     browser.answer(answered)
 }
 
-async fn decide(browser: &mut Browser, parameters: Parameters) -> Result<HttpResponse, PageFault> {
+async fn decide(
+    browser: &mut Browser,
+    parameters: Parameters,
+    is_complete: bool,
+) -> Result<HttpResponse, PageFault> {
     let server = browser.server();
     browser.speak(parameters.get("ui_locales"));
     let id = parameters
@@ -118,6 +128,11 @@ async fn decide(browser: &mut Browser, parameters: Parameters) -> Result<HttpRes
         .find_client(id)
         .await
         .ok_or_else(PageFault::unknown_client)?;
+    if !is_complete {
+        let db = &browser.app.db;
+        let reference = hop(db, move |conn| server.park(conn, &client, &parameters)).await?;
+        return Ok(browser.go_to("continue", Some(&reference.to_string())));
+    }
     let (actor, asked) = (
         browser.actor.clone(),
         parameters.get("ui_locales").map(str::to_owned),

@@ -29,8 +29,9 @@ use crate::{
     http::{Anyone, Form, Rendered},
     oauth::{
         Answer, Failing, ResponseMode, Server,
-        authorize::{Outcome, Reference, Step, Visitor},
+        authorize::{Outcome, Step, Visitor},
         hop,
+        waiting::Reference,
     },
     secret::Secret,
     sessions::PageChange,
@@ -287,7 +288,7 @@ impl Browser {
     }
 
     /// Brings an answer to its client.
-    fn bring(&self, answer: &Answer) -> HttpResponse {
+    pub fn bring(&self, answer: &Answer) -> HttpResponse {
         if answer.mode == ResponseMode::Query {
             return self.go(&answer.location());
         }
@@ -309,7 +310,10 @@ impl Browser {
     /// Shows what went wrong, or tells the client.
     pub fn fail(&self, fault: PageFault) -> HttpResponse {
         let failure = match fault {
-            PageFault::Client(target, error) => return self.bring(&target.refuse(&error)),
+            PageFault::Client(target, error) if target.is_vouched_for => {
+                return self.bring(&target.refuse(&error));
+            }
+            PageFault::Client(target, error) => Failure::of_stranger(&target, error),
             PageFault::Shown(failure) => failure,
         };
         let Failure {
@@ -317,6 +321,7 @@ impl Browser {
             status,
             code,
             detail,
+            onward,
             cause,
         } = failure;
         let page = view::Failure {
@@ -324,6 +329,12 @@ impl Browser {
             kind,
             code,
             detail,
+            onward: onward.and_then(|address| {
+                Some(view::Back {
+                    client_name: place_of(&address),
+                    target: view::Target::parse(&address)?,
+                })
+            }),
             request_id: self.actor.request_id.clone(),
         };
         let mut response = self.show(&page, status, None);

@@ -3,7 +3,7 @@
 use super::view::FailureKind;
 use crate::{
     error::ApiError,
-    oauth::{Failing, Fault, OAuthError, Refusal, Target},
+    oauth::{Failing, Fault, OAuthError, Refusal, ResponseMode, Target},
 };
 
 /// A page that says what went wrong; or the client is told, at its own address.
@@ -26,8 +26,25 @@ pub struct Failure {
     pub code: String,
     /// What is wrong exactly.
     pub detail: Option<String>,
+    /// Where the person may go on, if they want to.
+    pub onward: Option<String>,
     /// The cause, for the log only.
     pub cause: Option<String>,
+}
+
+impl Failure {
+    /// What a client asked for in vain that nobody here vouches for: the person says whether they go back to it.
+    pub fn of_stranger(target: &Target, error: OAuthError) -> Self {
+        let answer = target.refuse(&error);
+        Self {
+            kind: FailureKind::StrangerRefused,
+            status: 400,
+            code: error.fault.name().to_owned(),
+            detail: Some(error.description.into_owned()),
+            onward: (answer.mode == ResponseMode::Query).then(|| answer.location()),
+            cause: None,
+        }
+    }
 }
 
 impl PageFault {
@@ -38,6 +55,7 @@ impl PageFault {
             status,
             code: code.to_owned(),
             detail,
+            onward: None,
             cause: None,
         })
     }
@@ -82,6 +100,7 @@ impl From<ApiError> for PageFault {
             status: entry.status,
             code: entry.slug.to_owned(),
             detail: None,
+            onward: None,
             cause: error.cause.map(|cause| format!("{cause:?}")),
         })
     }

@@ -46,9 +46,13 @@ fn find_visitor(
     Ok(account.map(|account| Visitor { page, account }))
 }
 
-/// The app as pages show it; where it has no page of its own, by where people are sent back to.
+/// The app as pages show it, with the host of the document that it is, of its page, or else of where people are sent back to.
 fn shown_client(client: &Client, redirect_uri: Option<&str>) -> view::Client {
-    let address = client.metadata.client_uri.as_deref().or(redirect_uri);
+    let address = match client.kind {
+        // That is who it is; what it calls itself, anyone can.
+        Kind::Document => Some(client.id.as_str()),
+        _ => client.metadata.client_uri.as_deref().or(redirect_uri),
+    };
     view::Client {
         name: client.name().to_owned(),
         host: address.map(place_of),

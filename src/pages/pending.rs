@@ -10,7 +10,8 @@ use crate::{
     error::ApiError,
     oauth::{
         Refusal, Server,
-        authorize::{Done, Outcome, Pending, Reference, Visitor},
+        authorize::{Done, Outcome, Visitor},
+        waiting::{Pending, Reference},
     },
 };
 

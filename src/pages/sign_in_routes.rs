@@ -313,6 +313,7 @@ pub(super) async fn deny(
             Ok::<_, PageFault>(pending.authorization.target)
         })
         .await?;
+    // They have seen on our page where they go.
     let error = OAuthError::new(Fault::AccessDenied, "the person said no");
-    Err(PageFault::Client(Box::new(target), error))
+    Ok(browser.bring(&target.refuse(&error)))
 }

@@ -1,14 +1,20 @@
 //! The sessions of browsers at our own pages, in the table of sessions.
 
 use diesel::{
-    dsl::sql,
+    dsl::IntervalDsl,
     prelude::*,
-    sql_types::{BigInt, Bool, Nullable, Timestamptz, Uuid as SqlUuid},
+    sql_types::{BigInt, Uuid as SqlUuid},
 };
 use uuid::Uuid;
 
-use super::{NewSession, PageChange, SessionRow, store::live};
-use crate::schema::sessions;
+use super::{
+    NewSession, PageChange, SessionRow,
+    store::{live, this_second},
+};
+use crate::{
+    db::{before, clock_timestamp, coalesce},
+    schema::sessions,
+};
 
 /// The browser's session whose cookie has this hash; it lives on, which is written down once a minute.
 pub(super) fn find_page_any_owner(
@@ -21,7 +27,7 @@ pub(super) fn find_page_any_owner(
         .filter(live())
         .select((
             SessionRow::as_select(),
-            sql::<Bool>("last_seen_at < clock_timestamp() - interval '1 minute'"),
+            sessions::last_seen_at.lt(before(clock_timestamp(), 1.minute())),
         ))
         .first(conn)
         .optional()?;
@@ -49,9 +55,7 @@ pub(super) fn renew_page(
     page: &PageChange,
     session: &NewSession,
 ) -> QueryResult<SessionRow> {
-    let auth_time = sql::<Timestamptz>("coalesce(")
-        .bind::<Nullable<Timestamptz>, _>(session.auth_time)
-        .sql(", date_trunc('second', clock_timestamp()))");
+    let auth_time = coalesce(session.auth_time, this_second());
     diesel::update(sessions::table.find(id).filter(sessions::user_id.eq(owner)))
         .set((
             sessions::page_hash.eq(&page.hash),

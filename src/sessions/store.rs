@@ -5,8 +5,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use diesel::{
     connection::SimpleConnection,
-    dsl::sql,
-    expression::SqlLiteral,
+    dsl::{IntervalDsl, sql},
     prelude::*,
     sql_types::{Array, BigInt, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid},
 };
@@ -14,7 +13,10 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{Lifetimes, NewSession};
-use crate::{db::Window, schema::sessions};
+use crate::{
+    db::{Window, after, clock_timestamp, coalesce, date_trunc},
+    schema::sessions,
+};
 
 /// One stored session.
 #[derive(Clone, Debug, Queryable, Selectable)]
@@ -130,8 +132,8 @@ pub(super) struct NewRow<'a> {
 }
 
 /// The database's clock in whole seconds, as tokens count.
-pub(super) fn this_second() -> SqlLiteral<Timestamptz> {
-    sql("date_trunc('second', clock_timestamp())")
+pub(super) fn this_second() -> date_trunc<&'static str, clock_timestamp> {
+    date_trunc("second", clock_timestamp())
 }
 
 pub(super) fn insert(
@@ -140,15 +142,9 @@ pub(super) fn insert(
     new: &NewRow<'_>,
     lifetimes: Lifetimes,
 ) -> QueryResult<SessionRow> {
-    let after = |seconds: i64| {
-        sql::<Timestamptz>("date_trunc('second', clock_timestamp()) + ")
-            .bind::<BigInt, _>(seconds)
-            .sql(" * interval '1 second'")
-    };
+    let in_seconds = |seconds: i64| after(this_second(), seconds.seconds());
     let session = new.session;
-    let auth_time = sql::<Timestamptz>("coalesce(")
-        .bind::<Nullable<Timestamptz>, _>(session.auth_time)
-        .sql(", date_trunc('second', clock_timestamp()))");
+    let auth_time = coalesce(session.auth_time, this_second());
     diesel::insert_into(sessions::table)
         .values((
             sessions::id.eq(new.id),
@@ -159,8 +155,8 @@ pub(super) fn insert(
             sessions::scopes.eq(session.scopes.names()),
             sessions::rotated_at.eq(this_second()),
             sessions::auth_time.eq(auth_time),
-            sessions::refresh_exp.eq(after(lifetimes.idle)),
-            sessions::absolute_exp.eq(after(lifetimes.absolute)),
+            sessions::refresh_exp.eq(in_seconds(lifetimes.idle)),
+            sessions::absolute_exp.eq(in_seconds(lifetimes.absolute)),
             sessions::acr.eq(&session.acr),
             sessions::amr.eq(&session.amr),
             sessions::user_agent.eq(new.user_agent),
@@ -226,9 +222,10 @@ pub(super) fn acknowledge_any_owner(
 
 #[diesel::dsl::auto_type(no_type_alias)]
 pub(super) fn live() -> _ {
-    let unexpired: SqlLiteral<diesel::sql_types::Bool> =
-        sql::<diesel::sql_types::Bool>("sessions.refresh_exp > clock_timestamp()");
-    sessions::ended_at.is_null().and(unexpired)
+    let now: clock_timestamp = clock_timestamp();
+    sessions::ended_at
+        .is_null()
+        .and(sessions::refresh_exp.gt(now))
 }
 
 /// Lists the user's sessions that are alive, or those that are not, newest first.

@@ -1,24 +1,18 @@
 //! The tables of identities and of people who are away at a provider.
 
 use chrono::{DateTime, Utc};
-use diesel::{
-    dsl::{IntervalDsl, sql},
-    expression::SqlLiteral,
-    prelude::*,
-    sql_types::Timestamptz,
-};
+use diesel::{dsl::IntervalDsl, prelude::*};
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::Departure;
-use crate::schema::{identities, upstream_states};
+use crate::{
+    db::{after, clock_timestamp},
+    schema::{identities, upstream_states},
+};
 
 /// Minutes that somebody has at a provider, and afterwards for their password here.
 const PATIENCE: i32 = 10;
-
-fn clock() -> SqlLiteral<Timestamptz> {
-    sql("clock_timestamp()")
-}
 
 /// Remembers somebody who leaves for a provider.
 pub(super) fn insert_state(conn: &mut PgConnection, new: &Departure) -> QueryResult<usize> {
@@ -31,7 +25,7 @@ pub(super) fn insert_state(conn: &mut PgConnection, new: &Departure) -> QueryRes
             upstream_states::browser.eq(&new.browser),
             upstream_states::request.eq(&new.request),
             upstream_states::fresh.eq(new.fresh),
-            upstream_states::expires_at.eq(clock() + PATIENCE.minutes()),
+            upstream_states::expires_at.eq(after(clock_timestamp(), PATIENCE.minutes())),
         ))
         .execute(conn)
 }
@@ -63,9 +57,9 @@ pub(super) fn take_state(
             .filter(upstream_states::upstream.eq(upstream))
             .filter(upstream_states::browser.eq(browser))
             .filter(upstream_states::taken_at.is_null())
-            .filter(upstream_states::expires_at.gt(clock())),
+            .filter(upstream_states::expires_at.gt(clock_timestamp())),
     )
-    .set(upstream_states::taken_at.eq(clock().nullable()))
+    .set(upstream_states::taken_at.eq(clock_timestamp().nullable()))
     .returning(StateRow::as_returning())
     .get_result(conn)
     .optional()
@@ -82,7 +76,7 @@ pub(super) fn hold(
     diesel::update(upstream_states::table.find(id))
         .set((
             upstream_states::identity.eq(identity),
-            upstream_states::expires_at.eq(clock() + PATIENCE.minutes()),
+            upstream_states::expires_at.eq(after(clock_timestamp(), PATIENCE.minutes())),
         ))
         .execute(conn)
 }
@@ -92,7 +86,7 @@ pub(super) fn held(conn: &mut PgConnection, browser: &[u8]) -> QueryResult<Optio
     upstream_states::table
         .filter(upstream_states::browser.eq(browser))
         .filter(upstream_states::identity.is_not_null())
-        .filter(upstream_states::expires_at.gt(clock()))
+        .filter(upstream_states::expires_at.gt(clock_timestamp()))
         .select(upstream_states::identity.assume_not_null())
         .first(conn)
         .optional()
@@ -165,6 +159,6 @@ pub(super) fn touch(
             .find((issuer, subject))
             .filter(identities::user_id.eq(owner)),
     )
-    .set(identities::last_used_at.eq(clock()))
+    .set(identities::last_used_at.eq(clock_timestamp()))
     .execute(conn)
 }

@@ -27,6 +27,7 @@ mod oauth_apps;
 mod oauth_authorize;
 mod oauth_codes;
 mod oauth_device;
+mod oauth_documents;
 mod oauth_dpop;
 mod oauth_exchange;
 mod oauth_logout;

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{App, Key, Response, TestApp, now, text, use_bearer};
+use crate::harness::{App, Key, Response, TestApp, now, query_value, text, use_bearer};
+
+const CURRENT: &str = "/v1/tokens/current";
 
 const ME: &str = "/v1/users/me";
 
@@ -209,6 +211,96 @@ async fn oau_23_a_proof_is_good_once_at_every_replica() {
     send(&client).await.expect(200);
     let again = send(&client.at(&replica)).await;
     again.expect_error(400, "invalid_dpop_proof");
+}
+
+/// How many proofs are remembered.
+fn remembered(app: &TestApp) -> String {
+    let count = "select count(*)::text as value from presented_once";
+    query_value(app.database(), count)
+}
+
+#[tokio::test]
+async fn oau_23_a_proof_is_used_up_before_anything_is_done_with_it() {
+    let app = TestApp::own(&[("TOLLGATE_LIMITS__ENABLED", "false")]);
+    let replica = app
+        .replica(&[("TOLLGATE_LIMITS__ENABLED", "false")])
+        .unwrap();
+    let key = Key::new();
+    let own = json!({"first_party": true, "scope": "openid account:read account:write"});
+    let client = App::register(&app, own).await;
+    let scope = [("scope", "openid account:read account:write")];
+    let answer = client.answer(&app.person().await, &scope).await;
+    let redemption = App::redemption(answer.code());
+    let tokens = client.token_with(&key, &redemption).await;
+    let tokens = tokens.expect(200).json();
+    let token = text(&tokens, "access_token");
+    let write = |app: &TestApp, proof: &str, name: usize| {
+        let request = app
+            .request("PATCH", ME)
+            .header("authorization", format!("DPoP {token}"))
+            .header("dpop", proof)
+            .json(&json!({"name": format!("Ada {name}")}));
+        let app = app.clone();
+        async move { app.send(request).await.status() }
+    };
+    let proof = key.proof("PATCH", ME, Some(token));
+    let writes =
+        (0..20).map(|name| write(if name % 2 == 0 { &app } else { &replica }, &proof, name));
+    let mut statuses = futures_util::future::join_all(writes).await;
+    statuses.sort_unstable();
+    assert_eq!(statuses[0], 200);
+    assert!(
+        statuses[1..].iter().all(|status| *status == 401),
+        "{statuses:?}"
+    );
+    let read = key.proof("GET", ME, Some(token));
+    let me = knock(&app, ME, token, &[&read]).await;
+    assert_eq!(me.at("/version"), 2, "written once");
+
+    // Where the handler has no business at the database, too.
+    let proof = key.proof("GET", CURRENT, Some(token));
+    knock(&app, CURRENT, token, &[&proof]).await.expect(200);
+    for app in [&app, &replica] {
+        let again = knock(app, CURRENT, token, &[&proof]).await;
+        again.expect_problem(401, "invalid-token");
+    }
+    // A new process knows what the one before has seen.
+    drop(app);
+    let restarted = TestApp::on_database(replica.database(), &[]).unwrap();
+    let again = knock(&restarted, CURRENT, token, &[&proof]).await;
+    again.expect_problem(401, "invalid-token");
+}
+
+#[tokio::test]
+async fn oau_23_a_proof_that_nobody_asks_for_is_not_remembered() {
+    let app = TestApp::own(&[("TOLLGATE_LIMITS__REQUESTS_PER_MINUTE_PER_USER", "3")]);
+    let key = Key::new();
+    let (_, tokens) = bound(&app, &key).await;
+    let token = text(&tokens, "access_token");
+    let before = remembered(&app);
+    for path in [
+        "/healthz",
+        "/readyz",
+        "/.well-known/openid-configuration",
+        "/nowhere",
+    ] {
+        let proof = key.proof("GET", path, Some(token));
+        knock(&app, path, token, &[&proof]).await;
+    }
+    let proof = key.proof("GET", "/v1/users", Some(token));
+    knock(&app, "/v1/users", token, &[&proof]).await.expect(403);
+    assert_eq!(remembered(&app), before);
+    let mut served = 0;
+    for _ in 0..8 {
+        let proof = key.proof("GET", CURRENT, Some(token));
+        match knock(&app, CURRENT, token, &[&proof]).await.status() {
+            200 => served += 1,
+            status => assert_eq!(status, 429),
+        }
+    }
+    assert!((1..8).contains(&served));
+    let expected = before.parse::<usize>().unwrap() + served;
+    assert_eq!(remembered(&app), expected.to_string());
 }
 
 #[tokio::test]

@@ -91,8 +91,16 @@ async fn oau_24_an_api_calls_the_next_one_for_the_same_person_and_for_no_more() 
         let refused = exchange(&orders, subject, &[("scope", wide)]).await;
         refused.expect_error(400, "invalid_scope");
     }
-    let elsewhere = exchange(&orders, subject, &[("audience", "https://x.example")]).await;
-    elsewhere.expect_error(400, "invalid_target");
+    for elsewhere in [
+        vec![("audience", "https://x.example")],
+        vec![("resource", "https://x.example")],
+        vec![("audience", GAMES), ("resource", ORDERS)],
+    ] {
+        let refused = exchange(&orders, subject, &elsewhere).await;
+        refused.expect_error(400, "invalid_target");
+    }
+    let both = [("audience", GAMES), ("resource", GAMES)];
+    exchange(&orders, subject, &both).await.expect(200);
 
     // All of them die with the session.
     let sid = before["sid"].as_str().unwrap();

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::harness::{
-    App, Browser, PASSWORD, Response, TestApp, encoded, query_value, text, use_bearer,
+    App, Browser, CALLBACK, PASSWORD, Response, TestApp, encoded, query_value, text, use_bearer,
 };
 
 const PAGES: [&str; 9] = [
@@ -172,6 +172,119 @@ async fn oau_17_everyone_but_our_own_apps_has_to_be_allowed() {
         let asked = browser.visit(&third.authorize_path(more)).await.unwrap();
         assert!(asked.path.starts_with("/oauth/consent"), "{more:?}");
     }
+}
+
+#[tokio::test]
+async fn oau_17_whoever_can_not_be_told_from_an_impostor_is_asked_about_each_time() {
+    let app = TestApp::shared();
+    let (native, own_scheme) = ("http://127.0.0.1/cb", "com.example.app:/cb");
+    let uris = json!({"redirect_uris": [CALLBACK, native, own_scheme]});
+    let client = App::register(&app, uris.clone()).await;
+    let confidential = App::confidential(&app, uris).await;
+    let person = app.person().await;
+    let mut browser = Browser::signed_in(&app, &person).await;
+    for (client, uri, again) in [
+        (&client, native, true),
+        (&client, own_scheme, true),
+        (&client, CALLBACK, false),
+        (&confidential, native, false),
+    ] {
+        let path = client.authorize_path(&[("redirect_uri", uri)]);
+        browser.authorize(&path, &person).await.code();
+        let seen = browser.visit(&path).await;
+        assert_eq!(seen.is_ok(), again, "RFC 8252 section 8.6: {uri}");
+        let silent = client.authorize_path(&[("redirect_uri", uri), ("prompt", "none")]);
+        let answer = browser.visit(&silent).await.unwrap_err();
+        assert_eq!(answer.location.contains("consent_required"), again, "{uri}");
+    }
+}
+
+#[tokio::test]
+async fn oau_12_our_address_leads_nobody_unasked_to_whoever_registers_themselves() {
+    let app = TestApp::own(&[("TOLLGATE_OAUTH__REGISTRATION", "open")]);
+    let metadata = json!({"redirect_uris": [CALLBACK], "token_endpoint_auth_method": "none"});
+    let request = app.request("POST", "/oauth/register").json(&metadata);
+    let registered = app.send(request).await.expect(201).json();
+    let stranger = App::known(&app, registered["client_id"].as_str().unwrap(), None);
+    let known = App::register(&app, json!({})).await;
+    let person = app.person().await;
+    for mut browser in [Browser::new(&app), Browser::signed_in(&app, &person).await] {
+        for bad in [
+            [("scope", "nonsense")],
+            [("prompt", "none")],
+            [("response_type", "token")],
+            [("code_challenge_method", "plain")],
+        ] {
+            let told = browser.get(&stranger.authorize_path(&bad)).await;
+            told.expect_page(400);
+            let page = told.text();
+            let link = format!("href=\"{CALLBACK}?error=");
+            assert!(page.contains(&link), "RFC 9700 section 4.11.2: {page}");
+            assert!(page.contains("client.example"), "where that leads");
+            let answer = browser.visit(&known.authorize_path(&bad)).await;
+            assert_ne!(answer.unwrap_err().get("error"), "");
+        }
+        let form_post = [("prompt", "none"), ("response_mode", "form_post")];
+        let told = browser.get(&stranger.authorize_path(&form_post)).await;
+        told.expect_page(400);
+        assert!(!told.text().contains(CALLBACK));
+    }
+    // Whoever says no has seen where they go.
+    let mut browser = Browser::signed_in(&app, &person).await;
+    let asked = browser.visit(&stranger.authorize_path(&[])).await.unwrap();
+    let no = [("decision", "no")];
+    let denied = browser.submit(&asked, "/oauth/consent", &no).await;
+    assert_eq!(denied.unwrap_err().get("error"), "access_denied");
+}
+
+#[tokio::test]
+async fn a_form_of_another_site_finds_whoever_is_signed_in_though_it_brings_no_cookie() {
+    let app = TestApp::shared();
+    let client = App::register(&app, json!({"first_party": true})).await;
+    let person = app.person().await;
+    let mut browser = Browser::signed_in(&app, &person).await;
+    for silent in [&[("prompt", "none")][..], &[]] {
+        let form = |browser: &Browser| {
+            browser
+                .request("POST", "/oauth/authorize")
+                .header("content-type", "application/x-www-form-urlencoded")
+                .body(encoded(&client.parameters(silent)))
+        };
+        let sent = app.send(form(&Browser::new(&app))).await.expect(303);
+        assert_eq!(sent.header("set-cookie"), "");
+        let next = sent.header("location").to_owned();
+        let answer = browser.visit(&next).await.unwrap_err();
+        client.redeem(answer.code()).await.expect(200);
+        // And whoever is not is treated as ever.
+        let mut nobody = Browser::new(&app);
+        let sent = app.send(form(&nobody)).await.expect(303);
+        let seen = nobody.visit(sent.header("location")).await;
+        match (silent.is_empty(), seen) {
+            (false, Err(answer)) => assert_eq!(answer.get("error"), "login_required"),
+            (true, Ok(seen)) => assert!(seen.path.starts_with("/oauth/sign-in"), "{seen:?}"),
+            (_, other) => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn looking_does_nothing_that_visiting_does() {
+    let app = TestApp::shared();
+    let client = App::register(&app, json!({"first_party": true})).await;
+    let person = app.person().await;
+    let pushed = client.post("/oauth/par", &client.parameters(&[])).await;
+    let pushed = pushed.expect(201).json();
+    let uri = pushed["request_uri"].as_str().unwrap();
+    let fields = [("client_id", client.id.as_str()), ("request_uri", uri)];
+    let path = format!("/oauth/authorize?{}", encoded(&fields));
+    let mut browser = Browser::signed_in(&app, &person).await;
+    for path in [&path, "/oauth/logout", "/oauth/continue?request=x"] {
+        let looked = browser.send(browser.request("HEAD", path)).await;
+        assert_eq!(looked.status(), 405);
+        assert!(!looked.header("allow").contains("HEAD"));
+    }
+    let answer = browser.visit(&path).await.unwrap_err();
+    client.redeem(answer.code()).await.expect(200);
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Clients that register themselves, and what everyone may learn of us (OAU-17, OAU-20, OAU-28).
 
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::harness::{
@@ -248,8 +249,9 @@ async fn oau_17_oau_28_a_registered_client_is_asked_about_every_time_and_looks_a
         let allowed = browser.submit(&asked, "/oauth/consent", &yes).await;
         let answer = allowed.unwrap_err();
         client.redeem(answer.code()).await.expect(200);
-        let answer = browser.visit(&silent).await.unwrap_err();
-        assert_eq!(answer.get("error"), "consent_required");
+        let told = browser.get(&silent).await;
+        told.expect_page(400);
+        assert!(told.text().contains("consent_required"));
     }
 
     let first = text(&registered, "registration_access_token");
@@ -300,6 +302,43 @@ async fn oau_17_oau_28_a_registered_client_is_asked_about_every_time_and_looks_a
     refused.expect_error(401, "invalid_client");
     let refused = manage(&app, "GET", &id, third, Value::Null).await;
     refused.expect_error(401, "invalid_token");
+}
+
+#[tokio::test]
+async fn oau_28_a_registration_token_is_good_once_also_for_those_who_come_together() {
+    let app = TestApp::own(&OPEN);
+    let replica = app.replica(&OPEN).unwrap();
+    let registered = register(&app, None, &usual()).await.expect(201).json();
+    let (id, token) = (
+        text(&registered, "client_id"),
+        text(&registered, "registration_access_token"),
+    );
+    let all = (0..20).map(|index| {
+        let app = if index % 2 == 0 { &app } else { &replica };
+        manage(app, "GET", id, token, Value::Null)
+    });
+    let statuses = join_all(all).await;
+    let statuses = statuses.iter().map(Response::status);
+    assert_eq!(statuses.filter(|status| *status == 200).count(), 1);
+}
+
+#[tokio::test]
+async fn oau_28_no_more_clients_register_than_may_however_fast_they_come() {
+    let limit = [
+        OPEN[0],
+        OPEN[1],
+        ("TOLLGATE_OAUTH__REGISTERED_CLIENTS", "3"),
+    ];
+    let app = TestApp::own(&limit);
+    let replica = app.replica(&limit).unwrap();
+    let body = usual();
+    let all = (0..20).map(|index| {
+        let app = if index % 2 == 0 { &app } else { &replica };
+        register(app, None, &body)
+    });
+    let statuses = join_all(all).await;
+    let statuses = statuses.iter().map(Response::status);
+    assert_eq!(statuses.filter(|status| *status == 201).count(), 3);
 }
 
 #[tokio::test]

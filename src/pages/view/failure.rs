@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use super::{Frame, words};
+use super::{Back, Frame, words};
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub enum FailureKind {
     BadRedirectUri,
     /// The request can't be read.
     BadRequest,
+    /// A client that nobody here vouches for asked for what can't be done.
+    StrangerRefused,
     /// The authorization request is too old, or done.
     RequestExpired,
     /// The form's token is too old, or not of this browser.
@@ -41,6 +43,8 @@ pub struct Failure {
     pub code: String,
     /// What is wrong exactly, for the people who make the app, in English.
     pub detail: Option<String>,
+    /// Where the person may go on, if they want to.
+    pub onward: Option<Back>,
     /// The id of the HTTP request, to be found in the log.
     pub request_id: Option<String>,
 }
@@ -52,6 +56,7 @@ impl Failure {
             FailureKind::BadClient => words::BAD_CLIENT,
             FailureKind::BadRedirectUri => words::BAD_REDIRECT_URI,
             FailureKind::BadRequest => words::BAD_REQUEST,
+            FailureKind::StrangerRefused => words::STRANGER_REFUSED,
             FailureKind::RequestExpired => words::REQUEST_EXPIRED,
             FailureKind::FormExpired => words::FORM_HAS_EXPIRED,
             FailureKind::NoAddress => words::NO_ADDRESS,

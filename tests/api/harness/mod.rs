@@ -6,6 +6,7 @@ mod person;
 mod postgres;
 mod process;
 mod provider;
+mod site;
 mod tokens;
 
 use std::{
@@ -38,6 +39,7 @@ pub use person::Person;
 pub use postgres::{create_database, create_empty_database, drop_connections, query, query_value};
 pub use process::{Process, directory, run};
 pub use provider::{Provider, sign};
+pub use site::{Page, Site};
 pub use tokens::{Forge, decode_part};
 
 /// A password that nobody tries first.

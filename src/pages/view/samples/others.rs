@@ -114,10 +114,16 @@ impl Samples {
     }
 
     pub(super) fn failures(&self) -> Rendered {
+        let address = Target::parse(&format!("https://a.example/?{}", self.data.token));
+        let onward = address.map(|target| Back {
+            client_name: self.data.host.to_owned(),
+            target,
+        });
         [
             ("failure-client", FailureKind::BadClient),
             ("failure-redirect", FailureKind::BadRedirectUri),
             ("failure-request", FailureKind::BadRequest),
+            ("failure-stranger", FailureKind::StrangerRefused),
             ("failure-expired", FailureKind::RequestExpired),
             ("failure-form", FailureKind::FormExpired),
             ("failure-no-address", FailureKind::NoAddress),
@@ -140,6 +146,9 @@ impl Samples {
                     "redirect_uri is not registered: https://{}/cb",
                     self.data.host
                 )),
+                onward: onward
+                    .clone()
+                    .filter(|_| kind == FailureKind::StrangerRefused),
                 request_id: Some("019a1f2e-7c5b-7d10-9a44-52b7d0c1e9aa".to_owned()),
             };
             (name, page.render())

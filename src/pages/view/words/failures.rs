@@ -41,6 +41,20 @@ pub const BAD_REQUEST: [Text; 3] = [
         "이전 페이지로 돌아가 다시 시도해 주세요.",
     ),
 ];
+pub const STRANGER_REFUSED: [Text; 3] = [
+    text(
+        "The app asked for something that can’t be done",
+        "앱의 요청을 처리할 수 없습니다",
+    ),
+    text(
+        "An app that we have not checked sent you here, and its request can’t be granted.",
+        "확인되지 않은 앱이 이 페이지로 보냈으며, 앱의 요청을 허용할 수 없습니다.",
+    ),
+    text(
+        "Go back to it only if you know it and trust it.",
+        "알고 있고 신뢰하는 앱인 경우에만 돌아가세요.",
+    ),
+];
 pub const REQUEST_EXPIRED: [Text; 3] = [
     text("This sign-in has expired", "로그인 요청이 만료되었습니다"),
     text(

@@ -1,0 +1,23 @@
+//! Functions of Postgres as parts of statements: one that holds SQL as text would be planned anew each time.
+
+use diesel::sql_types::{Interval, Nullable, Text, Timestamptz};
+
+#[diesel::declare_sql_function]
+extern "SQL" {
+    /// The time at which it is called, also within a transaction.
+    fn clock_timestamp() -> Timestamptz;
+
+    /// A time and some more.
+    #[sql_name = "timestamptz_pl_interval"]
+    fn after(at: Timestamptz, some: Interval) -> Timestamptz;
+
+    /// A time less some.
+    #[sql_name = "timestamptz_mi_interval"]
+    fn before(at: Timestamptz, some: Interval) -> Timestamptz;
+
+    /// A time cut to whole units.
+    fn date_trunc(unit: Text, at: Timestamptz) -> Timestamptz;
+
+    /// A time, or another where there is none.
+    fn coalesce(at: Nullable<Timestamptz>, otherwise: Timestamptz) -> Timestamptz;
+}
