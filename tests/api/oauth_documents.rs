@@ -39,7 +39,8 @@ async fn oau_17_a_client_that_is_a_document_is_asked_about_every_time_and_narrow
     let (client, person) = (App::known(&app, &id, None), app.person().await);
     let mut browser = Browser::signed_in(&app, &person).await;
     for _ in 0..2 {
-        let asked = browser.visit(&client.authorize_path(&[])).await.unwrap();
+        let wide = client.authorize_path(&[("scope", "openid users:write")]);
+        let asked = browser.visit(&wide).await.unwrap();
         assert!(asked.path.starts_with("/oauth/consent"), "{asked:?}");
         let page = asked.response.text();
         assert!(
@@ -52,11 +53,12 @@ async fn oau_17_a_client_that_is_a_document_is_asked_about_every_time_and_narrow
         let tokens = tokens.expect(200).json();
         let claims = decode_part(text(&tokens, "access_token"), 1);
         assert_eq!(claims["client_id"], id);
+        assert_eq!(tokens["scope"], "openid", "what there is of it");
         let next = client.refresh(text(&tokens, "refresh_token")).await;
         next.expect(200);
     }
     assert_eq!(site.asked("/app/client.json"), 1, "kept as long as it says");
-    let beyond = client.authorize_path(&[("scope", "openid users:write")]);
+    let beyond = client.authorize_path(&[("scope", "users:write")]);
     let told = browser.get(&beyond).await;
     told.expect_page(400);
     assert!(told.text().contains("invalid_scope"));
