@@ -14,7 +14,7 @@ SECRET = secrets.token_urlsafe(36)
 VERIFIER = secrets.token_urlsafe(48)
 CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
 CALLBACK = "https://client.example/callback"
-CODES = 400
+CODES = 1200
 THREADS = 4
 
 

@@ -165,20 +165,30 @@ pub async fn purge(db: Db, metrics: Arc<Metrics>) {
     let mut clock = tokio::time::interval(PURGE_EVERY);
     loop {
         clock.tick().await;
-        let metrics = Arc::clone(&metrics);
-        let purged = db
-            .run(move |conn| {
-                revocation::purge(conn)?;
-                idempotency::purge(conn)?;
-                sessions::purge(conn)?;
-                for (table, gone) in oauth::purge(conn)? {
-                    metrics.purged(table, gone);
-                }
-                Ok(())
-            })
-            .await;
+        let tokens = |conn: &mut _| {
+            revocation::purge(conn)?;
+            idempotency::purge(conn)?;
+            sessions::purge(conn)
+        };
+        let purged = match db.run(tokens).await {
+            Ok(()) => purge_expired(&db, &metrics).await,
+            failed => failed,
+        };
         if let Err(error) = purged {
             tracing::warn!(%error, "purge failed; it is tried again");
+        }
+    }
+}
+
+/// Goes on until nothing is left, with a pause for the others after each batch.
+async fn purge_expired(db: &Db, metrics: &Metrics) -> Result<(), ApiError> {
+    loop {
+        let purged = db.run(oauth::purge).await?;
+        for one in &purged {
+            metrics.purged(one.table, one.rows);
+        }
+        if !purged.iter().any(oauth::Purged::is_full) {
+            return Ok(());
         }
     }
 }

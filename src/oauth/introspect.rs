@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use diesel::PgConnection;
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::{OAuthError, Server, authenticate::Authenticated};
 use crate::{
     error::{ApiError, Code},
     form::Parameters,
     sessions,
-    tokens::{RefreshClaims, Refusal, Statement, Verified},
+    tokens::{AccessClaims, RefreshClaims, Refusal, Statement, Verified},
 };
 
 /// What was presented, as far as the tokens alone tell.
@@ -22,6 +23,24 @@ pub enum Presented {
     Refresh(RefreshClaims),
     /// Anything else.
     Nothing,
+}
+
+/// What is said about a token.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Told<'a> {
+    /// A good access token: all that it says.
+    Access {
+        /// True.
+        active: bool,
+        /// `Bearer` or `DPoP`.
+        token_type: &'static str,
+        /// What it says.
+        #[serde(flatten)]
+        claims: &'a AccessClaims,
+    },
+    /// Anything else.
+    Other(Value),
 }
 
 impl Server {
@@ -72,10 +91,10 @@ impl Server {
     }
 
     /// What is said about a token; nothing else of one that is not active (`OAU-19`).
-    pub fn told(&self, presented: &Presented) -> Value {
+    pub fn told(presented: &Presented) -> Told<'_> {
         match presented {
-            Presented::Nothing => json!({"active": false}),
-            Presented::Refresh(claims) => json!({
+            Presented::Nothing => Told::Other(json!({"active": false})),
+            Presented::Refresh(claims) => Told::Other(json!({
                 "active": true,
                 "iss": claims.iss,
                 "sub": claims.sub,
@@ -84,23 +103,16 @@ impl Server {
                 "iat": claims.iat,
                 "sid": claims.sid,
                 "token_type": "refresh_token",
-            }),
-            Presented::Access(verified) => {
-                let claims = &verified.claims;
-                let kind = if claims.cnf.is_some() {
+            })),
+            Presented::Access(verified) => Told::Access {
+                active: true,
+                token_type: if verified.claims.cnf.is_some() {
                     "DPoP"
                 } else {
                     "Bearer"
-                };
-                let mut told = Map::from_iter([
-                    ("active".to_owned(), Value::Bool(true)),
-                    ("token_type".to_owned(), kind.into()),
-                ]);
-                if let Value::Object(claims) = json!(claims) {
-                    told.extend(claims);
-                }
-                Value::Object(told)
-            }
+                },
+                claims: &verified.claims,
+            },
         }
     }
 
@@ -108,7 +120,7 @@ impl Server {
     ///
     /// # Errors
     /// 500 without a key.
-    pub fn told_signed(&self, client_id: &str, told: &Value) -> Result<String, ApiError> {
+    pub fn told_signed(&self, client_id: &str, told: &Told<'_>) -> Result<String, ApiError> {
         let claims = json!({
             "iss": self.issuer(),
             "aud": client_id,

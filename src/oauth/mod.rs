@@ -43,6 +43,7 @@ pub use error::{Fault, OAuthError};
 pub use leaving::delete_client;
 pub use once::Presented;
 pub use request::{Authorization, Refusal};
+pub use store::Purged;
 pub use target::{Answer, ResponseMode, Target};
 
 use crate::{
@@ -163,10 +164,10 @@ pub trait Failing: From<ApiError> + Send + 'static {
     fn into_ours(self) -> Result<ApiError, Self>;
 }
 
-/// Forgets what has expired: requests, codes, what was presented once.
+/// Forgets what has expired: requests, codes, what was presented once; some thousand of each, so that nobody waits for long.
 ///
 /// # Errors
 /// Postgres.
-pub fn purge(conn: &mut PgConnection) -> Result<Vec<(&'static str, usize)>, ApiError> {
+pub fn purge(conn: &mut PgConnection) -> Result<Vec<Purged>, ApiError> {
     Ok(store::purge(conn)?)
 }

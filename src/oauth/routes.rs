@@ -280,7 +280,7 @@ pub async fn introspect_token(
             presented = Presented::Nothing;
         }
     }
-    let told = server.told(&presented);
+    let told = Server::told(&presented);
     let accept = request.headers().get(header::ACCEPT);
     let wants_jwt = accept.is_some_and(|accept| accept == JWT_ANSWER);
     if wants_jwt || client.metadata.introspection_signed_response_alg.is_some() {

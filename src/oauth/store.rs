@@ -219,11 +219,24 @@ pub(super) fn present(
 /// Rows that are deleted by one statement.
 const TOGETHER: usize = 5_000;
 
-/// Statements of one turn for a table; the next turn goes on.
-const TURNS: usize = 200;
+/// What was deleted of a table.
+#[derive(Clone, Copy, Debug)]
+pub struct Purged {
+    /// Which table.
+    pub table: &'static str,
+    /// How many rows.
+    pub rows: usize,
+}
 
-/// Deletes what has expired, some thousand of each at a time, each time for itself.
-pub(super) fn purge(conn: &mut PgConnection) -> QueryResult<Vec<(&'static str, usize)>> {
+impl Purged {
+    /// Whether there may be more.
+    pub fn is_full(&self) -> bool {
+        self.rows == TOGETHER
+    }
+}
+
+/// Deletes what has expired, some thousand of each table, each for itself.
+pub(super) fn purge(conn: &mut PgConnection) -> QueryResult<Vec<Purged>> {
     let mut purged = Vec::new();
     // A code that was used is remembered for a while, so that a second use still ends what it was redeemed for.
     for (table, condition) in [
@@ -247,15 +260,8 @@ pub(super) fn purge(conn: &mut PgConnection) -> QueryResult<Vec<(&'static str, u
             "delete from {table} where id in (
                 select id from {table} where {condition} limit {TOGETHER} for update skip locked)"
         );
-        let mut gone = 0;
-        for _ in 0..TURNS {
-            let some = diesel::sql_query(&delete).execute(conn)?;
-            gone += some;
-            if some < TOGETHER {
-                break;
-            }
-        }
-        purged.push((table, gone));
+        let rows = diesel::sql_query(&delete).execute(conn)?;
+        purged.push(Purged { table, rows });
     }
     Ok(purged)
 }

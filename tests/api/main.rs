@@ -42,6 +42,7 @@ mod operations;
 #[cfg(feature = "otel")]
 mod otel;
 mod passwords;
+mod purge;
 mod refresh;
 mod refresh_model;
 mod revocation;

@@ -412,6 +412,27 @@ async fn clients_from_the_command_line() {
     let (done, said) = tollgate(&bad, "");
     assert!(!done);
     assert!(said.contains("redirect_uris"), "{said}");
+    let redirect = "https://client.example/callback";
+    for (client, uri, answer) in [
+        ("shop", redirect, Ok("is an address of shop")),
+        ("shop", "https://client.example/callback/", Err(redirect)),
+        (
+            "shop",
+            "https://CLIENT.example/callback",
+            Err("it can't be one"),
+        ),
+        ("shop", "javascript:alert(1)", Err("it can't be one")),
+        (
+            "nobody",
+            redirect,
+            Err("tollgate client create --id nobody"),
+        ),
+    ] {
+        let (done, said) = tollgate(&["doctor", "redirect", client, uri], "");
+        assert_eq!(done, answer.is_ok(), "{said}");
+        let (Ok(words) | Err(words)) = answer;
+        assert!(said.contains(words), "{said}");
+    }
     let (_, listed) = tollgate(&["client", "list", "--json"], "");
     let listed: Value = serde_json::from_str(&listed).unwrap();
     let ids: Vec<_> = listed

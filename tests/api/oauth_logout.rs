@@ -268,6 +268,11 @@ async fn oau_27_tok_10_apps_are_told_until_they_have_heard() {
         assert!(since.elapsed() < Duration::from_secs(10));
         tokio::task::yield_now().await;
     }
+    let metrics = app.get("/metrics").await.expect(200).text();
+    for (outcome, times) in [("failed", 2), ("heard", 1)] {
+        let line = format!("tollgate_logout_notices_total{{outcome=\"{outcome}\"}} {times}\n");
+        assert!(metrics.contains(&line), "{line}{metrics}");
+    }
 
     // Also an app that refreshes nothing, whose tokens have long expired.
     let mut browser = Browser::new(&app);
