@@ -92,6 +92,11 @@ impl Browser {
         self.ui_locales = ui_locales.map(str::to_owned).or(self.ui_locales.take());
     }
 
+    /// The languages that a client or a person has asked for.
+    pub fn asked(&self) -> Option<&str> {
+        self.ui_locales.as_deref()
+    }
+
     /// The language of its pages.
     pub fn language(&self) -> Language {
         Language::negotiate(self.ui_locales.as_deref(), self.accept_language.as_deref())

@@ -131,11 +131,19 @@ async fn sign_out(
     if let Some(then) = signing_out.then {
         return Ok(browser.go(&then));
     }
-    let query = signing_out.client_id.map(|id| {
-        let id: String = form_urlencoded::byte_serialize(id.as_bytes()).collect();
-        format!("?client_id={id}")
-    });
-    Ok(browser.go(&format!("/oauth/signed-out{}", query.unwrap_or_default())))
+    browser.speak(parameters.get("ui_locales"));
+    let told = [
+        ("client_id", signing_out.client_id.as_deref()),
+        ("ui_locales", browser.asked()),
+    ];
+    let query = form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(
+            told.iter()
+                .filter_map(|(name, value)| Some((name, (*value)?))),
+        )
+        .finish();
+    let mark = if query.is_empty() { "" } else { "?" };
+    Ok(browser.go(&format!("/oauth/signed-out{mark}{query}")))
 }
 
 async fn ask(
@@ -161,10 +169,11 @@ async fn ask(
     Ok(browser.show(&page, 200, signing_out.then.as_deref()))
 }
 
-/// Which app somebody has signed out from.
+/// Which app somebody has signed out from, and in which languages.
 #[derive(Debug, Deserialize)]
 pub struct SignedOutQuery {
     client_id: Option<String>,
+    ui_locales: Option<String>,
 }
 
 /// Says that somebody is signed out.
@@ -177,6 +186,7 @@ pub async fn show_signed_out(
 }
 
 async fn say(browser: &mut Browser, query: SignedOutQuery) -> Result<HttpResponse, PageFault> {
+    browser.speak(query.ui_locales.as_deref());
     let client = match &query.client_id {
         Some(id) => browser.server().find_client(id).await,
         None => None,

@@ -38,6 +38,7 @@ class Server:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("TOLLGATE_")}
         environment.pop("DATABASE_URL", None)
         environment |= {"TOLLGATE_LISTEN": self.address.removeprefix("http://"), "TOLLGATE_LIMITS__ENABLED": "true"} | more
+        self.binary, self.environment = binary, environment
         self.log = open(self.directory / "log", "w+")
         self.process = subprocess.Popen(
             [binary, "serve"], cwd=self.directory, env=environment, stdout=subprocess.PIPE, stderr=self.log, text=True
@@ -52,10 +53,18 @@ class Server:
         self.log.seek(0)
         sys.exit(f"the server did not start: {self.log.read()}")
 
-    def call(self, method, path, token=None, body=None):
+    def command(self, *arguments):
+        """Runs a command beside it, as its operator would."""
+        command = [self.binary, *arguments]
+        done = subprocess.run(command, cwd=self.directory, env=self.environment, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise OSError(f"{' '.join(arguments)}: {done.stdout}{done.stderr}")
+
+    def call(self, method, path, token=None, body=None, form=None, agent=None):
         """Asks past the browser: what is really so."""
-        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
-        data = json.dumps(body).encode() if body is not None else None
+        headers = {"Content-Type": "application/x-www-form-urlencoded" if form else "application/json"}
+        headers |= ({"Authorization": f"Bearer {token}"} if token else {}) | ({"User-Agent": agent} if agent else {})
+        data = form.encode() if form else json.dumps(body).encode() if body is not None else None
         request = urllib.request.Request(self.address + path, data, headers, method=method)
         with urllib.request.urlopen(request, timeout=10) as answer:
             text = answer.read()
@@ -93,6 +102,10 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         self.send_header("Content-Type", "text/html")
         self.end_headers()
         self.wfile.write(b"<!doctype html><title>blank</title><body>")
+
+    def do_POST(self):
+        # An app that gets its answer in a form.
+        self.do_GET()
 
 
 class Quiet(http.server.ThreadingHTTPServer):
