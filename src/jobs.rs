@@ -13,6 +13,7 @@ use crate::{
     audit::Actor,
     clients::Registry,
     db::{self, CONTROL_CHANNEL, Db},
+    error::ApiError,
     idempotency, oauth,
     operations::Metrics,
     revocation, sessions,

@@ -77,6 +77,7 @@ diesel::table! {
         resources -> Array<Text>,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        grants -> Array<Text>,
     }
 }
 

@@ -104,8 +104,8 @@ fn apps(routes: &mut Routes) {
 
 fn discovery(routes: &mut Routes) {
     use oauth::discovery_routes::{
-        read_authorization_server, read_authorization_server_at, read_openid_configuration,
-        read_protected_resource, read_protected_resource_at,
+        read_authorization_server, read_openid_configuration, read_protected_resource,
+        read_protected_resource_at,
     };
 
     routes
@@ -114,9 +114,6 @@ fn discovery(routes: &mut Routes) {
     routes
         .at("/.well-known/oauth-authorization-server")
         .get(read_authorization_server);
-    routes
-        .at("/.well-known/oauth-authorization-server/{path}")
-        .get(read_authorization_server_at);
     routes
         .at("/.well-known/oauth-protected-resource")
         .get(read_protected_resource);

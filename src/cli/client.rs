@@ -1,8 +1,9 @@
 //! Clients from the command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, Args, Subcommand};
+use serde::de::DeserializeOwned;
 
 use crate::{
     audit::Actor,
@@ -26,6 +27,8 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show all that an app is, as JSON
+    Show { id: String },
     /// Delete an app; what it holds is dead
     Delete { id: String },
 }
@@ -36,6 +39,9 @@ pub(super) struct Create {
     /// Its client_id
     #[arg(long)]
     id: String,
+    /// Any of its registration fields (RFC 7591), as a JSON object in FILE; what options say counts more
+    #[arg(long, value_name = "FILE")]
+    metadata: Option<PathBuf>,
     /// What people call it
     #[arg(long)]
     name: Option<String>,
@@ -63,10 +69,10 @@ pub(super) struct Create {
     /// An origin whose pages use the API with its tokens
     #[arg(long)]
     origin: Vec<String>,
-    /// How it may come by tokens [default: authorization_code and refresh_token]
+    /// How it may come by tokens [default: that of --metadata, or authorization_code and refresh_token]
     #[arg(long)]
     grant: Vec<GrantType>,
-    /// What it may ask for [default: openid]
+    /// What it may ask for [default: that of --metadata, or openid]
     #[arg(long)]
     scope: Vec<Scope>,
     /// A configured API that it may ask tokens for [default: any]
@@ -111,46 +117,61 @@ impl Create {
             "--auth-method {} does not go with what it proves itself by",
             method.name()
         );
-        let jwks = match &self.jwks {
-            None => None,
-            Some(file) => {
-                let text = std::fs::read_to_string(file)
-                    .map_err(|error| anyhow::anyhow!("{}: {error}", file.display()))?;
-                let keys = serde_json::from_str(&text)
-                    .map_err(|error| anyhow::anyhow!("{}: {error}", file.display()))?;
-                Some(keys)
-            }
-        };
-        let grants = match self.grant.as_slice() {
-            [] => vec![GrantType::AuthorizationCode, GrantType::RefreshToken],
-            some => some.to_vec(),
+        let base = match &self.metadata {
+            Some(file) => read(file)?,
+            None => Metadata {
+                grant_types: vec![GrantType::AuthorizationCode, GrantType::RefreshToken],
+                ..Metadata::default()
+            },
         };
         let scopes: Vec<_> = self.scope.iter().map(ToString::to_string).collect();
+        let scope = Some(scopes.join(" ")).filter(|scope| !scope.is_empty());
+        let signs = self.signed_userinfo.then_some(Signing::Rs256);
         Ok(Metadata {
-            client_name: self.name.clone(),
-            redirect_uris: self.redirect_uri.clone(),
-            post_logout_redirect_uris: self.post_logout_redirect_uri.clone(),
+            client_name: self.name.clone().or(base.client_name),
+            redirect_uris: given(&self.redirect_uri, base.redirect_uris),
+            post_logout_redirect_uris: given(
+                &self.post_logout_redirect_uri,
+                base.post_logout_redirect_uris,
+            ),
             token_endpoint_auth_method: method,
-            grant_types: grants,
-            scope: Some(if scopes.is_empty() {
-                "openid".to_owned()
-            } else {
-                scopes.join(" ")
-            }),
-            jwks,
-            jwks_uri: self.jwks_uri.clone(),
-            backchannel_logout_uri: self.backchannel_logout_uri.clone(),
-            allowed_origins: self.origin.clone(),
-            audiences: Some(self.audience.clone()).filter(|audiences| !audiences.is_empty()),
-            resources: self.resource.clone(),
-            require_pushed_authorization_requests: self.require_par,
-            dpop_bound_access_tokens: self.require_dpop,
-            first_party: self.first_party,
-            token_endpoint_audience: self.token_endpoint_audience,
-            id_token_claims: self.id_token_claims,
-            userinfo_signed_response_alg: self.signed_userinfo.then_some(Signing::Rs256),
-            ..Metadata::default()
+            grant_types: given(&self.grant, base.grant_types),
+            scope: scope.or(base.scope).or_else(|| Some("openid".to_owned())),
+            jwks: self.jwks.as_deref().map(read).transpose()?.or(base.jwks),
+            jwks_uri: self.jwks_uri.clone().or(base.jwks_uri),
+            backchannel_logout_uri: self
+                .backchannel_logout_uri
+                .clone()
+                .or(base.backchannel_logout_uri),
+            allowed_origins: given(&self.origin, base.allowed_origins),
+            audiences: Some(given(&self.audience, base.audiences.unwrap_or_default()))
+                .filter(|audiences| !audiences.is_empty()),
+            resources: given(&self.resource, base.resources),
+            require_pushed_authorization_requests: self.require_par
+                || base.require_pushed_authorization_requests,
+            dpop_bound_access_tokens: self.require_dpop || base.dpop_bound_access_tokens,
+            first_party: self.first_party || base.first_party,
+            token_endpoint_audience: self.token_endpoint_audience || base.token_endpoint_audience,
+            id_token_claims: self.id_token_claims || base.id_token_claims,
+            userinfo_signed_response_alg: signs.or(base.userinfo_signed_response_alg),
+            ..base
         })
+    }
+}
+
+/// Reads a JSON file.
+fn read<T: DeserializeOwned>(file: &Path) -> anyhow::Result<T> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| anyhow::anyhow!("{}: {error}", file.display()))?;
+    serde_json::from_str(&text).map_err(|error| anyhow::anyhow!("{}: {error}", file.display()))
+}
+
+/// What options say, or else the file.
+fn given<T: Clone>(options: &[T], file: Vec<T>) -> Vec<T> {
+    if options.is_empty() {
+        file
+    } else {
+        options.to_vec()
     }
 }
 
@@ -183,6 +204,12 @@ pub(super) fn run(command: Command, config: Config) -> anyhow::Result<()> {
                 .map(|row| ShownClient::new(row, None))
                 .collect::<Result<_, _>>()?;
             super::print_list(&listed, json, ShownClient::line)?;
+        }
+        Command::Show { id } => {
+            let row = clients::find(&mut conn, &id)?;
+            let row = row.ok_or_else(|| anyhow::anyhow!("there is no client {id}"))?;
+            let shown = ShownClient::new(&row, None)?;
+            super::print(&serde_json::to_string_pretty(&shown)?)?;
         }
         Command::Delete { id } => {
             oauth::delete_client(&mut conn, &actor, &id, &Precondition::default())?;

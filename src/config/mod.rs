@@ -94,10 +94,11 @@ impl Config {
     fn check(&self) -> Result<(), ConfigError> {
         if let Some(issuer) = &self.server.issuer {
             check_uri("server.issuer", issuer)?;
-            if issuer.ends_with('/') || issuer.contains('?') {
+            // Its pages, cookies and well-known addresses are those of an origin.
+            if issuer.matches('/').count() != 2 || issuer.contains('?') {
                 return Err(ConfigError::new(
                     "server.issuer",
-                    "no query and no slash at the end",
+                    "scheme, host and port alone: an origin of its own, without path, query and slash at the end",
                 ));
             }
             if issuer.starts_with("http://") && !is_loopback(issuer) {

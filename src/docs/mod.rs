@@ -70,7 +70,6 @@ use crate::{
         oauth::registration_routes::delete_registered_client,
         oauth::discovery_routes::read_openid_configuration,
         oauth::discovery_routes::read_authorization_server,
-        oauth::discovery_routes::read_authorization_server_at,
         oauth::discovery_routes::read_protected_resource,
         oauth::discovery_routes::read_protected_resource_at,
         roles::routes::list_roles,

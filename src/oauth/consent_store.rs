@@ -14,11 +14,17 @@ pub struct ConsentRow {
     pub client_id: String,
     /// What it may.
     pub scopes: Vec<String>,
-    pub(super) resources: Vec<String>,
+    /// The same by API: each the API (our own is empty), a space, and a scope.
+    pub(super) grants: Vec<String>,
     /// Since when.
     pub created_at: DateTime<Utc>,
     /// When they were last asked.
     pub updated_at: DateTime<Utc>,
+}
+
+/// How a scope at an API is stored.
+pub(super) fn grant(resource: &str, scope: &str) -> String {
+    format!("{resource} {scope}")
 }
 
 pub(super) fn find_consent(
@@ -49,12 +55,15 @@ pub(super) fn give_consent(
     scopes: &[String],
     resource: &str,
 ) -> QueryResult<usize> {
+    let grants: Vec<_> = scopes.iter().map(|scope| grant(resource, scope)).collect();
     diesel::insert_into(consents::table)
         .values((
             consents::user_id.eq(owner),
             consents::client_id.eq(client_id),
             consents::scopes.eq(scopes),
+            // Read by the version before; goes when nobody runs that any more.
             consents::resources.eq(vec![resource]),
+            consents::grants.eq(grants),
         ))
         .on_conflict((consents::user_id, consents::client_id))
         .do_update()
@@ -64,6 +73,9 @@ pub(super) fn give_consent(
             )),
             consents::resources.eq(sql(
                 "array(select distinct unnest(consents.resources || excluded.resources) order by 1)",
+            )),
+            consents::grants.eq(sql(
+                "array(select distinct unnest(consents.grants || excluded.grants) order by 1)",
             )),
             consents::updated_at.eq(clock_timestamp()),
         ))

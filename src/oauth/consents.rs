@@ -26,12 +26,12 @@ pub fn covers(
     scopes: &Scopes,
     resource: Option<&str>,
 ) -> QueryResult<bool> {
-    let row = store::find_consent(conn, owner, client_id)?;
-    Ok(row.is_some_and(|row| {
-        let resource = resource.unwrap_or_default();
-        row.resources.iter().any(|known| known == resource)
-            && scopes.is_within(&Scopes::from_stored(row.scopes))
-    }))
+    let Some(row) = store::find_consent(conn, owner, client_id)? else {
+        return Ok(false);
+    };
+    let resource = resource.unwrap_or_default();
+    let is_given = |scope: &String| row.grants.contains(&store::grant(resource, scope));
+    Ok(scopes.names().iter().all(is_given))
 }
 
 /// Lists the apps that a person has let in.

@@ -118,9 +118,9 @@ impl Server {
         ))
     }
 
-    /// Whether what follows a well-known name is the path of an address of ours (RFC 8414 section 3.1).
-    pub fn is_own_path(&self, of: &str, tail: &str) -> bool {
-        path_of(of) == tail.trim_end_matches('/')
+    /// Whether what follows the well-known name is the path of our API (RFC 9728 section 3.1).
+    pub fn is_own_path(&self, tail: &str) -> bool {
+        path_of(self.rules.tokens.audience()) == tail.trim_end_matches('/')
     }
 
     fn scopes(&self) -> Vec<&'static str> {

@@ -64,30 +64,6 @@ pub async fn read_authorization_server(
     document(&request, &app.oauth.metadata())
 }
 
-/// Reads the same at the address that RFC 8414 section 3.1 makes of an issuer with a path
-///
-/// Only the path of this issuer is known.
-#[utoipa::path(
-    get,
-    path = "/.well-known/oauth-authorization-server/{path}",
-    tag = "oauth",
-    params(("path" = String, Path, description = "The path of the issuer", example = "auth")),
-    responses(
-        (status = 200, description = "The metadata", body = Value),
-        (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
-    ),
-)]
-pub async fn read_authorization_server_at(
-    app: web::Data<AppState>,
-    request: HttpRequest,
-    path: web::Path<String>,
-) -> Result<HttpResponse, ApiError> {
-    if !app.oauth.is_own_path(app.oauth.issuer(), &path) {
-        return Err(ApiError::not_found());
-    }
-    document(&request, &app.oauth.metadata())
-}
-
 /// Reads what this API takes as a protected resource
 ///
 /// RFC 9728: which authorization server gives tokens for it, and which scopes there are.
@@ -125,7 +101,7 @@ pub async fn read_protected_resource_at(
     request: HttpRequest,
     path: web::Path<String>,
 ) -> Result<HttpResponse, ApiError> {
-    if !app.oauth.is_own_path(app.tokens.audience(), &path) {
+    if !app.oauth.is_own_path(&path) {
         return Err(ApiError::not_found());
     }
     document(&request, &app.oauth.resource_metadata())

@@ -1,7 +1,10 @@
 //! The endpoints that clients call themselves.
 
+use std::{pin::Pin, sync::Arc};
+
 use actix_web::{
-    HttpRequest, HttpResponse,
+    FromRequest, HttpRequest, HttpResponse,
+    dev::Payload,
     http::header::{self, HeaderName},
     web,
 };
@@ -27,55 +30,87 @@ use crate::{
 const DPOP: HeaderName = HeaderName::from_static("dpop");
 const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 
-/// What a client sends to one of these endpoints, before it has proved who it is.
-struct Call {
+/// What a client sends to one of these endpoints, after it has proved who it is.
+pub struct Call {
+    server: Server,
+    request: HttpRequest,
+    authenticated: Authenticated,
     parameters: Parameters,
     actor: Actor,
 }
 
-impl Call {
-    fn read(anyone: Anyone, form: Result<Form, ApiError>) -> Result<Self, OAuthError> {
-        let Form(bytes) = form?;
-        Ok(Self {
-            parameters: Parameters::parse(&bytes)?,
-            actor: anyone.0,
-        })
-    }
+impl FromRequest for Call {
+    type Error = OAuthError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, OAuthError>>>>;
 
-    async fn authenticate(
-        &self,
-        server: &Server,
-        request: &HttpRequest,
-    ) -> Result<Authenticated, OAuthError> {
-        let mut headers = request.headers().get_all(header::AUTHORIZATION);
-        let (first, second) = (headers.next(), headers.next());
-        if second.is_some() {
-            return Err(OAuthError::invalid_request(
-                "more than one Authorization header",
-            ));
-        }
-        let authorization = match first {
-            None => None,
-            Some(value) => Some(value.to_str().map_err(|_not_ascii| {
-                OAuthError::invalid_request("the Authorization header is malformed")
-            })?),
-        };
-        // RFC 6749 section 2.3.1: never in the address, where logs keep it.
-        if request.query_string().contains("client_secret") {
-            return Err(OAuthError::invalid_request("client_secret in the address"));
-        }
-        server.authenticate(&self.parameters, authorization).await
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        let app = web::Data::<AppState>::from_request(&request, payload).into_inner();
+        let anyone = Anyone::from_request(&request, payload).into_inner();
+        let form = Form::from_request(&request, payload);
+        Box::pin(async move {
+            let app = app.map_err(|_none| ApiError::internal("no state"))?;
+            let Form(bytes) = form.await?;
+            let Anyone(actor) = anyone.map_err(|error| ApiError::internal(error.to_string()))?;
+            let server = app.oauth.clone();
+            let parameters = Parameters::parse(&bytes)?;
+            Ok(Self {
+                authenticated: authenticate(&server, &request, &parameters).await?,
+                server,
+                request,
+                parameters,
+                actor,
+            })
+        })
     }
 }
 
-/// The key that a request proves to hold.
-fn held_key(server: &Server, request: &HttpRequest) -> Result<Option<HeldKey>, OAuthError> {
-    let proofs: Vec<_> = request
-        .headers()
-        .get_all(DPOP)
-        .map(|value| value.to_str().unwrap_or_default())
-        .collect();
-    server.held_key(&proofs, request.method().as_str(), request.path(), None)
+impl Call {
+    /// The key that the request proves to hold.
+    fn held_key(&self) -> Result<Option<HeldKey>, OAuthError> {
+        let (request, proofs) = (&self.request, self.request.headers().get_all(DPOP));
+        let proofs: Vec<_> = proofs
+            .map(|value| value.to_str().unwrap_or_default())
+            .collect();
+        let method = request.method().as_str();
+        self.server.held_key(&proofs, method, request.path(), None)
+    }
+
+    /// The request for tokens that this is.
+    fn for_tokens(self) -> Result<(Server, TokenRequest), OAuthError> {
+        let tokens = TokenRequest {
+            key: self.held_key()?,
+            authenticated: self.authenticated,
+            parameters: self.parameters,
+            actor: self.actor,
+        };
+        Ok((self.server, tokens))
+    }
+}
+
+async fn authenticate(
+    server: &Server,
+    request: &HttpRequest,
+    parameters: &Parameters,
+) -> Result<Authenticated, OAuthError> {
+    let mut headers = request.headers().get_all(header::AUTHORIZATION);
+    let (first, second) = (headers.next(), headers.next());
+    if second.is_some() {
+        return Err(OAuthError::invalid_request(
+            "more than one Authorization header",
+        ));
+    }
+    let authorization = match first {
+        None => None,
+        Some(value) => Some(value.to_str().map_err(|_not_ascii| {
+            OAuthError::invalid_request("the Authorization header is malformed")
+        })?),
+    };
+    // RFC 6749 section 2.3.1: never in the address, where logs keep it.
+    if request.query_string().contains("client_secret") {
+        return Err(OAuthError::invalid_request("client_secret in the address"));
+    }
+    server.authenticate(parameters, authorization).await
 }
 
 /// An answer that nobody keeps (RFC 6749 section 5.1).
@@ -102,21 +137,10 @@ fn answer(body: &impl Serialize) -> HttpResponse {
 )]
 pub async fn create_oauth_tokens(
     app: web::Data<AppState>,
-    request: HttpRequest,
-    anyone: Anyone,
-    form: Result<Form, ApiError>,
+    call: Call,
 ) -> Result<HttpResponse, OAuthError> {
-    let server = &app.oauth;
-    let call = Call::read(anyone, form)?;
-    let authenticated = call.authenticate(server, &request).await?;
-    let key = held_key(server, &request)?;
-    let with_key = key.is_some();
-    let tokens = TokenRequest {
-        authenticated,
-        parameters: call.parameters,
-        key,
-        actor: call.actor,
-    };
+    let (server, tokens) = call.for_tokens()?;
+    let with_key = tokens.key.is_some();
     let mut response = answer(&server.token(&app.db, tokens).await?);
     if with_key {
         let nonce = server.nonce()?;
@@ -142,16 +166,12 @@ pub async fn create_oauth_tokens(
 )]
 pub async fn push_authorization(
     app: web::Data<AppState>,
-    request: HttpRequest,
-    anyone: Anyone,
-    form: Result<Form, ApiError>,
+    call: Call,
 ) -> Result<HttpResponse, OAuthError> {
-    let server = app.oauth.clone();
-    let call = Call::read(anyone, form)?;
-    let authenticated = call.authenticate(&server, &request).await?;
-    let key = held_key(&server, &request)?;
+    let key = call.held_key()?;
     let pushed = hop(&app.db, move |conn| {
-        server.push(conn, &authenticated, &call.parameters, key.as_ref())
+        let (server, client) = (&call.server, &call.authenticated);
+        server.push(conn, client, &call.parameters, key.as_ref())
     })
     .await?;
     Ok(HttpResponse::Created()
@@ -174,19 +194,9 @@ pub async fn push_authorization(
 )]
 pub async fn create_device_authorization(
     app: web::Data<AppState>,
-    request: HttpRequest,
-    anyone: Anyone,
-    form: Result<Form, ApiError>,
+    call: Call,
 ) -> Result<HttpResponse, OAuthError> {
-    let server = app.oauth.clone();
-    let call = Call::read(anyone, form)?;
-    let authenticated = call.authenticate(&server, &request).await?;
-    let device = TokenRequest {
-        authenticated,
-        parameters: call.parameters,
-        key: held_key(&server, &request)?,
-        actor: call.actor,
-    };
+    let (server, device) = call.for_tokens()?;
     let codes = hop(&app.db, move |conn| server.begin_device(conn, &device)).await?;
     Ok(answer(&codes))
 }
@@ -206,17 +216,19 @@ pub async fn create_device_authorization(
 )]
 pub async fn revoke_token(
     app: web::Data<AppState>,
-    request: HttpRequest,
-    anyone: Anyone,
-    form: Result<Form, ApiError>,
+    call: Call,
 ) -> Result<HttpResponse, OAuthError> {
-    let server = app.oauth.clone();
-    let call = Call::read(anyone, form)?;
-    let authenticated = call.authenticate(&server, &request).await?;
-    let given = server.given_back(&authenticated, &call.parameters)?;
+    let Call {
+        server,
+        authenticated,
+        parameters,
+        actor,
+        ..
+    } = call;
+    let given = server.given_back(&authenticated, &parameters)?;
     let actor = Actor {
         client_id: Some(authenticated.client.id.clone()),
-        ..call.actor
+        ..actor
     };
     if given.is_some() || authenticated.assertion.is_some() {
         let tokens = app.tokens.clone();
@@ -250,19 +262,21 @@ const JWT_ANSWER: &str = "application/token-introspection+jwt";
 )]
 pub async fn introspect_token(
     app: web::Data<AppState>,
-    request: HttpRequest,
-    anyone: Anyone,
-    form: Result<Form, ApiError>,
+    call: Call,
 ) -> Result<HttpResponse, OAuthError> {
-    let server = &app.oauth;
-    let call = Call::read(anyone, form)?;
-    let authenticated = call.authenticate(server, &request).await?;
-    let client = std::sync::Arc::clone(&authenticated.client);
+    let Call {
+        server,
+        request,
+        authenticated,
+        parameters,
+        ..
+    } = call;
+    let client = Arc::clone(&authenticated.client);
     if client.is_public() {
         let description = "introspection needs a client that proves who it is";
         return Err(OAuthError::new(super::Fault::InvalidClient, description));
     }
-    let mut presented = server.presented(&authenticated, &call.parameters)?;
+    let mut presented = server.presented(&authenticated, &parameters)?;
     let asked = match &presented {
         Presented::Refresh(claims) => Some(claims.clone()),
         _ => None,

@@ -123,27 +123,19 @@ async fn sign_out(
             Ok::<_, PageFault>(true)
         })
         .await?;
+    browser.speak(parameters.get("ui_locales"));
     if !is_done {
-        browser.speak(parameters.get("ui_locales"));
         return ask(browser, &parameters, &signing_out, visitor.as_ref()).await;
     }
     browser.forget();
     if let Some(then) = signing_out.then {
         return Ok(browser.go(&then));
     }
-    browser.speak(parameters.get("ui_locales"));
     let told = [
         ("client_id", signing_out.client_id.as_deref()),
         ("ui_locales", browser.asked()),
     ];
-    let query = form_urlencoded::Serializer::new(String::new())
-        .extend_pairs(
-            told.iter()
-                .filter_map(|(name, value)| Some((name, (*value)?))),
-        )
-        .finish();
-    let mark = if query.is_empty() { "" } else { "?" };
-    Ok(browser.go(&format!("/oauth/signed-out{mark}{query}")))
+    Ok(browser.go_with("signed-out", &told))
 }
 
 async fn ask(

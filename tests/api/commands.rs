@@ -307,6 +307,15 @@ fn production_demands_what_it_needs() {
         ),
         "https://",
     );
+    for issuer in [
+        "https://example.com/auth",
+        "https://example.com/",
+        "https://example.com?x",
+    ] {
+        let environment = [("TOLLGATE_ISSUER", issuer)];
+        let output = run(directory.path(), &environment, &["serve"], "");
+        refused(&output, "an origin of its own");
+    }
 }
 
 #[test]

@@ -412,6 +412,55 @@ async fn clients_from_the_command_line() {
     let (done, said) = tollgate(&bad, "");
     assert!(!done);
     assert!(said.contains("redirect_uris"), "{said}");
+    let file = directory.path().join("metadata.json");
+    let fields = json!({
+        "client_uri": "https://client.example/",
+        "contacts": ["ops@client.example"],
+        "default_max_age": 600,
+        "grant_types": ["refresh_token"],
+        "client_name": "From the file",
+        "redirect_uris": ["https://client.example/file"],
+        "introspection_signed_response_alg": "RS256",
+    });
+    std::fs::write(&file, fields.to_string()).unwrap();
+    let name = file.to_str().unwrap();
+    let full = [
+        "client",
+        "create",
+        "--id",
+        "full",
+        "--public",
+        "--metadata",
+        name,
+        "--name",
+        "From here",
+    ];
+    let (done, said) = tollgate(&full, "");
+    assert!(done, "{said}");
+    let (_, shown) = tollgate(&["client", "show", "full"], "");
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    let mut expected = fields.clone();
+    expected["client_name"] = json!("From here");
+    for (field, value) in expected.as_object().unwrap() {
+        assert_eq!(&shown["metadata"][field], value, "{field}");
+    }
+    std::fs::write(&file, r#"{"unheard_of": 1}"#).unwrap();
+    let (done, said) = tollgate(
+        &[
+            "client",
+            "create",
+            "--id",
+            "x",
+            "--public",
+            "--metadata",
+            name,
+        ],
+        "",
+    );
+    assert!(!done && said.contains("unheard_of"), "{said}");
+    assert!(!tollgate(&["client", "show", "x"], "").0);
+    let (done, _) = tollgate(&["client", "delete", "full"], "");
+    assert!(done);
     let redirect = "https://client.example/callback";
     for (client, uri, answer) in [
         ("shop", redirect, Ok("is an address of shop")),

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{
     ACCESS_TOKEN_TYPE, App, Browser, EXCHANGE_GRANT, Forge, ISSUER, Key, Person, Response, TestApp,
-    decode_part, now, text, use_bearer, with,
+    decode_part, now, query, text, use_bearer, with,
 };
 
 const SECRET: &[u8] = b"this-server-shares-it-with-one-API";
@@ -299,4 +299,31 @@ async fn oau_24_nobody_is_asked_about_one_api_and_gives_tokens_for_another() {
     assert!(!answer.code().is_empty());
     let answer = browser.visit(&none(GAMES)).await.unwrap_err();
     assert_eq!(answer.get("error"), "consent_required");
+}
+
+#[tokio::test]
+async fn oau_24_what_was_allowed_at_one_api_is_not_allowed_at_another() {
+    let app = server();
+    let client = App::register(&app, json!({})).await;
+    let person = app.person().await;
+    let mut browser = Browser::signed_in(&app, &person).await;
+    let path = |scope, resource| client.authorize_path(&[("scope", scope), ("resource", resource)]);
+    let (little, much) = ("openid", "openid account:read");
+    for (scope, resource) in [(much, ORDERS), (little, GAMES)] {
+        let allowed = path(scope, resource);
+        browser.authorize(&allowed, &person).await.code();
+        browser.visit(&allowed).await.unwrap_err().code();
+    }
+    let asked = browser.visit(&path(much, GAMES)).await.unwrap();
+    assert!(asked.path.starts_with("/oauth/consent"), "{asked:?}");
+    browser
+        .visit(&path(little, ORDERS))
+        .await
+        .unwrap_err()
+        .code();
+    // As the version before wrote it down: several APIs beside several scopes tell nothing.
+    let before = "update consents set grants = '{}'";
+    query(app.database(), before);
+    let asked = browser.visit(&path(little, ORDERS)).await.unwrap();
+    assert!(asked.path.starts_with("/oauth/consent"), "{asked:?}");
 }

@@ -452,9 +452,8 @@ async fn oau_20_the_issuer_is_the_configured_one_whoever_asks() {
         assert!(response.text().contains(ISSUER));
     }
     for path in [
-        "/.well-known/oauth-authorization-server/tenant",
         "/.well-known/oauth-protected-resource/tenant",
-        "/.well-known/oauth-authorization-server/a/b",
+        "/.well-known/oauth-authorization-server/tenant",
     ] {
         app.get(path).await.expect_problem(404, "not-found");
     }

@@ -1,0 +1,1 @@
+alter table consents drop column grants;
