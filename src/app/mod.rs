@@ -165,6 +165,7 @@ impl AppState {
         loop {
             clock.tick().await;
             state.rates.forget();
+            state.passwords.forget();
             state.metrics.tidy();
         }
     }

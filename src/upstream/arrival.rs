@@ -184,7 +184,7 @@ fn create(
         name: identity.name.clone(),
         locale: identity.locale.clone(),
     };
-    let hash = password::unknown()?;
+    let hash = password::unknown().map_err(ApiError::internal)?;
     let account = users::create(conn, actor, &new, &hash, identity.email_verified)?;
     link(conn, &account, identity, actor)?;
     enter(conn, Some(account), identity, page, actor, rules)

@@ -5,6 +5,7 @@ mod email;
 mod given_roles;
 mod holder;
 pub mod password;
+mod password_memory;
 mod profile;
 pub mod routes;
 mod store;

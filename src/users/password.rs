@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use argon2::{
-    Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version,
-    password_hash::phc::PasswordHash,
+    Algorithm, Argon2, Params, PasswordVerifier, Version, password_hash::phc::PasswordHash,
 };
-use aws_lc_rs::rand;
+use aws_lc_rs::{constant_time, rand};
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use zxcvbn::zxcvbn;
 
+use super::password_memory::Memory;
 use crate::{
     db,
     error::{ApiError, Code, FieldError},
@@ -19,6 +19,10 @@ use crate::{
 
 /// Memory in KiB, passes and lanes (OWASP's and RFC 9106's floor for Argon2id).
 const COST: (u32, u32, u32) = (19_456, 2, 1);
+
+/// Bytes of a salt, and of what is made with it.
+const SALT: usize = 16;
+const TAG: usize = 32;
 
 /// Bytes of the longest password; nothing is ever cut off.
 const MAX_BYTES: usize = 1_024;
@@ -36,6 +40,7 @@ pub struct Passwords {
     admitted: Arc<Semaphore>,
     slots: Arc<Semaphore>,
     dummy: Arc<str>,
+    memory: Memory,
 }
 
 /// What a verification found.
@@ -61,6 +66,7 @@ impl Passwords {
             admitted: Arc::new(Semaphore::new(parallel + queue)),
             slots: Arc::new(Semaphore::new(parallel)),
             dummy: unknown()?.into(),
+            memory: Memory::default(),
         })
     }
 
@@ -76,7 +82,13 @@ impl Passwords {
             admitted: Arc::new(admitted),
             slots: Arc::clone(&self.slots),
             dummy: Arc::clone(&self.dummy),
+            memory: self.memory.clone(),
         })
+    }
+
+    /// Gives back the memory of hashes when there was none for a while.
+    pub fn forget(&self) {
+        self.memory.forget();
     }
 }
 
@@ -85,6 +97,7 @@ pub struct Ticket {
     admitted: Arc<OwnedSemaphorePermit>,
     slots: Arc<Semaphore>,
     dummy: Arc<str>,
+    memory: Memory,
 }
 
 impl Ticket {
@@ -98,11 +111,12 @@ impl Ticket {
         about: Vec<String>,
         pointer: &'static str,
     ) -> Result<String, ApiError> {
+        let memory = self.memory.clone();
         self.run(move || {
             check_new(password.expose_secret(), &about).map_err(|(code, detail)| {
                 ApiError::invalid(vec![FieldError::new(pointer, code, detail)])
             })?;
-            hash_now(password.expose_secret()).map_err(ApiError::internal)
+            hash(password.expose_secret(), &memory).map_err(ApiError::internal)
         })
         .await?
     }
@@ -118,11 +132,13 @@ impl Ticket {
     ) -> Result<Verdict, ApiError> {
         let known = stored.is_some();
         let stored = stored.unwrap_or(&self.dummy).to_owned();
+        let memory = self.memory.clone();
         self.run(move || {
             let password = password.expose_secret();
-            let matches = password.len() <= MAX_BYTES && verify_now(password, &stored) && known;
+            let matches =
+                password.len() <= MAX_BYTES && verify_now(password, &stored, &memory) && known;
             let upgrade = (matches && is_outdated(&stored))
-                .then(|| hash_now(password).ok())
+                .then(|| hash(password, &memory).ok())
                 .flatten();
             Verdict { matches, upgrade }
         })
@@ -163,29 +179,60 @@ fn argon2() -> Result<Argon2<'static>, argon2::Error> {
 /// # Errors
 /// No randomness.
 pub fn hash_now(password: &str) -> anyhow::Result<String> {
-    let hash: PasswordHash = argon2()?.hash_password(password.as_bytes())?;
-    Ok(hash.to_string())
+    hash(password, &Memory::default())
+}
+
+fn hash(password: &str, memory: &Memory) -> anyhow::Result<String> {
+    let salt: [u8; SALT] = random()?;
+    Ok(written(&salt, &tag(password, &salt, memory)?))
+}
+
+/// What Argon2id makes of a password and a salt.
+fn tag(password: &str, salt: &[u8], memory: &Memory) -> Result<[u8; TAG], argon2::Error> {
+    let (argon2, mut tag) = (argon2()?, [0; TAG]);
+    memory.with(argon2.params().block_count(), |blocks| {
+        argon2.hash_password_into_with_memory(password.as_bytes(), salt, &mut tag, blocks)
+    })?;
+    Ok(tag)
+}
+
+/// A hash as it is stored, a PHC string.
+fn written(salt: &[u8], tag: &[u8]) -> String {
+    let (memory, passes, lanes) = COST;
+    let (salt, tag) = (STANDARD_NO_PAD.encode(salt), STANDARD_NO_PAD.encode(tag));
+    format!("$argon2id$v=19$m={memory},t={passes},p={lanes}${salt}${tag}")
+}
+
+fn random<const LENGTH: usize>() -> anyhow::Result<[u8; LENGTH]> {
+    let mut bytes = [0; LENGTH];
+    rand::fill(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// The hash of a password that nobody knows, not even we: verifying against it takes as long as against any.
 ///
 /// # Errors
 /// No randomness.
-pub fn unknown() -> Result<String, ApiError> {
-    let (memory, passes, lanes) = COST;
-    let (mut salt, mut hash) = ([0; 16], [0; 32]);
-    for bytes in [salt.as_mut_slice(), hash.as_mut_slice()] {
-        rand::fill(bytes).map_err(ApiError::internal)?;
-    }
-    let (salt, hash) = (STANDARD_NO_PAD.encode(salt), STANDARD_NO_PAD.encode(hash));
-    Ok(format!(
-        "$argon2id$v=19$m={memory},t={passes},p={lanes}${salt}${hash}"
-    ))
+pub fn unknown() -> anyhow::Result<String> {
+    Ok(written(&random::<SALT>()?, &random::<TAG>()?))
 }
 
-fn verify_now(password: &str, stored: &str) -> bool {
-    let Ok(argon2) = argon2() else { return false };
-    PasswordVerifier::<str>::verify_password(&argon2, password.as_bytes(), stored).is_ok()
+fn verify_now(password: &str, stored: &str, memory: &Memory) -> bool {
+    let Ok(parsed) = PasswordHash::new(stored) else {
+        return false;
+    };
+    match (&parsed.salt, &parsed.hash) {
+        (Some(salt), Some(known)) if !is_outdated(stored) && known.len() == TAG => {
+            tag(password, salt, memory).is_ok_and(|tag| {
+                constant_time::verify_slices_are_equal(&tag, known.as_ref()).is_ok()
+            })
+        }
+        // With parameters of its own.
+        _ => argon2().is_ok_and(|argon2| {
+            let verified = argon2.verify_password(password.as_bytes(), &parsed);
+            verified.is_ok()
+        }),
+    }
 }
 
 /// Tells whether a hash was made with other parameters than today's.
@@ -266,7 +313,13 @@ mod tests {
         assert!(PasswordHash::new(&unknown).is_ok() && !is_outdated(&unknown));
         let known = hash_now("correct horse battery staple").unwrap();
         assert_eq!(unknown.len(), known.len());
-        assert!(!verify_now("correct horse battery staple", &unknown));
+        let memory = Memory::default();
+        assert!(!verify_now(
+            "correct horse battery staple",
+            &unknown,
+            &memory
+        ));
+        assert!(verify_now("correct horse battery staple", &known, &memory));
     }
 
     #[test]
@@ -276,7 +329,11 @@ mod tests {
             format!("{}b", "long ".repeat(16)),
         );
         let hash = hash_now(&one).unwrap();
-        assert!(verify_now(&one, &hash) && !verify_now(&other, &hash));
+        let memory = Memory::default();
+        // With what the hash before has left behind.
+        for _ in 0..2 {
+            assert!(verify_now(&one, &hash, &memory) && !verify_now(&other, &hash, &memory));
+        }
     }
 
     #[test]
