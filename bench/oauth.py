@@ -117,7 +117,7 @@ def redeem_all(server, browser, cpu, postgres_cpu):
 STATEMENTS = """begin;
 select authorization_codes.*, users.disabled, sessions.ended_at from users
     join authorization_codes on authorization_codes.user_id = users.id join sessions on sessions.id = authorization_codes.page_id
-    where authorization_codes.id = (select id from authorization_codes order by id offset :client_id limit 1) for update;
+    where authorization_codes.id = (:codes::bytea[])[:client_id + 1] for update;
 select users.*, array(select roles.name || ' ' || array_to_string(roles.scopes, ' ')
     from user_roles join roles on roles.name = user_roles.role where user_roles.user_id = users.id) from users where id = :user::uuid;
 insert into sessions (id, user_id, client_id, scopes, rotated_at, refresh_exp, absolute_exp, auth_time, acr, amr)
@@ -126,7 +126,7 @@ insert into sessions (id, user_id, client_id, scopes, rotated_at, refresh_exp, a
 insert into audit_events (id, action, actor_id, subject_id, client_id, details)
     values (gen_random_uuid(), 'session.created', :user::uuid, :user::uuid, 'app', '{}');
 update authorization_codes set session_id = gen_random_uuid()
-    where id = (select id from authorization_codes order by id offset :client_id limit 1);
+    where id = (:codes::bytea[])[:client_id + 1];
 commit;
 """
 

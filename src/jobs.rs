@@ -181,7 +181,7 @@ pub async fn purge(db: Db, metrics: Arc<Metrics>) {
     }
 }
 
-/// Goes on until nothing is left, with a pause for the others after each batch.
+/// Goes on until nothing is left, in batches that nobody waits for long for.
 async fn purge_expired(db: &Db, metrics: &Metrics) -> Result<(), ApiError> {
     loop {
         let purged = db.run(oauth::purge).await?;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, Args, Subcommand};
 use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 
 use crate::{
     audit::Actor,
@@ -34,7 +35,7 @@ pub(super) enum Command {
 }
 
 #[derive(Args)]
-#[command(group = ArgGroup::new("proof").required(true))]
+#[command(group = ArgGroup::new("proof"))]
 pub(super) struct Create {
     /// Its client_id
     #[arg(long)]
@@ -106,24 +107,14 @@ pub(super) struct Create {
 
 impl Create {
     fn metadata(&self) -> anyhow::Result<Metadata> {
-        let proof = match (&self.jwks, &self.jwks_uri, self.public) {
-            (None, None, true) => AuthMethod::None,
-            (None, None, false) => AuthMethod::ClientSecretBasic,
-            _ => AuthMethod::PrivateKeyJwt,
-        };
-        let method = self.auth_method.unwrap_or(proof);
-        anyhow::ensure!(
-            method == proof || method.is_secret() && proof.is_secret(),
-            "--auth-method {} does not go with what it proves itself by",
-            method.name()
-        );
-        let base = match &self.metadata {
+        let fields: Value = match &self.metadata {
             Some(file) => read(file)?,
-            None => Metadata {
-                grant_types: vec![GrantType::AuthorizationCode, GrantType::RefreshToken],
-                ..Metadata::default()
-            },
+            None => json!({"grant_types": ["authorization_code", "refresh_token"]}),
         };
+        let says_how = fields.get("token_endpoint_auth_method").is_some();
+        let base: Metadata = serde_json::from_value(fields)
+            .map_err(|error| anyhow::anyhow!("--metadata: {error}"))?;
+        let method = self.method(says_how.then_some(base.token_endpoint_auth_method))?;
         let scopes: Vec<_> = self.scope.iter().map(ToString::to_string).collect();
         let scope = Some(scopes.join(" ")).filter(|scope| !scope.is_empty());
         let signs = self.signed_userinfo.then_some(Signing::Rs256);
@@ -156,6 +147,29 @@ impl Create {
             userinfo_signed_response_alg: signs.or(base.userinfo_signed_response_alg),
             ..base
         })
+    }
+
+    /// How it proves who it is, as options say or else the file.
+    fn method(&self, in_file: Option<AuthMethod>) -> anyhow::Result<AuthMethod> {
+        let has_keys = self.jwks.is_some() || self.jwks_uri.is_some();
+        let shown = match (self.public, self.secret_stdin, has_keys) {
+            (true, ..) => Some(AuthMethod::None),
+            (_, true, _) => Some(AuthMethod::ClientSecretBasic),
+            (.., true) => Some(AuthMethod::PrivateKeyJwt),
+            _ => None,
+        };
+        let method = self.auth_method.or(in_file).or(shown).ok_or_else(|| {
+            anyhow::anyhow!(
+                "say how it proves who it is: --public, --secret-stdin, --jwks or --jwks-uri"
+            )
+        })?;
+        let fits = match shown {
+            Some(shown) => method == shown || method.is_secret() && shown.is_secret(),
+            None => !method.is_secret(),
+        };
+        let name = method.name();
+        anyhow::ensure!(fits, "{name} does not go with what it proves itself by");
+        Ok(method)
     }
 }
 

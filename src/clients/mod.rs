@@ -201,11 +201,11 @@ pub fn delete(
     })
 }
 
-/// Keeps every other change of a client waiting until the caller's transaction ends.
+/// Begins a change: every other one waits until the caller's transaction ends, and then replicas look what has changed.
 ///
 /// # Errors
 /// Postgres.
-pub fn hold(conn: &mut PgConnection) -> QueryResult<()> {
+pub fn begin_change(conn: &mut PgConnection) -> QueryResult<()> {
     store::count_change(conn)
 }
 

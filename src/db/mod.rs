@@ -28,7 +28,7 @@ use hop::Hop;
 use pool::{LogAsWarning, Manager, Trouble, with_patience};
 
 pub use functions::{after, before, clock_timestamp, coalesce, date_trunc};
-pub use visit::{First, begin_with, wait_elsewhere, watch};
+pub use visit::{First, begin_with, join_trip, wait_elsewhere, watch};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 
@@ -100,7 +100,9 @@ impl Db {
         self.hop(move |db, first| {
             let before = db.trouble.count();
             let done = db.once(first, &work);
-            if done.is_err() && db.trouble.count() != before {
+            // What was to be done once may have been done.
+            let may_try = first.is_none_or(First::is_done);
+            if done.is_err() && may_try && db.trouble.count() != before {
                 return db.once(first, &work);
             }
             done
@@ -108,7 +110,7 @@ impl Db {
         .await
     }
 
-    /// Does what the next trip of this request had to begin with, where none was made.
+    /// Does what a trip of this request had to begin with, where none was made.
     ///
     /// # Errors
     /// Its own, and those of `run`.
@@ -132,9 +134,9 @@ impl Db {
     async fn hop<T, F>(&self, work: F) -> Result<T, ApiError>
     where
         T: Send + 'static,
-        F: FnOnce(&Self, &mut Option<First>) -> Result<T, ApiError> + Send + 'static,
+        F: FnOnce(&Self, Option<&First>) -> Result<T, ApiError> + Send + 'static,
     {
-        let mut first = visit::set_out();
+        let first = visit::set_out();
         if self.is_away() {
             return Err(Code::DatabaseUnavailable.into());
         }
@@ -148,7 +150,7 @@ impl Db {
             let hop = hop.clone();
             tokio::task::spawn_blocking(move || {
                 let _turn = turn;
-                hop.during(|| work(&db, &mut first))
+                hop.during(|| work(&db, first.as_ref()))
             })
         };
         tokio::time::timeout(ANSWER_PATIENCE, running)
@@ -162,7 +164,7 @@ impl Db {
 
     fn once<T>(
         &self,
-        first: &mut Option<First>,
+        first: Option<&First>,
         work: impl FnOnce(&mut PgConnection) -> Result<T, ApiError>,
     ) -> Result<T, ApiError> {
         // Those who waited for their turn while it went away need not wait again.
@@ -176,13 +178,8 @@ impl Db {
         let taken = self.pool.get();
         self.is_away.store(taken.is_err(), Ordering::Relaxed);
         let mut lease = taken.map_err(ApiError::database)?;
-        let begun = first
-            .as_ref()
-            .map_or(Ok(()), |first| first.begin(&mut lease.conn));
-        let result = begun.and_then(|()| {
-            *first = None;
-            work(&mut lease.conn)
-        });
+        let begun = first.map_or(Ok(()), |first| first.begin(&mut lease.conn));
+        let result = begun.and_then(|()| work(&mut lease.conn));
         if matches!(&result, Err(error) if error.code == Code::DatabaseUnavailable) {
             lease.examine();
         }

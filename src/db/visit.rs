@@ -1,6 +1,12 @@
 //! What one request does at the database: how often it goes there, and what has to be done there before all else.
 
-use std::cell::RefCell;
+use std::{
+    cell::RefCell,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+};
 
 use diesel::PgConnection;
 
@@ -11,17 +17,45 @@ tokio::task_local! {
     static VISIT: RefCell<Visit>;
 }
 
-/// What a trip begins with; done again only where the connection broke meanwhile.
-pub struct First(Box<dyn Fn(&mut PgConnection) -> Result<(), ApiError> + Send>);
+/// What a request's trip begins with: nothing else of it is done before, nor where it is refused.
+#[derive(Clone)]
+pub struct First {
+    work: Arc<dyn Fn(&mut PgConnection) -> Result<(), ApiError> + Send + Sync>,
+    state: Arc<AtomicU8>,
+}
+
+const DUE: u8 = 0;
+const DONE: u8 = 1;
+const REFUSED: u8 = 2;
 
 impl First {
     /// Begins with `work`.
-    pub fn new(work: impl Fn(&mut PgConnection) -> Result<(), ApiError> + Send + 'static) -> Self {
-        Self(Box::new(work))
+    pub fn new(
+        work: impl Fn(&mut PgConnection) -> Result<(), ApiError> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            work: Arc::new(work),
+            state: Arc::new(AtomicU8::new(DUE)),
+        }
     }
 
+    /// Does it, unless it is done.
     pub(super) fn begin(&self, conn: &mut PgConnection) -> Result<(), ApiError> {
-        (self.0)(conn)
+        if self.is_done() {
+            return Ok(());
+        }
+        let begun = (self.work)(conn);
+        let state = if begun.is_ok() { DONE } else { REFUSED };
+        self.state.store(state, Ordering::Relaxed);
+        begun
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == DONE
+    }
+
+    fn is_due(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == DUE
     }
 }
 
@@ -34,8 +68,17 @@ impl std::fmt::Debug for First {
 #[derive(Default)]
 struct Visit {
     trips: u32,
-    waits: u32,
+    /// Whether it has gone there since it last waited for something else.
+    has_gone: bool,
     first: Option<First>,
+}
+
+impl Visit {
+    fn go(&mut self) {
+        debug_assert!(!self.has_gone, "a request goes to the database once");
+        self.trips += 1;
+        self.has_gone = true;
+    }
 }
 
 /// Works for one request; answers also how many trips to the database it took.
@@ -48,7 +91,7 @@ pub async fn watch<T>(work: impl Future<Output = T>) -> (T, u32) {
         .await
 }
 
-/// Lets the next trip of this request begin with `first`: where that refuses, the rest of the trip is not done.
+/// Lets every trip of this request begin with `first`, until that is done.
 ///
 /// # Errors
 /// 500 where nobody watches.
@@ -58,30 +101,30 @@ pub fn begin_with(first: First) -> Result<(), ApiError> {
         .map_err(ApiError::internal)
 }
 
-/// Says that the request has to wait for something else than the database, a hash or another server: only then it may go there
-/// once more.
+/// Says that the request waits for something else than the database, a hash or another server: then it may go there once more.
 pub fn wait_elsewhere() {
-    // Nobody watches what no request asks for.
-    let _watched = VISIT.try_with(|visit| visit.borrow_mut().waits += 1);
+    // Nobody watches what no request asks for; so also below.
+    let _watched = VISIT.try_with(|visit| visit.borrow_mut().has_gone = false);
+}
+
+/// Counts a trip that somebody else makes for several requests.
+pub fn join_trip() {
+    let _watched = VISIT.try_with(|visit| visit.borrow_mut().go());
 }
 
 /// Counts a trip; answers what it has to begin with.
 pub(super) fn set_out() -> Option<First> {
-    let set_out = VISIT.try_with(|visit| {
+    let first = VISIT.try_with(|visit| {
         let mut visit = visit.borrow_mut();
-        visit.trips += 1;
-        debug_assert!(
-            visit.trips <= 1 + visit.waits,
-            "a request goes to the database once"
-        );
-        visit.first.take()
+        visit.go();
+        visit.first.clone()
     });
-    set_out.unwrap_or_default()
+    first.unwrap_or_default()
 }
 
-/// Whether a trip that has not been made had to begin with something.
+/// Whether something has to be done that no trip has begun with.
 pub(super) fn is_due() -> bool {
     VISIT
-        .try_with(|visit| visit.borrow().first.is_some())
+        .try_with(|visit| visit.borrow().first.as_ref().is_some_and(First::is_due))
         .unwrap_or_default()
 }

@@ -56,6 +56,9 @@ pub async fn authenticate<B: MessageBody + 'static>(
     }
     request.extensions_mut().insert(presented);
     let response = next.call(request).await?;
+    if response.status().is_server_error() {
+        return Ok(response.map_into_left_body());
+    }
     // Where the handler made no trip to the database, its caller's proof is not used up yet.
     Ok(match app.db.make_up().await {
         Ok(()) => response.map_into_left_body(),

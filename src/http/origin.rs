@@ -18,6 +18,7 @@ use crate::{
     app::AppState,
     audit::Actor,
     config::{ForwardedHeader, ServerConfig},
+    error::ApiError,
 };
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -28,12 +29,19 @@ const USER_AGENT_LENGTH: usize = 256;
 /// Whoever sent the request: handlers that take no token take this.
 pub struct Anyone(pub Actor);
 
+impl Anyone {
+    /// Whoever sent a request.
+    pub fn of(request: &HttpRequest) -> Self {
+        Self(actor(request))
+    }
+}
+
 impl FromRequest for Anyone {
-    type Error = actix_web::Error;
-    type Future = Ready<Result<Self, Self::Error>>;
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
-        ready(Ok(Self(actor(request))))
+        ready(Ok(Self::of(request)))
     }
 }
 

@@ -14,6 +14,8 @@ pub struct ConsentRow {
     pub client_id: String,
     /// What it may.
     pub scopes: Vec<String>,
+    /// At which APIs, as the version before wrote it down.
+    pub(super) resources: Vec<String>,
     /// The same by API: each the API (our own is empty), a space, and a scope.
     pub(super) grants: Vec<String>,
     /// Since when.

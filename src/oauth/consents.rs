@@ -30,6 +30,11 @@ pub fn covers(
         return Ok(false);
     };
     let resource = resource.unwrap_or_default();
+    if row.grants.is_empty() {
+        // The version before wrote it down, which may still be running. Of several APIs it does not say which is for what.
+        let is_known = row.resources == [resource];
+        return Ok(is_known && scopes.is_within(&Scopes::from_stored(row.scopes)));
+    }
     let is_given = |scope: &String| row.grants.contains(&store::grant(resource, scope));
     Ok(scopes.names().iter().all(is_given))
 }

@@ -56,28 +56,68 @@ impl<T> Expiry<String, Kept<T>> for AsItSays {
     fn expire_after_create(&self, _: &String, kept: &Kept<T>, _: Instant) -> Option<Duration> {
         Some(kept.good_for)
     }
+
+    fn expire_after_update(
+        &self,
+        _: &String,
+        kept: &Kept<T>,
+        _: Instant,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
+        Some(kept.good_for)
+    }
 }
 
 /// Nobody could fetch it in time, because too many others are being fetched.
 #[derive(Clone, Copy)]
 struct Busy;
 
+/// Documents of one kind; those of the others keep none of them waiting.
+#[derive(Clone)]
+struct Shelf<T: Send + Sync + 'static> {
+    kept: Cache<String, Kept<T>>,
+    turns: Arc<Semaphore>,
+}
+
+impl<T: Send + Sync + 'static> Shelf<T> {
+    fn new() -> Self {
+        let kept = Cache::builder().max_capacity(MOST).expire_after(AsItSays);
+        Self {
+            kept: kept.build(),
+            turns: Arc::new(Semaphore::new(AT_ONCE)),
+        }
+    }
+
+    /// What is kept, or else what `fetch` brings, once for everyone who asks for it.
+    async fn find(&self, uri: &str, fetch: impl Future<Output = Kept<T>>) -> Option<Kept<T>> {
+        let fetch = async {
+            let turn = tokio::time::timeout(PATIENCE, self.turns.acquire()).await;
+            let Ok(Ok(_turn)) = turn else {
+                return Err(Busy);
+            };
+            Ok(fetch.await)
+        };
+        self.kept.try_get_with_by_ref(uri, fetch).await.ok()
+    }
+}
+
 /// Fetches documents, and keeps them for as long as they say; each once, however many ask for it at the same time.
 #[derive(Clone)]
 pub struct Documents {
     outbound: Outbound,
-    turns: Arc<Semaphore>,
-    clients: Cache<String, Kept<Client>>,
-    keys: Cache<String, Kept<PublicKeys>>,
+    clients: Shelf<Client>,
+    keys: Shelf<PublicKeys>,
+    /// Keys that were fetched though others are kept.
+    keys_anew: Shelf<PublicKeys>,
 }
 
 impl Documents {
     pub(super) fn new(outbound: Outbound) -> Self {
         Self {
             outbound,
-            turns: Arc::new(Semaphore::new(AT_ONCE)),
-            clients: cache(),
-            keys: cache(),
+            clients: Shelf::new(),
+            keys: Shelf::new(),
+            keys_anew: Shelf::new(),
         }
     }
 
@@ -111,42 +151,35 @@ impl Documents {
             bound(&mut metadata);
             Client::document(id, metadata)
         };
-        self.find(&self.clients, id, read).await
+        self.clients.find(id, self.fetch(id, read)).await?.found
     }
 
     /// The public keys at an address.
     pub(super) async fn keys(&self, uri: &str) -> Option<Arc<PublicKeys>> {
-        let read = |document: Value| PublicKeys::parse(&document).ok();
-        self.find(&self.keys, uri, read).await
+        let kept = self.keys.find(uri, self.fetch(uri, read_keys)).await;
+        kept?.found
     }
 
-    /// The same after one was named that is not among them; `None` where they were fetched just now.
+    /// The same after one was named that is not among those that are kept, which stay where no others can be had; `None` also
+    /// where they were fetched just now.
     pub(super) async fn keys_anew(&self, uri: &str) -> Option<Arc<PublicKeys>> {
-        let known = self.keys.get(uri).await;
-        if known.is_some_and(|kept| kept.fetched.elapsed() < Duration::from_secs(AGAIN_AFTER)) {
+        let again_after = Duration::from_secs(AGAIN_AFTER);
+        let known = self.keys.kept.get(uri).await;
+        if known.is_some_and(|kept| kept.fetched.elapsed() < again_after) {
             return None;
         }
-        self.keys.invalidate(uri).await;
-        self.keys(uri).await
-    }
-
-    async fn find<T: Send + Sync + 'static>(
-        &self,
-        kept: &Cache<String, Kept<T>>,
-        uri: &str,
-        read: impl Fn(Value) -> Option<T>,
-    ) -> Option<Arc<T>> {
         let fetch = async {
-            let turn = tokio::time::timeout(PATIENCE, self.turns.acquire()).await;
-            let Ok(Ok(_turn)) = turn else {
-                return Err(Busy);
-            };
-            Ok(self.fetch(uri, read).await)
+            let fetched = self.fetch(uri, read_keys).await;
+            if fetched.found.is_some() {
+                let uri = uri.to_owned();
+                self.keys.kept.insert(uri, fetched.clone()).await;
+            }
+            Kept {
+                good_for: again_after,
+                ..fetched
+            }
         };
-        match kept.try_get_with_by_ref(uri, fetch).await {
-            Ok(kept) => kept.found,
-            Err(_busy) => None,
-        }
+        self.keys_anew.find(uri, fetch).await?.found
     }
 
     async fn fetch<T>(&self, uri: &str, read: impl Fn(Value) -> Option<T>) -> Kept<T> {
@@ -168,11 +201,8 @@ impl Documents {
     }
 }
 
-fn cache<T: Send + Sync + 'static>() -> Cache<String, Kept<T>> {
-    Cache::builder()
-        .max_capacity(MOST)
-        .expire_after(AsItSays)
-        .build()
+fn read_keys(document: Value) -> Option<PublicKeys> {
+    PublicKeys::parse(&document).ok()
 }
 
 /// Whether an id names a document: https, with a path (draft-ietf-oauth-client-id-metadata-document section 3).

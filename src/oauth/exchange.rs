@@ -31,11 +31,12 @@ impl Server {
         let client = request.client();
         let [audience, resource] =
             ["audience", "resource"].map(|name| request.parameters.get(name));
-        if audience.is_some() && resource.is_some() && audience != resource {
+        let first = self.resource(client, audience.or(resource))?;
+        if first != self.resource(client, resource.or(audience))? {
             let description = "audience and resource are different: a token is for one API";
             return Err(OAuthError::new(Fault::InvalidTarget, description));
         }
-        let audience = self.resource(client, audience.or(resource))?;
+        let audience = first;
         let act = match &subject.act {
             Some(before) => json!({"sub": client.id, "act": before}),
             None => json!({"sub": client.id}),

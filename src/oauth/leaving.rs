@@ -17,8 +17,9 @@ pub fn delete_client(
 ) -> Result<(), ApiError> {
     db::tx(conn, |conn| {
         clients::delete(conn, actor, id, precondition)?;
-        sessions::end_of_deleted_client(conn, id)?;
+        // First what is being redeemed just now, so that its sessions are there to be ended.
         store::forget_client(conn, id)?;
+        sessions::end_of_deleted_client(conn, id)?;
         consent_store::forget_client(conn, id)?;
         Ok(())
     })

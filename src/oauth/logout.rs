@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::{OAuthError, Server, authorize::Visitor};
 use crate::{
     audit::Actor,
+    clients::Kind,
     db,
     form::Parameters,
     sessions::{self, EndReason},
@@ -20,6 +21,8 @@ pub struct SigningOut {
     pub client_id: Option<String>,
     /// Where the person goes then: an address that the app has registered for it.
     pub then: Option<String>,
+    /// Whether somebody here has registered the app; with others the person says whether they go there.
+    pub is_vouched_for: bool,
 }
 
 impl Server {
@@ -59,6 +62,9 @@ impl Server {
             }
         };
         Ok(SigningOut {
+            is_vouched_for: client
+                .as_ref()
+                .is_none_or(|client| client.kind == Kind::Managed),
             client_id: client.map(|client| client.id.clone()),
             hint,
             then,

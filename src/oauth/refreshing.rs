@@ -29,7 +29,7 @@ impl Server {
         let pair = if used.is_empty() {
             refresh::refresh(&self.desk, db, presented, &wish, &rules, &actor).await?
         } else {
-            // A proof that was seen before rotates nothing, one that is new stays used up also by a refusal.
+            // A proof that was seen before rotates nothing, one that is new stays used up also when the table refuses.
             hop(db, move |conn| {
                 let answer = db::tx(conn, |conn| {
                     once::take_all(conn, &used)?;

@@ -49,6 +49,8 @@ impl Server {
         actor: &Actor,
     ) -> Result<Value, OAuthError> {
         let metadata = self.read_metadata(given)?;
+        // Nobody waits for those who come in vain.
+        self.check_room(conn)?;
         let secret = secret_for(&metadata)?;
         let token = Secret::generate()?;
         let draft = Draft {
@@ -59,14 +61,19 @@ impl Server {
             registration_hash: Some(token.hash.clone()),
         };
         let row = db::tx(conn, |conn| {
-            clients::hold(conn)?;
-            if clients::count_registered(conn)? >= self.config.registered_clients {
-                let description = "too many clients have registered";
-                return Err(OAuthError::new(Fault::AccessDenied, description));
-            }
+            clients::begin_change(conn)?;
+            self.check_room(conn)?;
             self.save(conn, &draft, &Saving::New, actor)
         })?;
         self.shown(&row, secret.as_ref(), &token)
+    }
+
+    fn check_room(&self, conn: &mut PgConnection) -> Result<(), OAuthError> {
+        if clients::count_registered(conn)? < self.config.registered_clients {
+            return Ok(());
+        }
+        let description = "too many clients have registered";
+        Err(OAuthError::new(Fault::AccessDenied, description))
     }
 
     /// Finds the client that manages itself with this token.
@@ -142,7 +149,7 @@ impl Server {
         // Nobody waits for those who only guess.
         self.find_registered(conn, id, token)?;
         db::tx(conn, |conn| {
-            clients::hold(conn)?;
+            clients::begin_change(conn)?;
             let row = self.find_registered(conn, id, token)?;
             work(conn, row)
         })

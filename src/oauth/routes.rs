@@ -32,11 +32,10 @@ const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 
 /// What a client sends to one of these endpoints, after it has proved who it is.
 pub struct Call {
-    server: Server,
+    app: web::Data<AppState>,
     request: HttpRequest,
     authenticated: Authenticated,
     parameters: Parameters,
-    actor: Actor,
 }
 
 impl FromRequest for Call {
@@ -46,26 +45,27 @@ impl FromRequest for Call {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let request = request.clone();
         let app = web::Data::<AppState>::from_request(&request, payload).into_inner();
-        let anyone = Anyone::from_request(&request, payload).into_inner();
         let form = Form::from_request(&request, payload);
         Box::pin(async move {
             let app = app.map_err(|_none| ApiError::internal("no state"))?;
             let Form(bytes) = form.await?;
-            let Anyone(actor) = anyone.map_err(|error| ApiError::internal(error.to_string()))?;
-            let server = app.oauth.clone();
             let parameters = Parameters::parse(&bytes)?;
             Ok(Self {
-                authenticated: authenticate(&server, &request, &parameters).await?,
-                server,
+                authenticated: authenticate(&app.oauth, &request, &parameters).await?,
+                app,
                 request,
                 parameters,
-                actor,
             })
         })
     }
 }
 
 impl Call {
+    /// Where the request comes from, for the audit log.
+    fn actor(&self) -> Actor {
+        Anyone::of(&self.request).0
+    }
+
     /// The key that the request proves to hold.
     fn held_key(&self) -> Result<Option<HeldKey>, OAuthError> {
         let (request, proofs) = (&self.request, self.request.headers().get_all(DPOP));
@@ -73,18 +73,19 @@ impl Call {
             .map(|value| value.to_str().unwrap_or_default())
             .collect();
         let method = request.method().as_str();
-        self.server.held_key(&proofs, method, request.path(), None)
+        let server = &self.app.oauth;
+        server.held_key(&proofs, method, request.path(), None)
     }
 
     /// The request for tokens that this is.
-    fn for_tokens(self) -> Result<(Server, TokenRequest), OAuthError> {
+    fn for_tokens(self) -> Result<(web::Data<AppState>, TokenRequest), OAuthError> {
         let tokens = TokenRequest {
             key: self.held_key()?,
+            actor: self.actor(),
             authenticated: self.authenticated,
             parameters: self.parameters,
-            actor: self.actor,
         };
-        Ok((self.server, tokens))
+        Ok((self.app, tokens))
     }
 }
 
@@ -135,12 +136,9 @@ fn answer(body: &impl Serialize) -> HttpResponse {
         (status = "4XX", description = "Refused (RFC 6749 section 5.2)", body = super::forms::Refused),
     ),
 )]
-pub async fn create_oauth_tokens(
-    app: web::Data<AppState>,
-    call: Call,
-) -> Result<HttpResponse, OAuthError> {
-    let (server, tokens) = call.for_tokens()?;
-    let with_key = tokens.key.is_some();
+pub async fn create_oauth_tokens(call: Call) -> Result<HttpResponse, OAuthError> {
+    let (app, tokens) = call.for_tokens()?;
+    let (server, with_key) = (&app.oauth, tokens.key.is_some());
     let mut response = answer(&server.token(&app.db, tokens).await?);
     if with_key {
         let nonce = server.nonce()?;
@@ -164,14 +162,11 @@ pub async fn create_oauth_tokens(
         (status = "4XX", description = "Refused (RFC 6749 section 5.2)", body = super::forms::Refused),
     ),
 )]
-pub async fn push_authorization(
-    app: web::Data<AppState>,
-    call: Call,
-) -> Result<HttpResponse, OAuthError> {
-    let key = call.held_key()?;
-    let pushed = hop(&app.db, move |conn| {
-        let (server, client) = (&call.server, &call.authenticated);
-        server.push(conn, client, &call.parameters, key.as_ref())
+pub async fn push_authorization(call: Call) -> Result<HttpResponse, OAuthError> {
+    let (server, key) = (call.app.oauth.clone(), call.held_key()?);
+    let (client, parameters) = (call.authenticated, call.parameters);
+    let pushed = hop(&call.app.db, move |conn| {
+        server.push(conn, &client, &parameters, key.as_ref())
     })
     .await?;
     Ok(HttpResponse::Created()
@@ -192,11 +187,9 @@ pub async fn push_authorization(
         (status = "4XX", description = "Refused (RFC 6749 section 5.2)", body = super::forms::Refused),
     ),
 )]
-pub async fn create_device_authorization(
-    app: web::Data<AppState>,
-    call: Call,
-) -> Result<HttpResponse, OAuthError> {
-    let (server, device) = call.for_tokens()?;
+pub async fn create_device_authorization(call: Call) -> Result<HttpResponse, OAuthError> {
+    let (app, device) = call.for_tokens()?;
+    let server = app.oauth.clone();
     let codes = hop(&app.db, move |conn| server.begin_device(conn, &device)).await?;
     Ok(answer(&codes))
 }
@@ -214,17 +207,15 @@ pub async fn create_device_authorization(
         (status = "4XX", description = "Refused (RFC 6749 section 5.2)", body = super::forms::Refused),
     ),
 )]
-pub async fn revoke_token(
-    app: web::Data<AppState>,
-    call: Call,
-) -> Result<HttpResponse, OAuthError> {
+pub async fn revoke_token(call: Call) -> Result<HttpResponse, OAuthError> {
+    let actor = call.actor();
     let Call {
-        server,
+        app,
         authenticated,
         parameters,
-        actor,
         ..
     } = call;
+    let server = app.oauth.clone();
     let given = server.given_back(&authenticated, &parameters)?;
     let actor = Actor {
         client_id: Some(authenticated.client.id.clone()),
@@ -260,17 +251,15 @@ const JWT_ANSWER: &str = "application/token-introspection+jwt";
         (status = "4XX", description = "Refused (RFC 6749 section 5.2)", body = super::forms::Refused),
     ),
 )]
-pub async fn introspect_token(
-    app: web::Data<AppState>,
-    call: Call,
-) -> Result<HttpResponse, OAuthError> {
+pub async fn introspect_token(call: Call) -> Result<HttpResponse, OAuthError> {
     let Call {
-        server,
+        app,
         request,
         authenticated,
         parameters,
         ..
     } = call;
+    let server = &app.oauth;
     let client = Arc::clone(&authenticated.client);
     if client.is_public() {
         let description = "introspection needs a client that proves who it is";
@@ -324,8 +313,7 @@ pub async fn read_user_info(
     app: web::Data<AppState>,
     caller: Caller<OpenId>,
 ) -> Result<HttpResponse, ApiError> {
-    let server = app.oauth.clone();
-    let claims = caller.claims();
+    let (server, claims) = (&app.oauth, caller.claims());
     let scopes = crate::scope::Scopes::from_stored(claims.scope.split(' '));
     let (owner, session_id) = (caller.user_id(), caller.session_id());
     let told = app

@@ -17,6 +17,7 @@ pub(super) const PATIENCE: i32 = 3_600;
 
 /// Bytes of the longest request that is kept.
 const LONGEST_KEPT: usize = 8_192;
+
 /// Names a request that waits; whoever has it may go on with it.
 #[derive(Clone, Debug)]
 pub struct Reference {

@@ -51,7 +51,8 @@ fn shown_client(client: &Client, redirect_uri: Option<&str>) -> view::Client {
     let address = match client.kind {
         // That is who it is; what it calls itself, anyone can.
         Kind::Document => Some(client.id.as_str()),
-        _ => client.metadata.client_uri.as_deref().or(redirect_uri),
+        Kind::Registered => redirect_uri,
+        Kind::Managed => client.metadata.client_uri.as_deref().or(redirect_uri),
     };
     view::Client {
         name: client.name().to_owned(),

@@ -147,8 +147,10 @@ async fn try_sign_in(
     let (email, ticket) = (typed.parse::<Email>(), app.passwords.admit());
     let (scene, begun) = Scene::read_and(browser, waiting.as_ref(), move |conn, _pending| {
         let email = email.map_err(|_no_address| Code::InvalidCredentials)?;
+        // Nobody's failure is that we are busy.
+        let ticket = ticket?;
         let attempt = attempts::begin(conn, &email, &actor, &limits)?;
-        Ok((ticket?, attempt))
+        Ok((ticket, attempt))
     })
     .await?;
     let signed_in = match begun {
@@ -228,7 +230,7 @@ async fn show_choice(
     let waiting = Waiting::needed(&browser.server(), request).await?;
     let scene = Scene::read(browser, Some(&waiting)).await?;
     let Some(visitor) = &scene.visitor else {
-        return show(browser, request, None, None).await;
+        return show_scene(browser, request, &scene, None, None);
     };
     let user = &visitor.account.user;
     let page = view::SelectAccount {
@@ -313,7 +315,7 @@ pub(super) async fn deny(
             Ok::<_, PageFault>(pending.authorization.target)
         })
         .await?;
-    // They have seen on our page where they go.
+    // Who asks has stood on our page.
     let error = OAuthError::new(Fault::AccessDenied, "the person said no");
     Ok(browser.bring(&target.refuse(&error)))
 }

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    Browser, PageFault,
+    Browser, PageFault, place_of,
     view::{self, Back, Target},
 };
 use crate::{
@@ -128,8 +128,17 @@ async fn sign_out(
         return ask(browser, &parameters, &signing_out, visitor.as_ref()).await;
     }
     browser.forget();
-    if let Some(then) = signing_out.then {
-        return Ok(browser.go(&then));
+    match signing_out.then {
+        Some(then) if signing_out.is_vouched_for => return Ok(browser.go(&then)),
+        Some(then) => {
+            let back = Target::parse(&then).map(|target| Back {
+                client_name: place_of(&then),
+                target,
+            });
+            let frame = browser.frame();
+            return Ok(browser.show(&view::SignedOut { frame, back }, 200, None));
+        }
+        None => {}
     }
     let told = [
         ("client_id", signing_out.client_id.as_deref()),

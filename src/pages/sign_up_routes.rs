@@ -111,7 +111,7 @@ async fn try_sign_up(
     let waiting = Waiting::named(&browser.server(), request).await?;
     let hash = hash(browser, &new).await;
     let (server, change, actor) = (browser.server(), browser.renew()?, browser.actor.clone());
-    let (scene, made) = Scene::read_and(browser, waiting.as_ref(), move |conn, _pending| {
+    let making = Scene::read_and(browser, waiting.as_ref(), move |conn, _pending| {
         let hash = hash?;
         db::tx::<_, ApiError>(conn, |conn| {
             let account = users::create(conn, &actor, &new, &hash, false)?;
@@ -119,11 +119,14 @@ async fn try_sign_up(
             Ok(())
         })
     })
-    .await?;
+    .await;
+    if !matches!(making, Ok((_, Ok(())))) {
+        browser.keep();
+    }
+    let (scene, made) = making?;
     let Err(error) = made else {
         return Ok(browser.go_on(request));
     };
-    browser.keep();
     match error.code {
         Code::EmailTaken => typed.email_problem = Some(FieldProblem::Taken),
         Code::Overloaded => typed.notice = Some(Notice::Overloaded),

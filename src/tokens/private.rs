@@ -36,6 +36,10 @@ const REGISTERED: &[&str] = &[
     "groups",
     "entitlements",
     "token_introspection",
+    // What introspection says beside the claims (RFC 7662 section 2.2).
+    "active",
+    "token_type",
+    "username",
 ];
 
 /// Which claim comes from which field of the user.

@@ -16,7 +16,6 @@ use crate::{
     config::LimitsConfig,
     db,
     error::{ApiError, Code},
-    secret::Secret,
     sessions::{
         self, NewSession, PageChange, Rules,
         sign_in::{self, Attempt},
@@ -180,7 +179,7 @@ fn create(
 ) -> Result<Arrival, ApiError> {
     let new = NewUser {
         email: email.clone(),
-        password: Secret::generate()?.text.into(),
+        password: String::new().into(),
         name: identity.name.clone(),
         locale: identity.locale.clone(),
     };

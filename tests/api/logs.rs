@@ -11,6 +11,44 @@ async fn send(request: reqwest::RequestBuilder) -> Response {
 }
 
 #[tokio::test]
+async fn a_line_says_how_often_its_request_went_to_the_database() {
+    let database = create_empty_database();
+    let server = Process::start(&[
+        ("DATABASE_URL", database.as_str()),
+        ("TOLLGATE_MASTER_KEY", MASTER_KEY),
+        ("TOLLGATE_TELEMETRY__LOG_FORMAT", "json"),
+    ]);
+    let at = |path: &str| format!("{}{path}", server.address());
+    let account = json!({"email": "ada@example.com", "password": CANARY});
+    let made = send(client().post(at("/v1/users")).json(&account)).await;
+    made.expect(201);
+    let pair = send(client().post(at("/v1/sessions")).json(&account)).await;
+    let refresh = json!({"refresh_token": pair.expect(201).at("/refresh_token")});
+    let next = send(client().post(at("/v1/tokens")).json(&refresh)).await;
+    let next = next.expect(200);
+    let access = next.at("/access_token");
+    for path in ["/v1/users/me", "/v1/tokens/current"] {
+        let request = client().get(at(path)).bearer_auth(access.as_str().unwrap());
+        send(request).await.expect(200);
+    }
+    let log = server.log();
+    for (path, trips) in [
+        ("/v1/users", 1),
+        ("/v1/sessions", 2),
+        ("/v1/tokens", 1),
+        ("/v1/users/me", 1),
+        ("/v1/tokens/current", 0),
+    ] {
+        let lines = log
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok());
+        let line: Option<serde_json::Value> =
+            { lines }.find(|line: &serde_json::Value| line["path"] == path);
+        assert_eq!(line.unwrap()["trips"], trips, "{path}: {log}");
+    }
+}
+
+#[tokio::test]
 async fn log_01_canaries_appear_in_no_log_at_trace_level() {
     for format in ["human", "json"] {
         let database = create_empty_database();

@@ -444,6 +444,39 @@ async fn clients_from_the_command_line() {
     for (field, value) in expected.as_object().unwrap() {
         assert_eq!(&shown["metadata"][field], value, "{field}");
     }
+    let keys = crate::harness::Key::new().jwks("k1");
+    for (index, (method, options, done)) in [
+        (
+            "client_secret_post",
+            vec!["--secret-stdin"],
+            Some("client_secret_post"),
+        ),
+        ("client_secret_post", vec![], None),
+        ("private_key_jwt", vec![], Some("private_key_jwt")),
+        ("private_key_jwt", vec!["--secret-stdin"], None),
+        ("private_key_jwt", vec!["--public"], None),
+        ("none", vec![], Some("none")),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let id = format!("by-file-{index}");
+        let mut fields = json!({"token_endpoint_auth_method": method, "redirect_uris": [], "grant_types": ["refresh_token"]});
+        if method == "private_key_jwt" {
+            fields["jwks"] = keys.clone();
+        }
+        std::fs::write(&file, fields.to_string()).unwrap();
+        let create = ["client", "create", "--id", &id, "--metadata", name];
+        let (made, said) = tollgate(&[&create[..], &options].concat(), &format!("{secret}\n"));
+        assert_eq!(made, done.is_some(), "{method} {options:?}: {said}");
+        if let Some(method) = done {
+            let (_, shown) = tollgate(&["client", "show", &id], "");
+            let shown: Value = serde_json::from_str(&shown).unwrap();
+            assert_eq!(shown["metadata"]["token_endpoint_auth_method"], method);
+            assert!(tollgate(&["client", "delete", &id], "").0);
+        }
+    }
+    assert!(!tollgate(&["client", "create", "--id", "nothing"], "").0);
     std::fs::write(&file, r#"{"unheard_of": 1}"#).unwrap();
     let (done, said) = tollgate(
         &[

@@ -320,3 +320,59 @@ async fn of_redeeming_and_taking_back_at_once_no_session_is_left() {
         }
     }
 }
+
+#[tokio::test]
+async fn ses_05_whoever_signs_out_is_signed_out_of_what_is_redeemed_meanwhile() {
+    let app = TestApp::own(&[("TOLLGATE_LIMITS__ENABLED", "false")]);
+    let replica = app
+        .replica(&[("TOLLGATE_LIMITS__ENABLED", "false")])
+        .unwrap();
+    let client = App::register(&app, json!({"first_party": true})).await;
+    let person = app.person().await;
+    for round in 0..12 {
+        let mut browser = Browser::signed_in(&app, &person).await;
+        let answer = browser.visit(&client.authorize_path(&[])).await;
+        let code = answer.unwrap_err().code().to_owned();
+        let page = browser.visit("/oauth/logout").await.unwrap();
+        let there = client.at(&replica);
+        let redeemed = async {
+            // Before, in the middle, after.
+            tokio::time::sleep(std::time::Duration::from_millis(round)).await;
+            there.redeem(&code).await
+        };
+        let (_done, redeemed) = tokio::join!(browser.submit(&page, "/oauth/logout", &[]), redeemed);
+        match redeemed.status() {
+            200 => {
+                let tokens = redeemed.json();
+                let refused = client.refresh(text(&tokens, "refresh_token")).await;
+                refused.expect_error(400, "invalid_grant");
+                assert_eq!(use_bearer(&app, text(&tokens, "access_token")).await, 401);
+            }
+            _ => drop(redeemed.expect_error(400, "invalid_grant")),
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_redeemed_while_its_client_is_deleted_does_not_live() {
+    let app = TestApp::own(&[("TOLLGATE_LIMITS__ENABLED", "false")]);
+    let (administrator, person) = (app.administrator().await, app.person().await);
+    let mut browser = Browser::signed_in(&app, &person).await;
+    for round in 0..12 {
+        let client = App::register(&app, json!({"first_party": true})).await;
+        let answer = browser.visit(&client.authorize_path(&[])).await;
+        let code = answer.unwrap_err().code().to_owned();
+        let redeemed = async {
+            tokio::time::sleep(std::time::Duration::from_millis(round / 2)).await;
+            client.redeem(&code).await
+        };
+        let path = format!("/v1/clients/{}", client.id);
+        let (deleted, _redeemed) = tokio::join!(administrator.delete(&path), redeemed);
+        deleted.expect(204);
+        let alive = format!(
+            "select count(*)::text as value from sessions where client_id = '{}' and ended_at is null",
+            client.id
+        );
+        assert_eq!(query_value(app.database(), &alive), "0");
+    }
+}

@@ -145,7 +145,11 @@ async fn oau_17_a_document_that_is_not_the_client_s_own_is_no_client() {
         ask(&app, &person, &id).await.expect_page(400);
     }
     assert_eq!((site.asked("/"), site.asked("/good")), (0, 1));
+    let advertised = "/client_id_metadata_document_supported";
+    let metadata = "/.well-known/oauth-authorization-server";
+    assert_eq!(app.get(metadata).await.at(advertised), true);
     let closed = TestApp::shared();
+    assert_eq!(closed.get(metadata).await.at(advertised), false);
     let response = ask(&closed, &closed.person().await, &good).await;
     response.expect_page(400);
     assert_eq!(site.asked("/good"), 1, "unless that is switched on");
@@ -206,4 +210,13 @@ async fn oau_15_keys_elsewhere_are_fetched_anew_for_one_that_is_not_known_and_no
     let refused = try_with(&third).await;
     refused.expect_error(401, "invalid_client");
     assert_eq!(site.asked("/keys"), 2);
+    // Whoever sends nonsense takes nobody's keys away, when no others can be had.
+    let mut gone = Page::json(&json!({}), 0);
+    gone.status = 503;
+    site.put("/keys", gone);
+    tokio::time::sleep(Duration::from_millis(5_100)).await;
+    let refused = try_with(&third).await;
+    refused.expect_error(401, "invalid_client");
+    assert_eq!(site.asked("/keys"), 3);
+    try_with(&second).await.expect(200);
 }

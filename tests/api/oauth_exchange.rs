@@ -321,9 +321,24 @@ async fn oau_24_what_was_allowed_at_one_api_is_not_allowed_at_another() {
         .await
         .unwrap_err()
         .code();
-    // As the version before wrote it down: several APIs beside several scopes tell nothing.
+    // As the version before wrote it down: several APIs beside several scopes tell nothing, a single one does.
     let before = "update consents set grants = '{}'";
     query(app.database(), before);
+    let single = format!("update consents set resources = array['{ORDERS}']");
+    query(app.database(), &single);
+    let migration = include_str!("../../migrations/2026-11-26-000002_consent_grants/up.sql");
+    let (_, update) = migration.split_once("update consents").unwrap();
+    for _ in 0..2 {
+        browser.visit(&path(much, ORDERS)).await.unwrap_err().code();
+        let asked = browser.visit(&path(little, GAMES)).await.unwrap();
+        assert!(asked.path.starts_with("/oauth/consent"), "{asked:?}");
+        query(app.database(), &format!("update consents{update}"));
+    }
+    query(
+        app.database(),
+        &format!("{before}, resources = array['{ORDERS}', '{GAMES}']"),
+    );
+    query(app.database(), &format!("update consents{update}"));
     let asked = browser.visit(&path(little, ORDERS)).await.unwrap();
     assert!(asked.path.starts_with("/oauth/consent"), "{asked:?}");
 }

@@ -5,7 +5,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use crate::harness::{
-    App, Browser, ISSUER, Person, TestApp, decode_part, now, query, text, verified,
+    App, Browser, ISSUER, Person, TestApp, decode_part, now, query, text, use_bearer, verified,
 };
 
 /// Makes it long ago that somebody proved who they are.
@@ -225,4 +225,30 @@ async fn oau_25_of_several_accounts_one_is_chosen() {
     chosen.unwrap_err().code();
     let silent = client.authorize_path(&[("prompt", "none")]);
     browser.visit(&silent).await.unwrap_err().code();
+}
+
+#[tokio::test]
+async fn what_userinfo_tells_is_signed_for_whoever_registered_so() {
+    let app = TestApp::shared();
+    let changes = json!({"first_party": true, "userinfo_signed_response_alg": "RS256"});
+    let client = App::register(&app, changes).await;
+    let person = app.person().await;
+    let tokens = client.tokens(&person, &[("scope", "openid email")]).await;
+    let request = app
+        .request("GET", "/oauth/userinfo")
+        .bearer_auth(text(&tokens, "access_token"));
+    let told = app.send(request).await.expect(200);
+    assert_eq!(told.header("content-type"), "application/jwt");
+    assert_eq!(told.header("cache-control"), "no-store");
+    let claims = verified(&app, &told.text()).await;
+    assert_eq!(claims["iss"], ISSUER);
+    assert_eq!(claims["aud"], client.id, "Core section 5.3.2");
+    assert_eq!(claims["sub"], person.id());
+    assert_eq!(claims["email"], person.email());
+    // Good for nothing else (TOK-10).
+    assert_eq!(use_bearer(&app, &told.text()).await, 401);
+    let hint = [("id_token_hint", told.text())];
+    let hint = [(hint[0].0, hint[0].1.as_str()), ("prompt", "none")];
+    let answer = client.answer(&person, &hint).await;
+    assert_eq!(answer.get("error"), "invalid_request");
 }

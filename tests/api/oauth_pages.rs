@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use crate::harness::{
-    App, Browser, CALLBACK, PASSWORD, Response, TestApp, encoded, query_value, text, use_bearer,
+    App, Browser, CALLBACK, PASSWORD, Response, TestApp, encoded, query, query_value, text,
+    use_bearer,
 };
 
 const PAGES: [&str; 9] = [
@@ -229,6 +230,27 @@ async fn oau_12_our_address_leads_nobody_unasked_to_whoever_registers_themselves
         told.expect_page(400);
         assert!(!told.text().contains(CALLBACK));
     }
+    // Neither by signing out.
+    let out = "https://client.example/out";
+    let metadata = json!({"redirect_uris": [CALLBACK], "post_logout_redirect_uris": [out],
+        "token_endpoint_auth_method": "none"});
+    let request = app.request("POST", "/oauth/register").json(&metadata);
+    let registered = app.send(request).await.expect(201).json();
+    let leaving = App::known(&app, registered["client_id"].as_str().unwrap(), None);
+    let tokens = leaving.tokens(&person, &[]).await;
+    let hint = text(&tokens, "id_token");
+    let fields = [("id_token_hint", hint), ("post_logout_redirect_uri", out)];
+    let path = format!("/oauth/logout?{}", encoded(&fields));
+    for mut browser in [Browser::signed_in(&app, &person).await, Browser::new(&app)] {
+        let told = browser.get(&path).await;
+        told.expect_page(200);
+        assert!(told.text().contains(&format!("href=\"{out}\"")));
+        assert_eq!(
+            browser.visit("/oauth/account").await.unwrap().path,
+            "/oauth/sign-in"
+        );
+    }
+
     // Whoever says no has seen where they go.
     let mut browser = Browser::signed_in(&app, &person).await;
     let asked = browser.visit(&stranger.authorize_path(&[])).await.unwrap();
@@ -265,6 +287,64 @@ async fn a_form_of_another_site_finds_whoever_is_signed_in_though_it_brings_no_c
             (_, other) => panic!("{other:?}"),
         }
     }
+}
+
+#[tokio::test]
+async fn that_the_server_is_busy_is_nobody_s_failure() {
+    let app = TestApp::own(&[("TOLLGATE_PASSWORDS__QUEUE", "2")]);
+    let person = app.person().await;
+    let mut browser = Browser::new(&app);
+    let page = browser.visit("/oauth/sign-in").await.unwrap();
+    let mut taken = Vec::new();
+    while let Ok(ticket) = app.state().passwords.admit() {
+        taken.push(ticket);
+    }
+    for _ in 0..12 {
+        let busy = browser.sign_in(&page, &person).await.unwrap();
+        busy.response.expect_page(503);
+    }
+    drop(taken);
+    let account = browser.sign_in(&page, &person).await.unwrap();
+    assert_eq!(account.path, "/oauth/account");
+}
+
+#[tokio::test]
+async fn whoever_is_to_choose_an_account_and_has_none_signs_in() {
+    let app = TestApp::shared();
+    let client = App::register(&app, json!({})).await;
+    let mut browser = Browser::new(&app);
+    let seen = browser.visit(&client.authorize_path(&[])).await.unwrap();
+    let path = seen.path.replace("sign-in", "select-account");
+    let shown = browser.get(&path).await;
+    shown.expect_page(200);
+    assert!(shown.text().contains("action=\"/oauth/sign-in\""));
+}
+
+#[tokio::test]
+async fn a_refused_sign_up_signs_nobody_out() {
+    let app = TestApp::own(&[]);
+    let client = App::register(&app, json!({})).await;
+    let person = app.person().await;
+    let mut browser = Browser::signed_in(&app, &person).await;
+    let before = browser.cookie().map(|(_, value)| value.to_owned());
+    let prompt = [("prompt", "login")];
+    let seen = browser
+        .visit(&client.authorize_path(&prompt))
+        .await
+        .unwrap();
+    query(app.database(), "delete from authorization_requests");
+    for password in ["password", PASSWORD] {
+        let fields = [
+            ("email", person.email()),
+            ("password", password),
+            ("name", ""),
+        ];
+        let told = browser.submit(&seen, "/oauth/sign-up", &fields).await;
+        told.unwrap().response.expect_page(400);
+        let now = browser.cookie().map(|(_, value)| value.to_owned());
+        assert_eq!(now, before);
+    }
+    browser.get("/oauth/account").await.expect_page(200);
 }
 
 #[tokio::test]

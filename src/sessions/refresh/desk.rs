@@ -11,7 +11,11 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::store::{Rotated, Rotation};
-use crate::{db::Db, error::ApiError, tokens::Tokens};
+use crate::{
+    db::{self, Db},
+    error::ApiError,
+    tokens::Tokens,
+};
 
 /// Statements at the database at the same time.
 const AT_ONCE: usize = 2;
@@ -42,6 +46,7 @@ impl Desk {
     /// Rotates one session, when it is its turn.
     pub(super) async fn rotate(&self, db: &Db, tokens: &Tokens, rotation: Rotation) -> Answer {
         let (answer, answered) = oneshot::channel();
+        db::join_trip();
         let is_first = {
             let mut state = self.state();
             state.waiting.push(Ticket { rotation, answer });
@@ -118,6 +123,12 @@ async fn serve(desk: &Desk, db: &Db, tokens: &Tokens, batch: Vec<Ticket>) {
         .await;
     match answers {
         Ok(answers) => {
+            if answers
+                .iter()
+                .any(|answer| matches!(answer, Err(error) if error.is_ours()))
+            {
+                db.suspect();
+            }
             for (ticket, answer) in batch.into_iter().zip(answers) {
                 // A client that has gone waits for no answer, here and below.
                 let _gone = ticket.answer.send(answer);

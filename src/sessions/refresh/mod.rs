@@ -89,13 +89,15 @@ pub fn refresh_alone(
         let answers = rotate(conn, std::slice::from_ref(&rotation))?;
         match answers.into_iter().next() {
             Some(Ok(rotated)) => new_pair(rotated, &rules.tokens, wish).map(Ok),
+            Some(Err(failed)) if failed.is_ours() => Err(failed),
             Some(Err(refused)) => Ok(Err(refused)),
             None => Err(ApiError::internal("a refresh got no answer")),
         }
     })
 }
 
-/// Rotates each session where the table allows it, and finds out of the others why not; one answer for each.
+/// Rotates each session where the table allows it, and finds out of the others why not; one answer for each, also for whom
+/// that fails.
 fn rotate(conn: &mut PgConnection, rotations: &[Rotation]) -> Result<Vec<Answer>, ApiError> {
     let rotated = store::rotate(conn, rotations)?.into_iter();
     let mut rotated: HashMap<_, _> = rotated
@@ -103,19 +105,15 @@ fn rotate(conn: &mut PgConnection, rotations: &[Rotation]) -> Result<Vec<Answer>
         .collect();
     let answers = rotations.iter().map(|rotation| {
         let Some(rotated) = rotated.remove(&rotation.presented.sid) else {
-            return refuse(conn, rotation).map(Err);
+            return Err(refuse(conn, rotation).unwrap_or_else(|failed| failed));
         };
         if rotated.begun_elsewhere {
-            record(
-                conn,
-                Action::RefreshRepeated,
-                &rotation.presented,
-                &rotation.actor,
-            )?;
+            let (presented, actor) = (&rotation.presented, &rotation.actor);
+            record(conn, Action::RefreshRepeated, presented, actor)?;
         }
-        Ok(Ok(rotated))
+        Ok(rotated)
     });
-    answers.collect()
+    Ok(answers.collect())
 }
 
 fn new_pair(rotated: Rotated, tokens: &Tokens, wish: &Wish) -> Result<Pair, ApiError> {
