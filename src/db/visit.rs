@@ -17,10 +17,12 @@ tokio::task_local! {
     static VISIT: RefCell<Visit>;
 }
 
+type Work = dyn Fn(&mut PgConnection) -> Result<(), ApiError> + Send + Sync;
+
 /// What a request's trip begins with: nothing else of it is done before, nor where it is refused.
 #[derive(Clone)]
 pub struct First {
-    work: Arc<dyn Fn(&mut PgConnection) -> Result<(), ApiError> + Send + Sync>,
+    work: Arc<Work>,
     state: Arc<AtomicU8>,
 }
 

@@ -268,9 +268,13 @@ fn needs_consent(
     if !client.needs_consent() {
         return Ok(false);
     }
-    // At an address on the person's own machine, any program there may answer.
-    let is_anybody =
-        client.is_public() && !authorization.target.redirect_uri.starts_with("https://");
+    // At an address on the person's own machine, any program there may answer; what is developed there is a page with a port.
+    let (uri, kind) = (
+        &authorization.target.redirect_uri,
+        client.metadata.application_type.as_deref(),
+    );
+    let is_page = uri.starts_with("http://localhost:") && kind != Some("native");
+    let is_anybody = client.is_public() && !uri.starts_with("https://") && !is_page;
     if is_anybody || client.kind != Kind::Managed {
         return Ok(true);
     }

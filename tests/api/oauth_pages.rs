@@ -179,15 +179,21 @@ async fn oau_17_everyone_but_our_own_apps_has_to_be_allowed() {
 async fn oau_17_whoever_can_not_be_told_from_an_impostor_is_asked_about_each_time() {
     let app = TestApp::shared();
     let (native, own_scheme) = ("http://127.0.0.1/cb", "com.example.app:/cb");
-    let uris = json!({"redirect_uris": [CALLBACK, native, own_scheme]});
+    let page = "http://localhost:5173/cb";
+    let mut uris = json!({"redirect_uris": [CALLBACK, native, own_scheme, page]});
     let client = App::register(&app, uris.clone()).await;
-    let confidential = App::confidential(&app, uris).await;
+    let confidential = App::confidential(&app, uris.clone()).await;
+    uris["application_type"] = json!("native");
+    let program = App::register(&app, uris).await;
     let person = app.person().await;
     let mut browser = Browser::signed_in(&app, &person).await;
     for (client, uri, again) in [
         (&client, native, true),
         (&client, own_scheme, true),
         (&client, CALLBACK, false),
+        (&client, page, false),
+        (&program, page, true),
+        (&program, CALLBACK, false),
         (&confidential, native, false),
     ] {
         let path = client.authorize_path(&[("redirect_uri", uri)]);

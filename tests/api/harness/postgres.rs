@@ -12,10 +12,8 @@ static CLUSTER: LazyLock<String> = LazyLock::new(|| {
     let (ready, started) = mpsc::channel();
     // The cluster ends with the thread that starts it, so that thread must never end.
     std::thread::spawn(move || {
-        let directory = tempfile::Builder::new()
-            .prefix("tollgate-tests-")
-            .tempdir()
-            .unwrap();
+        sweep();
+        let directory = tempfile::Builder::new().prefix(PREFIX).tempdir().unwrap();
         super::process::let_everyone_in(directory.path());
         let postgres = PrivatePostgres::start(&Settings {
             data_dir: directory.path().to_owned(),
@@ -32,6 +30,23 @@ static CLUSTER: LazyLock<String> = LazyLock::new(|| {
     make_template(&url);
     url
 });
+
+const PREFIX: &str = "tollgate-tests-";
+
+/// Deletes what earlier processes have left, of which nobody holds the lock any more: they end without a last word.
+fn sweep() {
+    for entry in std::fs::read_dir(std::env::temp_dir()).unwrap().flatten() {
+        let path = entry.path();
+        let is_ours = entry.file_name().to_string_lossy().starts_with(PREFIX);
+        let Ok(lock) = std::fs::File::open(path.join("postgres.lock")) else {
+            continue;
+        };
+        if is_ours && lock.try_lock().is_ok() {
+            // Somebody else may be sweeping, too.
+            let _gone = std::fs::remove_dir_all(&path);
+        }
+    }
+}
 
 const TEMPLATE: &str = "tollgate_template";
 
