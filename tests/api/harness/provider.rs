@@ -6,11 +6,10 @@ use std::{
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
-        mpsc,
     },
 };
 
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use aws_lc_rs::{
     rand::SystemRandom,
     signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair},
@@ -63,24 +62,7 @@ impl Provider {
             keys_read: AtomicUsize::new(0),
             is_down: AtomicBool::new(false),
         }));
-        let (served, (ready, started)) = (provider.clone(), mpsc::channel());
-        std::thread::spawn(move || {
-            actix_web::rt::System::new().block_on(async move {
-                let server = HttpServer::new(move || {
-                    App::new()
-                        .app_data(web::Data::new(served.clone()))
-                        .default_service(web::to(answer))
-                });
-                let server = server
-                    .workers(1)
-                    .disable_signals()
-                    .listen(listener)
-                    .unwrap();
-                ready.send(()).unwrap();
-                server.run().await.unwrap();
-            });
-        });
-        started.recv().unwrap();
+        super::site::serve(listener, provider.clone(), answer);
         provider
     }
 

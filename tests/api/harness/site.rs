@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer, http::StatusCode, web};
+use actix_web::{
+    App, FromRequest, Handler, HttpRequest, HttpResponse, HttpServer, Responder, http::StatusCode,
+    web,
+};
 use serde_json::Value;
 
 /// A site on a port of this machine, until the process ends.
@@ -52,21 +55,7 @@ impl Site {
             pages: Mutex::default(),
             asked: Mutex::default(),
         }));
-        let (served, (ready, started)) = (site.clone(), mpsc::channel());
-        std::thread::spawn(move || {
-            actix_web::rt::System::new().block_on(async move {
-                let server = HttpServer::new(move || {
-                    App::new()
-                        .app_data(web::Data::new(served.clone()))
-                        .default_service(web::to(answer))
-                });
-                let server = server.workers(1).disable_signals();
-                let server = server.listen(listener).unwrap();
-                ready.send(()).unwrap();
-                server.run().await.unwrap();
-            });
-        });
-        started.recv().unwrap();
+        serve(listener, site.clone(), answer);
         site
     }
 
@@ -85,6 +74,31 @@ impl Site {
         let asked = self.0.asked.lock().unwrap();
         asked.get(path).copied().unwrap_or_default()
     }
+}
+
+/// Answers every request with `answer`, which gets `site`, on a thread of its own until the process ends.
+pub(super) fn serve<T, F, Args>(listener: TcpListener, site: T, answer: F)
+where
+    T: Clone + Send + 'static,
+    F: Handler<Args> + Send,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    let (ready, started) = mpsc::channel();
+    std::thread::spawn(move || {
+        actix_web::rt::System::new().block_on(async move {
+            let server = HttpServer::new(move || {
+                App::new()
+                    .app_data(web::Data::new(site.clone()))
+                    .default_service(web::to(answer.clone()))
+            });
+            let server = server.workers(1).disable_signals();
+            let server = server.listen(listener).unwrap();
+            ready.send(()).unwrap();
+            server.run().await.unwrap();
+        });
+    });
+    started.recv().unwrap();
 }
 
 async fn answer(site: web::Data<Site>, request: HttpRequest) -> HttpResponse {
