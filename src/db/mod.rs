@@ -110,12 +110,12 @@ impl Db {
         .await
     }
 
-    /// Does what a trip of this request had to begin with, where none was made.
+    /// Does what a trip of this request had to begin with, where none was made, or it `succeeds` all the same.
     ///
     /// # Errors
     /// Its own, and those of `run`.
-    pub async fn make_up(&self) -> Result<(), ApiError> {
-        if visit::is_due() {
+    pub async fn make_up(&self, succeeds: bool) -> Result<(), ApiError> {
+        if visit::is_owed(succeeds) {
             self.run(|_conn| Ok(())).await?;
         }
         Ok(())

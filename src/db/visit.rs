@@ -124,9 +124,10 @@ pub(super) fn set_out() -> Option<First> {
     first.unwrap_or_default()
 }
 
-/// Whether something has to be done that no trip has begun with.
-pub(super) fn is_due() -> bool {
+/// Whether something has to be done that no trip has begun with; of a request that succeeds, whatever became of it before.
+pub(super) fn is_owed(succeeds: bool) -> bool {
+    let is_owed = |first: &First| first.is_due() || succeeds && !first.is_done();
     VISIT
-        .try_with(|visit| visit.borrow().first.as_ref().is_some_and(First::is_due))
+        .try_with(|visit| visit.borrow().first.as_ref().is_some_and(is_owed))
         .unwrap_or_default()
 }

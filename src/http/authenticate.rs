@@ -60,7 +60,8 @@ pub async fn authenticate<B: MessageBody + 'static>(
         return Ok(response.map_into_left_body());
     }
     // Where the handler made no trip to the database, its caller's proof is not used up yet.
-    Ok(match app.db.make_up().await {
+    let succeeds = response.status().is_success();
+    Ok(match app.db.make_up(succeeds).await {
         Ok(()) => response.map_into_left_body(),
         Err(error) => response.error_response(error).map_into_right_body(),
     })
