@@ -6,16 +6,16 @@ import http.client
 import json
 import re
 import secrets
-import threading
-import time
 import urllib.parse
 
 SECRET = secrets.token_urlsafe(36)
 VERIFIER = secrets.token_urlsafe(48)
 CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
 CALLBACK = "https://client.example/callback"
-CODES = 1200
-THREADS = 4
+SECONDS = 2
+# More than can be redeemed meanwhile.
+CODES = 3200
+PEOPLE = 16
 
 
 def register(port, administrator):
@@ -63,54 +63,36 @@ class Browser:
         assert status == 303, text
         self.cookie = headers["Set-Cookie"].split(";")[0]
 
-    def code(self):
-        status, headers, text = exchange(self.port, "GET", self.authorize, headers={"Cookie": self.cookie})
-        query = urllib.parse.urlsplit(headers["Location"]).query
-        return dict(urllib.parse.parse_qsl(query))["code"]
+    def codes(self, count):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port)
+        for _ in range(count):
+            connection.request("GET", self.authorize, headers={"Cookie": self.cookie})
+            response = connection.getresponse()
+            response.read()
+            query = urllib.parse.urlsplit(response.headers["Location"]).query
+            yield dict(urllib.parse.parse_qsl(query))["code"]
+        connection.close()
 
 
-def redeem(port, code):
-    return form(
-        grant_type="authorization_code", client_id="app", client_secret=SECRET, code=code, code_verifier=VERIFIER, redirect_uri=CALLBACK
-    )
+def redeem(**code):
+    return form(grant_type="authorization_code", client_id="app", client_secret=SECRET, code_verifier=VERIFIER, redirect_uri=CALLBACK, **code)
 
 
-def tokens(port, code):
-    status, _, text = exchange(port, "POST", "/oauth/token", redeem(port, code), {"Content-Type": "application/x-www-form-urlencoded"})
+def tokens(port, browser):
+    [code] = browser.codes(1)
+    status, _, text = exchange(port, "POST", "/oauth/token", redeem(code=code), {"Content-Type": "application/x-www-form-urlencoded"})
     assert status == 200, text
     return json.loads(text)
 
 
-def redeem_all(server, browser, cpu, postgres_cpu):
-    """Redeems many codes, some at the same time; CPU microseconds for each."""
-    codes = [browser.code() for _ in range(CODES)]
-    waits = []
-
-    def work(own):
-        connection = http.client.HTTPConnection("127.0.0.1", server.port)
-        for code in own:
-            begun = time.monotonic()
-            connection.request("POST", "/oauth/token", redeem(server.port, code), {"Content-Type": "application/x-www-form-urlencoded"})
-            response = connection.getresponse()
-            text = response.read()
-            assert response.status == 200, text
-            waits.append(time.monotonic() - begun)
-
-    before, begun = (cpu(server.process.pid), postgres_cpu(server.directory)), time.monotonic()
-    workers = [threading.Thread(target=work, args=(codes[index::THREADS],)) for index in range(THREADS)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    after, seconds = (cpu(server.process.pid), postgres_cpu(server.directory)), time.monotonic() - begun
-    waits.sort()
-    return {
-        "rps": CODES / seconds,
-        "p50": f"{waits[len(waits) // 2] * 1e3:.2f}ms",
-        "p99": f"{waits[len(waits) * 99 // 100] * 1e3:.2f}ms",
-        "cpu": (after[0] - before[0]) / CODES * 1e6,
-        "postgres": (after[1] - before[1]) / CODES * 1e6,
-    }
+def redeem_all(server, browsers, scripts, environment):
+    """Redeems many codes of several people, some at the same time."""
+    files = {"CODES": server.directory / "codes", "FORM": server.directory / "form"}
+    codes = zip(*(browser.codes(CODES // len(browsers)) for browser in browsers))
+    files["CODES"].write_text("".join(code + "\n" for some in codes for code in some))
+    files["FORM"].write_text(redeem())
+    environment = environment | {name: str(path) for name, path in files.items()}
+    return server.load("/oauth/token", script=scripts / "redeem.lua", environment=environment, seconds=SECONDS)
 
 
 # What redeeming can't do without: to find and hold the code, to read whose it is, to write down the session, the event and the use.
@@ -119,16 +101,18 @@ select authorization_codes.*, users.disabled, sessions.ended_at from users
     join authorization_codes on authorization_codes.user_id = users.id join sessions on sessions.id = authorization_codes.page_id
     where authorization_codes.id = (:codes::bytea[])[:client_id + 1] for update;
 select users.*, array(select roles.name || ' ' || array_to_string(roles.scopes, ' ')
-    from user_roles join roles on roles.name = user_roles.role where user_roles.user_id = users.id) from users where id = :user::uuid;
+    from user_roles join roles on roles.name = user_roles.role where user_roles.user_id = users.id) from users where id = (:users::uuid[])[:client_id + 1];
 insert into sessions (id, user_id, client_id, scopes, rotated_at, refresh_exp, absolute_exp, auth_time, acr, amr)
-    values (gen_random_uuid(), :user::uuid, 'app', '{openid}', now(), now() + interval '1 hour', now() + interval '1 hour', now(), '1', '{pwd}')
+    values (gen_random_uuid(), (:users::uuid[])[:client_id + 1], 'app', '{openid}', now(), now() + interval '1 hour', now() + interval '1 hour', now(), '1', '{pwd}')
     returning *;
 insert into audit_events (id, action, actor_id, subject_id, client_id, details)
-    values (gen_random_uuid(), 'session.created', :user::uuid, :user::uuid, 'app', '{}');
+    values (gen_random_uuid(), 'session.created', (:users::uuid[])[:client_id + 1], (:users::uuid[])[:client_id + 1], 'app', '{}');
 update authorization_codes set session_id = gen_random_uuid()
     where id = (:codes::bytea[])[:client_id + 1];
 commit;
 """
+# A code for each of pgbench's clients, and whose it is.
+SOME_CODES = "select array_agg(id), array_agg(user_id) from (select distinct on (user_id) id, user_id from authorization_codes order by user_id limit 4) as few"
 
 
 def script(path, body, header="application/x-www-form-urlencoded"):

@@ -271,6 +271,16 @@ impl Authority {
         }
     }
 
+    /// Whether the caller may do everything.
+    pub fn is_administrator(&self) -> bool {
+        self.administrator
+    }
+
+    /// Everything that the caller may do.
+    pub fn scopes(&self) -> &Scopes {
+        &self.scopes
+    }
+
     /// Tells whether the caller may do `name`.
     pub fn may(&self, name: &str) -> bool {
         self.scopes.contains(name)

@@ -7,7 +7,7 @@ use diesel::{PgConnection, QueryResult};
 use serde_json::Value;
 use uuid::Uuid;
 
-pub use store::{erase_person, record};
+pub use store::{erase_person, insertion, record};
 
 /// Who acts, and from where.
 #[derive(Clone, Debug, Default)]

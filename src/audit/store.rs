@@ -1,7 +1,11 @@
 //! The audit table.
 
 use chrono::{DateTime, Utc};
-use diesel::prelude::*;
+use diesel::{
+    pg::Pg,
+    prelude::*,
+    query_builder::{QueryFragment, QueryId},
+};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -33,25 +37,30 @@ pub(super) struct Filter {
     pub subject_id: Option<Uuid>,
 }
 
+/// The statement that writes one event.
+pub fn insertion(
+    event: &Event<'_>,
+) -> impl QueryFragment<Pg> + QueryId + RunQueryDsl<PgConnection> {
+    diesel::insert_into(audit_events::table).values((
+        audit_events::id.eq(Uuid::now_v7()),
+        audit_events::action.eq(event.action.name()),
+        audit_events::actor_id.eq(event.actor.user_id),
+        audit_events::subject_id.eq(event.subject_id),
+        audit_events::session_id.eq(event.actor.session_id),
+        audit_events::client_id.eq(&event.actor.client_id),
+        audit_events::address.eq(&event.actor.address),
+        audit_events::user_agent.eq(&event.actor.user_agent),
+        audit_events::request_id.eq(&event.actor.request_id),
+        audit_events::details.eq(&event.details),
+    ))
+}
+
 /// Writes one event.
 ///
 /// # Errors
 /// Postgres.
 pub fn record(conn: &mut PgConnection, event: &Event<'_>) -> QueryResult<()> {
-    diesel::insert_into(audit_events::table)
-        .values((
-            audit_events::id.eq(Uuid::now_v7()),
-            audit_events::action.eq(event.action.name()),
-            audit_events::actor_id.eq(event.actor.user_id),
-            audit_events::subject_id.eq(event.subject_id),
-            audit_events::session_id.eq(event.actor.session_id),
-            audit_events::client_id.eq(&event.actor.client_id),
-            audit_events::address.eq(&event.actor.address),
-            audit_events::user_agent.eq(&event.actor.user_agent),
-            audit_events::request_id.eq(&event.actor.request_id),
-            audit_events::details.eq(&event.details),
-        ))
-        .execute(conn)?;
+    insertion(event).execute(conn)?;
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use crate::error::{ApiError, Code};
 /// Collects the resources of the server.
 #[derive(Default)]
 pub struct Routes {
-    resources: Vec<Resource>,
+    resources: Vec<(&'static str, Resource)>,
     offered: Vec<(Method, String)>,
 }
 
@@ -42,9 +42,13 @@ impl Routes {
         &self.offered
     }
 
-    /// Hands the resources to actix.
+    /// Hands the resources to actix, which tries them one after another: first those whose path is a mere text to compare.
     pub fn register(self, config: &mut ServiceConfig) {
-        for resource in self.resources {
+        let (patterns, texts): (Vec<_>, Vec<_>) = self
+            .resources
+            .into_iter()
+            .partition(|(path, _)| path.contains('{'));
+        for (_, resource) in texts.into_iter().chain(patterns) {
             config.service(resource);
         }
     }
@@ -151,9 +155,9 @@ impl Drop for ResourceBuilder<'_> {
                 .map(|method| (method, path.to_owned())),
         );
         let patches = allow.contains("PATCH");
-        self.routes.resources.push(resource.default_service(web::to(
-            move |request: HttpRequest| other_method(request, allow.clone(), patches),
-        )));
+        let others = move |request: HttpRequest| other_method(request, allow.clone(), patches);
+        let resource = resource.default_service(web::to(others));
+        self.routes.resources.push((path, resource));
     }
 }
 

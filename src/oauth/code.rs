@@ -18,7 +18,6 @@ use crate::{
     scope::Scopes,
     secret::Secret,
     sessions::{self, EndReason, Lifetimes, NewSession, Rules, Wish},
-    users,
 };
 
 impl Server {
@@ -88,7 +87,6 @@ impl Server {
         row: CodeRow,
         request: &TokenRequest,
     ) -> Result<TokenAnswer, OAuthError> {
-        let holder = users::find_holder(conn, row.user_id)?.ok_or_else(gone)?;
         let scopes = Scopes::from_stored(&row.scopes);
         let client = request.client();
         if client.needs_consent()
@@ -120,8 +118,9 @@ impl Server {
             claims: row.claims,
         };
         let rules = self.rules_for(request);
-        let pair = sessions::open(conn, &holder, session, &wish, &request.actor(), &rules)?;
-        store::redeem_code(conn, code, pair.session_id)?;
+        let used = store::UsedCode { id: code };
+        let (owner, actor) = (row.user_id, request.actor());
+        let pair = sessions::open_for(conn, owner, &session, &wish, &actor, &rules, used)?;
         Ok(TokenAnswer::of(pair, request))
     }
 

@@ -23,7 +23,7 @@ use crate::{
     scope::Scopes,
     secret::Secret,
     sessions::{self, NewSession},
-    users::{self, Holder},
+    users,
 };
 
 /// Seconds that a code is good for.
@@ -175,7 +175,7 @@ impl Server {
         }
         let owner = device.user_id.ok_or_else(unknown)?;
         let gone = || OAuthError::new(Fault::AccessDenied, "the account can't be used any more");
-        let account = users::lock(conn, owner)?
+        users::lock(conn, owner)?
             .filter(|account| !account.user.disabled)
             .ok_or_else(gone)?;
         let scopes = Scopes::from_stored(&device.scopes);
@@ -200,8 +200,7 @@ impl Server {
             claims: None,
         };
         let rules = self.rules_for(request);
-        let holder = Holder::from(&account);
-        let pair = sessions::open(conn, &holder, session, &wish, &request.actor(), &rules)?;
+        let pair = sessions::open(conn, owner, &session, &wish, &request.actor(), &rules)?;
         store::redeem_device(conn, &device.id, pair.session_id)?;
         Ok(TokenAnswer::of(pair, request))
     }

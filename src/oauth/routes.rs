@@ -25,6 +25,7 @@ use crate::{
     form::Parameters,
     http::{Anyone, Caller, Form},
     scope::OpenId,
+    sessions,
 };
 
 const DPOP: HeaderName = HeaderName::from_static("dpop");
@@ -314,12 +315,12 @@ pub async fn read_user_info(
     caller: Caller<OpenId>,
 ) -> Result<HttpResponse, ApiError> {
     let (server, claims) = (&app.oauth, caller.claims());
-    let scopes = crate::scope::Scopes::from_stored(claims.scope.split(' '));
     let (owner, session_id) = (caller.user_id(), caller.session_id());
-    let told = app
+    let found = app
         .db
-        .run_again(move |conn| Server::about(conn, owner, session_id, &scopes))
+        .run_again(move |conn| Ok(sessions::about(conn, owner, session_id)?))
         .await?;
+    let told = Server::about(owner, found, caller.authority().scopes())?;
     let client = server.find_client(&claims.client_id).await;
     let is_signed =
         client.is_some_and(|client| client.metadata.userinfo_signed_response_alg.is_some());

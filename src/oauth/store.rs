@@ -1,7 +1,13 @@
 //! The tables of requests, codes and of what was presented once.
 
 use chrono::{DateTime, Utc};
-use diesel::{dsl::IntervalDsl, prelude::*};
+use diesel::{
+    dsl::IntervalDsl,
+    pg::Pg,
+    prelude::*,
+    query_builder::{AstPass, QueryFragment, QueryId},
+    sql_types::Binary,
+};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -189,15 +195,22 @@ pub(super) fn hold_code(
         .optional()
 }
 
-/// Writes down what a code was redeemed for.
-pub(super) fn redeem_code(
-    conn: &mut PgConnection,
-    id: &[u8],
-    session_id: Uuid,
-) -> QueryResult<usize> {
-    diesel::update(authorization_codes::table.find(id))
-        .set(authorization_codes::session_id.eq(session_id))
-        .execute(conn)
+/// Writes down what a code was redeemed for, in the statement that opens the session.
+#[derive(Debug)]
+pub(super) struct UsedCode<'a> {
+    pub id: &'a [u8],
+}
+
+impl QueryId for UsedCode<'_> {
+    type QueryId = UsedCode<'static>;
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+impl QueryFragment<Pg> for UsedCode<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("update authorization_codes set session_id = opened.id from opened where authorization_codes.id = ");
+        out.push_bind_param::<Binary, _>(self.id)
+    }
 }
 
 /// Writes down that something was presented; tells whether it is the first time.

@@ -1,6 +1,5 @@
 //! `/oauth/userinfo` (OpenID Connect Core section 5.3): what an app may learn of whoever signed in.
 
-use diesel::PgConnection;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -14,20 +13,22 @@ use crate::{
 };
 
 impl Server {
-    /// The claims that a token's scopes and its session's `claims` show.
+    /// The claims that a token's scopes and its session's `claims` show of what was found of its session.
     ///
     /// # Errors
     /// 401 for a user or a session that is gone.
     pub fn about(
-        conn: &mut PgConnection,
         owner: Uuid,
-        session_id: Uuid,
+        found: Option<sessions::About>,
         scopes: &Scopes,
     ) -> Result<Map<String, Value>, ApiError> {
         let gone = || ApiError::from(Code::InvalidToken).challenge(", error=\"invalid_token\"");
-        let (claims, mappable) = sessions::about(conn, owner, session_id)?.ok_or_else(gone)?;
-        let asked = claims.as_ref().and_then(|claims| claims.get("userinfo"));
-        let mut told = users::claims_about(&mappable, scopes, asked);
+        let about = found.ok_or_else(gone)?;
+        let asked = about
+            .claims
+            .as_ref()
+            .and_then(|claims| claims.get("userinfo"));
+        let mut told = users::claims_about(&about.holder_mappable, scopes, asked);
         told.insert("sub".to_owned(), owner.to_string().into());
         Ok(told)
     }

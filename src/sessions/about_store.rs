@@ -13,9 +13,11 @@ use crate::users::JoinedHolder;
 
 /// The claims that a session's app asked for by name, and what they may be made of.
 #[derive(Debug, QueryableByName)]
-pub(super) struct About {
+pub struct About {
+    /// What was asked for by name, for the ID token and for userinfo.
     #[diesel(sql_type = Nullable<Jsonb>)]
     pub claims: Option<Value>,
+    /// The members of the account that claims may be mapped from.
     #[diesel(sql_type = Jsonb)]
     pub holder_mappable: Value,
 }

@@ -7,6 +7,7 @@ mod end_store;
 mod ends;
 pub mod key_routes;
 mod opening;
+mod opening_store;
 mod page_store;
 mod pair;
 pub mod refresh;
@@ -19,14 +20,16 @@ pub mod throttle;
 use std::collections::HashMap;
 
 use diesel::{PgConnection, QueryResult};
-use serde_json::Value;
 use uuid::Uuid;
 
+pub use about_store::About;
 pub use ends::{
     EndReason, end, end_of_client, end_of_deleted_client, end_one, end_others,
     end_signed_by_revoked_keys, redefine_role, revoke_key,
 };
-pub use opening::{NewSession, PageChange, begin, find_page, open, open_page, open_page_as};
+pub use opening::{
+    NewSession, PageChange, begin, find_page, open, open_for, open_page, open_page_as,
+};
 pub use pair::{IdentityWish, Pair, Wish};
 pub use refresh::Desk;
 pub use store::{Generation, SessionRow};
@@ -96,18 +99,12 @@ pub fn hold(conn: &mut PgConnection, owner: Uuid, id: Uuid) -> QueryResult<Optio
     store::hold(conn, owner, id)
 }
 
-/// The claims that a session's app asked for by name, and what they may be told of; `None` when the session or its user is no
-/// more.
+/// What apps may learn of a session's user; `None` when the session or its user is no more.
 ///
 /// # Errors
 /// Postgres.
-pub fn about(
-    conn: &mut PgConnection,
-    owner: Uuid,
-    id: Uuid,
-) -> QueryResult<Option<(Option<Value>, Value)>> {
-    let found = about_store::find_about(conn, owner, id)?;
-    Ok(found.map(|about| (about.claims, about.holder_mappable)))
+pub fn about(conn: &mut PgConnection, owner: Uuid, id: Uuid) -> QueryResult<Option<About>> {
+    about_store::find_about(conn, owner, id)
 }
 
 /// Writes down which generations were seen in use, in one statement.

@@ -1,19 +1,27 @@
 //! Opening sessions: of apps, and of browsers at our own pages.
 
 use chrono::{DateTime, Utc};
-use diesel::{PgConnection, QueryResult};
+use diesel::{
+    PgConnection, QueryResult,
+    pg::Pg,
+    query_builder::{QueryFragment, QueryId},
+};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
-    EndReason, Lifetimes, Pair, Rules, SessionRow, Wish, end_one, page_store, pair::pair, store,
+    EndReason, Generation, Lifetimes, Pair, Rules, SessionRow, Wish, end_one,
+    opening_store::{self, Nothing, Opened},
+    page_store,
+    pair::pair,
+    store::{self, NewRow},
 };
 use crate::{
-    audit::{Action, Actor, Event},
+    audit::{self, Action, Actor, Event},
     error::ApiError,
     scope::Scopes,
     tokens::PAGES_CLIENT,
-    users::{Account, Holder},
+    users::Account,
 };
 
 /// A session to open.
@@ -68,33 +76,36 @@ pub fn begin(
     conn: &mut PgConnection,
     owner: Uuid,
     session: &NewSession,
-    external: bool,
     actor: &Actor,
     rules: &Rules,
 ) -> Result<SessionRow, ApiError> {
-    let new = store::NewRow {
-        id: Uuid::now_v7(),
-        session,
-        refresh_kid: rules.tokens.refresh_kid(),
-        external,
-        user_agent: actor.user_agent.as_deref(),
-        address: actor.address.as_deref(),
-    };
-    let opened = store::insert(conn, owner, &new, rules.lifetimes)?;
+    let new = NewRow::of(session, false, actor, rules);
+    insert(conn, owner, &new, actor, rules, Nothing)?;
+    store::find(conn, owner, new.id)?.ok_or_else(|| ApiError::internal("no session was opened"))
+}
+
+fn insert(
+    conn: &mut PgConnection,
+    owner: Uuid,
+    new: &NewRow<'_>,
+    actor: &Actor,
+    rules: &Rules,
+    used: impl QueryFragment<Pg> + QueryId,
+) -> QueryResult<Opened> {
     let signed_in = Actor {
         user_id: Some(owner),
-        session_id: Some(opened.id),
-        client_id: Some(session.client_id.clone()),
+        session_id: Some(new.id),
+        client_id: Some(new.session.client_id.clone()),
         ..actor.clone()
     };
-    Event {
+    let event = Event {
         actor: &signed_in,
         action: Action::SessionCreated,
         subject_id: Some(owner),
         details: json!({}),
-    }
-    .record(conn)?;
-    Ok(opened)
+    };
+    let row = store::insertion(owner, new, rules.lifetimes);
+    opening_store::insert(conn, row, audit::insertion(&event), used)
 }
 
 /// Opens a session and makes its first tokens, inside the caller's transaction, in which the account is held.
@@ -103,15 +114,46 @@ pub fn begin(
 /// 422 when more is wished for than allowed, or the access token would be too large.
 pub fn open(
     conn: &mut PgConnection,
-    holder: &Holder,
-    session: NewSession,
+    owner: Uuid,
+    session: &NewSession,
     wish: &Wish,
     actor: &Actor,
     rules: &Rules,
 ) -> Result<Pair, ApiError> {
+    open_for(conn, owner, session, wish, actor, rules, Nothing)
+}
+
+/// The same for something that is used up by it, in a statement that knows the session as `opened`.
+///
+/// # Errors
+/// Those of `open`.
+pub fn open_for(
+    conn: &mut PgConnection,
+    owner: Uuid,
+    session: &NewSession,
+    wish: &Wish,
+    actor: &Actor,
+    rules: &Rules,
+    used: impl QueryFragment<Pg> + QueryId,
+) -> Result<Pair, ApiError> {
     let external = wish.is_external(&rules.tokens) || session.resource.is_some();
-    let opened = begin(conn, holder.id, &session, external, actor, rules)?;
-    pair(&rules.tokens, holder, &opened.into(), wish)
+    let new = NewRow::of(session, external, actor, rules);
+    let opened = insert(conn, owner, &new, actor, rules, used)?;
+    let generation = Generation {
+        session_id: new.id,
+        scopes: session.scopes.names(),
+        generation: 0,
+        rotated_at: opened.rotated_at,
+        refresh_exp: opened.refresh_exp,
+        refresh_kid: new.refresh_kid,
+        auth_time: opened.auth_time,
+        acr: session.acr.clone(),
+        amr: session.amr.clone(),
+        client_id: session.client_id.clone(),
+        resource: session.resource.clone(),
+        claims: session.claims.clone(),
+    };
+    pair(&rules.tokens, &opened.holder.into(), &generation, wish)
 }
 
 /// The cookie that a browser gets, and the one that it had.
@@ -167,7 +209,7 @@ pub fn open_page_as(
                 page_hash: Some(page.hash.clone()),
                 ..session
             };
-            begin(conn, owner, &session, false, actor, rules)
+            begin(conn, owner, &session, actor, rules)
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::{
     db,
     error::{ApiError, Code},
     tokens::FIRST_PARTY_CLIENT,
-    users::{self, Account, Email, Holder, UserRow, Verdict},
+    users::{self, Account, Email, UserRow, Verdict},
 };
 
 /// A try that was counted and whose password is not checked yet.
@@ -74,7 +74,7 @@ pub fn finish(
             scopes: wish.within(&account.scopes)?,
             ..NewSession::by_password()
         };
-        super::open(conn, &Holder::from(account), session, wish, actor, rules)
+        super::open(conn, account.user.id, &session, wish, actor, rules)
     })
 }
 

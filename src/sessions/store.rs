@@ -6,14 +6,17 @@ use chrono::{DateTime, Utc};
 use diesel::{
     connection::SimpleConnection,
     dsl::{IntervalDsl, sql},
+    pg::Pg,
     prelude::*,
+    query_builder::{QueryFragment, QueryId},
     sql_types::{Array, BigInt, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid},
 };
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Lifetimes, NewSession};
+use super::{Lifetimes, NewSession, Rules};
 use crate::{
+    audit::Actor,
     db::{Window, after, clock_timestamp, coalesce, date_trunc},
     schema::sessions,
 };
@@ -103,25 +106,6 @@ pub struct Generation {
     pub claims: Option<Value>,
 }
 
-impl From<SessionRow> for Generation {
-    fn from(row: SessionRow) -> Self {
-        Self {
-            session_id: row.id,
-            scopes: row.scopes,
-            generation: row.generation,
-            rotated_at: row.rotated_at,
-            refresh_exp: row.refresh_exp,
-            refresh_kid: row.refresh_kid,
-            auth_time: row.auth_time,
-            acr: row.acr,
-            amr: row.amr,
-            client_id: row.client_id,
-            resource: row.resource,
-            claims: row.claims,
-        }
-    }
-}
-
 pub(super) struct NewRow<'a> {
     pub id: Uuid,
     pub session: &'a NewSession,
@@ -131,44 +115,55 @@ pub(super) struct NewRow<'a> {
     pub address: Option<&'a str>,
 }
 
+impl<'a> NewRow<'a> {
+    /// A new session that is opened from where `actor` is.
+    pub fn of(session: &'a NewSession, external: bool, actor: &'a Actor, rules: &Rules) -> Self {
+        Self {
+            id: Uuid::now_v7(),
+            session,
+            refresh_kid: rules.tokens.refresh_kid(),
+            external,
+            user_agent: actor.user_agent.as_deref(),
+            address: actor.address.as_deref(),
+        }
+    }
+}
+
 /// The database's clock in whole seconds, as tokens count.
 pub(super) fn this_second() -> date_trunc<&'static str, clock_timestamp> {
     date_trunc("second", clock_timestamp())
 }
 
-pub(super) fn insert(
-    conn: &mut PgConnection,
+/// The statement that inserts a session.
+pub(super) fn insertion(
     owner: Uuid,
     new: &NewRow<'_>,
     lifetimes: Lifetimes,
-) -> QueryResult<SessionRow> {
+) -> impl QueryFragment<Pg> + QueryId {
     let in_seconds = |seconds: i64| after(this_second(), seconds.seconds());
     let session = new.session;
     let auth_time = coalesce(session.auth_time, this_second());
-    diesel::insert_into(sessions::table)
-        .values((
-            sessions::id.eq(new.id),
-            sessions::user_id.eq(owner),
-            sessions::client_id.eq(&session.client_id),
-            sessions::refresh_kid.eq(&new.refresh_kid),
-            sessions::external.eq(new.external),
-            sessions::scopes.eq(session.scopes.names()),
-            sessions::rotated_at.eq(this_second()),
-            sessions::auth_time.eq(auth_time),
-            sessions::refresh_exp.eq(in_seconds(lifetimes.idle)),
-            sessions::absolute_exp.eq(in_seconds(lifetimes.absolute)),
-            sessions::acr.eq(&session.acr),
-            sessions::amr.eq(&session.amr),
-            sessions::user_agent.eq(new.user_agent),
-            sessions::address.eq(new.address),
-            sessions::page_hash.eq(&session.page_hash),
-            sessions::parent_id.eq(session.parent_id),
-            sessions::cnf.eq(&session.key),
-            sessions::resource.eq(&session.resource),
-            sessions::claims.eq(&session.claims),
-        ))
-        .returning(SessionRow::as_returning())
-        .get_result(conn)
+    diesel::insert_into(sessions::table).values((
+        sessions::id.eq(new.id),
+        sessions::user_id.eq(owner),
+        sessions::client_id.eq(&session.client_id),
+        sessions::refresh_kid.eq(&new.refresh_kid),
+        sessions::external.eq(new.external),
+        sessions::scopes.eq(session.scopes.names()),
+        sessions::rotated_at.eq(this_second()),
+        sessions::auth_time.eq(auth_time),
+        sessions::refresh_exp.eq(in_seconds(lifetimes.idle)),
+        sessions::absolute_exp.eq(in_seconds(lifetimes.absolute)),
+        sessions::acr.eq(&session.acr),
+        sessions::amr.eq(&session.amr),
+        sessions::user_agent.eq(new.user_agent),
+        sessions::address.eq(new.address),
+        sessions::page_hash.eq(&session.page_hash),
+        sessions::parent_id.eq(session.parent_id),
+        sessions::cnf.eq(&session.key),
+        sessions::resource.eq(&session.resource),
+        sessions::claims.eq(&session.claims),
+    ))
 }
 
 /// A generation, the key that it is bound to, and why it has ended.

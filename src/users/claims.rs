@@ -44,12 +44,12 @@ pub fn claims_about(user: &Value, scopes: &Scopes, asked: Option<&Value>) -> Map
     let asked = asked.and_then(Value::as_object);
     let mut told = Map::new();
     for (scope, names) in BY_SCOPE {
+        let is_shown = scopes.contains(scope);
         for name in *names {
-            let is_asked = asked.is_some_and(|asked| asked.contains_key(*name));
-            if !scopes.contains(scope) && !is_asked {
-                continue;
-            }
-            if let Some(value) = value_of(user, name) {
+            let is_asked = || asked.is_some_and(|asked| asked.contains_key(*name));
+            if (is_shown || is_asked())
+                && let Some(value) = value_of(user, name)
+            {
                 told.insert((*name).to_owned(), value);
             }
         }

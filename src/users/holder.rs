@@ -3,13 +3,12 @@
 use diesel::{
     pg::Pg,
     prelude::*,
-    query_builder::{AstPass, Query, QueryFragment, QueryId},
-    sql_types::{Array, BigInt, Jsonb, Text, Untyped, Uuid as SqlUuid},
+    query_builder::AstPass,
+    sql_types::{Array, BigInt, Jsonb, Text, Uuid as SqlUuid},
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 use uuid::Uuid;
 
-use super::Account;
 use crate::{roles, scope::Scopes};
 
 /// The user behind a token.
@@ -25,27 +24,6 @@ pub struct Holder {
     pub scopes: Scopes,
     /// The members that private claims may be mapped from.
     pub mappable: Value,
-}
-
-impl From<&Account> for Holder {
-    fn from(account: &Account) -> Self {
-        let user = &account.user;
-        Self {
-            id: user.id,
-            epoch: user.epoch,
-            roles: account.roles.clone(),
-            scopes: account.scopes.clone(),
-            mappable: json!({
-                "email": user.email,
-                "email_verified": user.email_verified,
-                "name": user.name,
-                "locale": user.locale,
-                "user_metadata": user.user_metadata,
-                "app_metadata": user.app_metadata,
-                "updated_at": user.updated_at.timestamp(),
-            }),
-        }
-    }
 }
 
 /// A holder as a statement reads it that joins `users` for something else.
@@ -80,35 +58,6 @@ impl JoinedHolder {
         out.push_sql(Self::MAPPABLE);
         out.push_sql(", ");
         out.push_sql(Self::COLUMNS);
-    }
-}
-
-/// Reads whom tokens are given to.
-///
-/// # Errors
-/// Postgres.
-pub fn find_holder(conn: &mut PgConnection, id: Uuid) -> QueryResult<Option<Holder>> {
-    let found: Option<JoinedHolder> = Statement { id }.get_result(conn).optional()?;
-    Ok(found.map(Holder::from))
-}
-
-/// A type of its own, so that Postgres plans it once per connection.
-#[derive(Debug, QueryId)]
-struct Statement {
-    id: Uuid,
-}
-
-impl Query for Statement {
-    type SqlType = Untyped;
-}
-
-impl RunQueryDsl<PgConnection> for Statement {}
-
-impl QueryFragment<Pg> for Statement {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        JoinedHolder::push("select ", &mut out);
-        out.push_sql(" from users where users.id = ");
-        out.push_bind_param::<SqlUuid, _>(&self.id)
     }
 }
 

@@ -20,7 +20,7 @@ use uuid::Uuid;
 pub use claims::{claims_about, claims_known, scope_of_claim};
 pub use email::Email;
 pub use given_roles::{give_role, take_role};
-pub use holder::{Holder, JoinedHolder, find_holder};
+pub use holder::{Holder, JoinedHolder};
 pub use password::{Passwords, Ticket, Verdict};
 pub use profile::{Change, Profile, patch};
 pub use store::UserRow;

@@ -329,6 +329,8 @@ async fn ses_05_whoever_signs_out_is_signed_out_of_what_is_redeemed_meanwhile() 
         .unwrap();
     let client = App::register(&app, json!({"first_party": true})).await;
     let person = app.person().await;
+    // A replica knows a new client within a second.
+    while client.at(&replica).redeem("nothing").await.status() == 401 {}
     for round in 0..12 {
         let mut browser = Browser::signed_in(&app, &person).await;
         let answer = browser.visit(&client.authorize_path(&[])).await;
