@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use jsonschema::{ValidationError, Validator, error::ValidationErrorKind};
+use jsonschema::{PatternOptions, ValidationError, Validator, error::ValidationErrorKind};
 use serde_json::Value;
 
 use crate::error::{ApiError, FieldError};
+
+/// Bytes that a compiled pattern of a developer's schema may take.
+const LARGEST_PATTERN: usize = 1_048_576;
 
 /// A compiled JSON Schema (2020-12).
 #[derive(Clone)]
@@ -21,6 +24,20 @@ impl Shape {
             .should_validate_formats(true)
             .build(schema)
             .map_err(|error| anyhow::anyhow!("{error}"))?;
+        Ok(Self(Arc::new(validator)))
+    }
+
+    /// Compiles a schema that a developer wrote: its patterns are matched in linear time, so nobody can stop the server with one.
+    ///
+    /// # Errors
+    /// Why the schema does not compile.
+    pub fn of_documents(schema: &Value) -> Result<Self, String> {
+        let patterns = PatternOptions::regex().size_limit(LARGEST_PATTERN);
+        let validator = jsonschema::draft202012::options()
+            .should_validate_formats(true)
+            .with_pattern_options(patterns)
+            .build(schema)
+            .map_err(|error| error.to_string())?;
         Ok(Self(Arc::new(validator)))
     }
 

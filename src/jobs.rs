@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use crate::{
     audit::Actor,
     clients::Registry,
+    collections,
     db::{self, CONTROL_CHANNEL, Db},
     error::ApiError,
     idempotency, oauth,
@@ -43,6 +44,7 @@ const RECONNECT_AFTER: Duration = Duration::from_millis(200);
 const TURN_KEYS_EVERY: Duration = Duration::from_secs(10);
 const PURGE_EVERY: Duration = Duration::from_secs(600);
 const NOTICES_EVERY: Duration = Duration::from_secs(2);
+const INDEXES_EVERY: Duration = Duration::from_secs(2);
 const LEARN_EVERY: Duration = Duration::from_secs(60);
 const ACKNOWLEDGE_EVERY: Duration = Duration::from_millis(500);
 
@@ -215,6 +217,33 @@ pub async fn know_upstreams(upstreams: Upstreams) {
         clock.tick().await;
         upstreams.learn().await;
     }
+}
+
+/// Builds the indexes that collections wait for, on a connection of its own, since that may take hours; of several replicas
+/// one builds at a time.
+pub async fn build_indexes(db: Db, url: SecretString) {
+    let mut clock = tokio::time::interval(INDEXES_EVERY);
+    loop {
+        clock.tick().await;
+        let outcome = match db.run(|conn| Ok(collections::are_building(conn)?)).await {
+            Ok(true) => build_all(url.clone()).await,
+            Ok(false) => Ok(()),
+            Err(error) => Err(error.into()),
+        };
+        if let Err(error) = outcome {
+            let error = format!("{error:#}");
+            tracing::warn!(error, "indexes could not be built; it is tried again");
+        }
+    }
+}
+
+async fn build_all(url: SecretString) -> anyhow::Result<()> {
+    let built = tokio::task::spawn_blocking(move || {
+        let mut conn = db::connect(url.expose_secret())?;
+        while collections::build_next(&mut conn)? {}
+        Ok(())
+    });
+    built.await?
 }
 
 /// Writes down, within a second, which generations were seen in use.

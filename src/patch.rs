@@ -14,7 +14,7 @@ use crate::{
 /// Steps of one JSON Patch.
 const MOST_STEPS: usize = 100;
 
-/// Bytes that a document may have after each step: `copy` doubles.
+/// Bytes that a document may have after each step, unless there is room for more: `copy` doubles.
 const MOST_BYTES: usize = 262_144;
 
 /// A change of a document.
@@ -22,6 +22,7 @@ const MOST_BYTES: usize = 262_144;
 pub struct Patch {
     change: Change,
     shape: Shape,
+    most_bytes: usize,
 }
 
 #[derive(Clone)]
@@ -40,6 +41,7 @@ impl Patch {
         Ok(Self {
             change: Change::Merge(patch),
             shape,
+            most_bytes: MOST_BYTES,
         })
     }
 
@@ -66,7 +68,14 @@ impl Patch {
         Ok(Self {
             change: Change::Steps(steps),
             shape,
+            most_bytes: MOST_BYTES,
         })
+    }
+
+    /// The same for documents that may have so many bytes.
+    #[must_use]
+    pub fn with_room(self, most_bytes: usize) -> Self {
+        Self { most_bytes, ..self }
     }
 
     /// The members of the document that may be changed; all of `of` where the whole document is.
@@ -108,7 +117,7 @@ impl Patch {
                         .map_err(|error| refused(index, &error.kind))?;
                     let grows =
                         !matches!(step, PatchOperation::Test(_) | PatchOperation::Remove(_));
-                    if grows && document.to_string().len() > MOST_BYTES {
+                    if grows && document.to_string().len() > self.most_bytes {
                         return Err(Code::PayloadTooLarge.into());
                     }
                 }

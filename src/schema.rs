@@ -70,6 +70,30 @@ diesel::table! {
 }
 
 diesel::table! {
+    collection_indexes (number) {
+        number -> Int8,
+        collection -> Text,
+        members -> Array<Text>,
+        definition -> Text,
+        state -> Text,
+        detail -> Nullable<Text>,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    collections (name) {
+        name -> Text,
+        serial -> Int8,
+        type_name -> Text,
+        declaration -> Jsonb,
+        generation -> Int8,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     consents (user_id, client_id) {
         user_id -> Uuid,
         client_id -> Text,
@@ -281,6 +305,7 @@ diesel::table! {
     }
 }
 
+diesel::joinable!(collection_indexes -> collections (collection));
 diesel::joinable!(consents -> users (user_id));
 diesel::joinable!(identities -> users (user_id));
 diesel::joinable!(sessions -> users (user_id));
@@ -293,6 +318,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     authorization_requests,
     client_changes,
     clients,
+    collection_indexes,
+    collections,
     consents,
     device_codes,
     identities,

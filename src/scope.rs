@@ -219,6 +219,10 @@ scopes! {
     KeysRead = "keys:read", "see signing keys and their states";
     KeysWrite = "keys:write", "rotate signing keys and retire them at once";
     AuditRead = "audit:read", "read who did what, when and from where";
+    CollectionsRead = "collections:read", "read how collections are declared";
+    CollectionsWrite = "collections:write", "declare collections and delete them with their records";
+    RecordsRead = "records:read", "read the records that the rules of their collections show you";
+    RecordsWrite = "records:write", "make, change and delete records, as far as the rules of their collections go";
 }
 
 /// Any good token, whatever it may do.

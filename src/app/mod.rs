@@ -26,6 +26,7 @@ use tokio::net::TcpStream;
 
 use crate::{
     clients::Registry,
+    collections::Catalog,
     config::{Config, Mode},
     db::Db,
     docs,
@@ -74,6 +75,8 @@ pub struct AppState {
     pub oauth: oauth::Server,
     /// Other providers at which people may sign in.
     pub upstreams: Upstreams,
+    /// The collections that were used, compiled.
+    pub catalog: Catalog,
     /// Which origins may use the API from a browser.
     pub cors: Cors,
     /// How the cookies are called.
@@ -126,6 +129,7 @@ impl AppState {
             oauth,
             upstreams,
             inputs: InputSchemas::new(&document)?,
+            catalog: Catalog::default(),
             cors: Cors::new(&config, tokens.issuer(), clients),
             cookies: CookieNames::new(tokens.issuer()),
             rates: RateLimits::new(&config.limits),

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use crate::{
-    audit, clients, docs, http::Routes, keys, oauth, operations, pages, roles, sessions, tokens,
-    users,
+    audit, clients, collections, docs, http::Routes, keys, oauth, operations, pages, records,
+    roles, sessions, tokens, users,
 };
 
 /// The route table.
@@ -16,6 +16,7 @@ pub fn routes() -> Routes {
     pages(&mut routes);
     upstreams(&mut routes);
     administration(&mut routes);
+    data(&mut routes);
     public(&mut routes);
     routes
 }
@@ -100,6 +101,32 @@ fn apps(routes: &mut Routes) {
         .get(read_registered_client)
         .put(replace_registered_client)
         .delete(delete_registered_client);
+}
+
+fn data(routes: &mut Routes) {
+    use collections::routes::{
+        declare_collection, delete_collection, list_collections, read_collection,
+    };
+    use records::routes::{
+        create_record, delete_record, list_records, read_record, replace_record, update_record,
+    };
+
+    routes.at("/v1/collections").get(list_collections);
+    routes
+        .at("/v1/collections/{name}")
+        .get(read_collection)
+        .put(declare_collection)
+        .delete(delete_collection);
+    routes
+        .at("/v1/data/{collection}")
+        .get(list_records)
+        .post(create_record);
+    routes
+        .at("/v1/data/{collection}/{id}")
+        .get(read_record)
+        .put(replace_record)
+        .patch(update_record)
+        .delete(delete_record);
 }
 
 fn discovery(routes: &mut Routes) {

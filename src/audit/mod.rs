@@ -111,6 +111,12 @@ pub enum Action {
     CodeReused,
     /// Another provider's account was linked.
     IdentityLinked,
+    /// A collection was declared.
+    CollectionCreated,
+    /// A collection was declared anew.
+    CollectionUpdated,
+    /// A collection was deleted with its records.
+    CollectionDeleted,
 }
 
 impl Action {
@@ -149,6 +155,9 @@ impl Action {
             Self::TokenExchanged => "token.exchanged",
             Self::CodeReused => "code.reused",
             Self::IdentityLinked => "user.identity_linked",
+            Self::CollectionCreated => "collection.created",
+            Self::CollectionUpdated => "collection.updated",
+            Self::CollectionDeleted => "collection.deleted",
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The commands.
 
 mod client;
+mod collection;
 mod doctor;
 mod inspect;
 mod key;
@@ -50,6 +51,9 @@ enum Command {
     /// Register, list and delete the apps that ask for tokens
     #[command(subcommand)]
     Client(client::Command),
+    /// Declare, list and delete collections of records
+    #[command(subcommand)]
+    Collection(collection::Command),
     /// List, rotate and reseal signing keys
     #[command(subcommand)]
     Key(key::Command),
@@ -125,6 +129,7 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
         Some(Command::User(command)) => user::run(command, config()?),
         Some(Command::Role(command)) => role::run(command, config()?),
         Some(Command::Client(command)) => client::run(command, config()?),
+        Some(Command::Collection(command)) => collection::run(command, config()?),
         Some(Command::Key(command)) => key::run(command, config()?),
         Some(Command::Token(command)) => inspect::run(command, config()?),
         Some(Command::Openapi { check: None }) => print(docs::openapi_text()?.trim_end()),

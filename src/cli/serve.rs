@@ -86,6 +86,7 @@ async fn serve(
             state.metrics.clone(),
         )),
         actix_web::rt::spawn(jobs::know_upstreams(state.upstreams.clone())),
+        actix_web::rt::spawn(jobs::build_indexes(db.clone(), direct_url.clone())),
         actix_web::rt::spawn(jobs::follow(
             direct_url,
             db,

@@ -18,6 +18,9 @@ extern "SQL" {
     /// A time cut to whole units.
     fn date_trunc(unit: Text, at: Timestamptz) -> Timestamptz;
 
+    /// The next number of a sequence.
+    fn nextval(sequence: Text) -> BigInt;
+
     /// A time, or another where there is none.
     fn coalesce(at: Nullable<Timestamptz>, otherwise: Timestamptz) -> Timestamptz;
 }

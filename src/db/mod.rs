@@ -27,7 +27,7 @@ use crate::error::{ApiError, Code};
 use hop::Hop;
 use pool::{LogAsWarning, Manager, Trouble, with_patience};
 
-pub use functions::{after, before, clock_timestamp, coalesce, date_trunc};
+pub use functions::{after, before, clock_timestamp, coalesce, date_trunc, nextval};
 pub use visit::{First, begin_with, join_trip, wait_elsewhere, watch};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");

@@ -14,19 +14,27 @@ use utoipa::{
 pub(super) struct Manners;
 
 /// Resources whose state has a tag, and whether writes compare it.
-const TAGGED: [(&str, bool); 5] = [
+const TAGGED: [(&str, bool); 7] = [
     ("/v1/users/{id}", true),
     ("/v1/clients/{id}", true),
     ("/v1/roles/{name}", true),
+    ("/v1/collections/{name}", true),
+    ("/v1/data/{collection}/{id}", true),
     ("/v1/sessions/{id}", false),
     ("/v1/keys/{kid}", false),
 ];
 
 /// Lists whose POST answers what was made.
-const MAKING: [&str; 4] = ["/v1/users", "/v1/roles", "/v1/keys", "/v1/clients"];
+const MAKING: [&str; 5] = [
+    "/v1/users",
+    "/v1/roles",
+    "/v1/keys",
+    "/v1/clients",
+    "/v1/data/{collection}",
+];
 
 /// Lists whose POST may carry an `Idempotency-Key`.
-const IDEMPOTENT: [&str; 2] = ["/v1/users", "/v1/roles"];
+const IDEMPOTENT: [&str; 3] = ["/v1/users", "/v1/roles", "/v1/data/{collection}"];
 
 impl Modify for Manners {
     fn modify(&self, document: &mut OpenApi) {

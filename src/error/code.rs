@@ -51,6 +51,14 @@ pub enum Code {
     RoleBuiltIn,
     /// The last administrator would be gone.
     LastAdministrator,
+    /// The rules of a collection don't allow it.
+    RuleForbids,
+    /// Another collection has a type of this name.
+    TypeNameTaken,
+    /// Stored records don't fit the schema.
+    RecordsMisfit,
+    /// The collection demands a precondition.
+    PreconditionRequired,
     /// A key is staged already.
     KeyStaged,
     /// The configuration gives the key.
@@ -120,6 +128,10 @@ impl Code {
         Self::RoleInUse,
         Self::RoleBuiltIn,
         Self::LastAdministrator,
+        Self::RuleForbids,
+        Self::TypeNameTaken,
+        Self::RecordsMisfit,
+        Self::PreconditionRequired,
         Self::KeyStaged,
         Self::KeyConfigured,
         Self::PatchConflict,

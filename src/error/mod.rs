@@ -191,6 +191,9 @@ impl From<DieselError> for ApiError {
             (DatabaseErrorKind::UniqueViolation, "users_email_key") => Code::EmailTaken.into(),
             (DatabaseErrorKind::UniqueViolation, "clients_pkey") => Code::ClientExists.into(),
             (DatabaseErrorKind::UniqueViolation, "roles_pkey") => Code::RoleExists.into(),
+            (DatabaseErrorKind::UniqueViolation, "collections_type_name_key") => {
+                Code::TypeNameTaken.into()
+            }
             (DatabaseErrorKind::ForeignKeyViolation, "user_roles_role_fkey") => {
                 Code::RoleInUse.into()
             }

@@ -173,6 +173,30 @@ impl Code {
                 "The last administrator can't go",
                 "Give the role `admin` to another enabled account first.",
             ),
+            Self::RuleForbids => entry(
+                "rule-forbids",
+                403,
+                "The collection's rules don't allow it",
+                "What may be made, changed and deleted stands in the rules of the collection (GET /v1/collections/{name}); whoever declared it can tell.",
+            ),
+            Self::TypeNameTaken => entry(
+                "type-name-taken",
+                409,
+                "Another collection has a type of this name",
+                "Choose another `type_name`: it names the type in the API's documentation.",
+            ),
+            Self::RecordsMisfit => entry(
+                "records-misfit",
+                409,
+                "Stored records don't fit the schema",
+                "Mend the records that `errors` points at, or declare with `?force=true`: then they stay until they are changed.",
+            ),
+            Self::PreconditionRequired => entry(
+                "precondition-required",
+                428,
+                "The collection demands a precondition",
+                "Read the record and send its `ETag` as `If-Match`.",
+            ),
             Self::KeyStaged => entry(
                 "key-staged",
                 409,

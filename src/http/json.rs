@@ -253,6 +253,46 @@ impl<T: ToSchema + 'static> FromRequest for PatchOf<T> {
     }
 }
 
+/// Any JSON value, for bodies whose schema the handler finds.
+pub struct AnyJson(pub Value);
+
+impl FromRequest for AnyJson {
+    type Error = ApiError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let body = read(request, payload, &[JSON]);
+        let request = request.clone();
+        Box::pin(async move {
+            let (_, bytes, value) = body.await?;
+            request.extensions_mut().insert(RawBody(bytes));
+            Ok(Self(value))
+        })
+    }
+}
+
+/// A patch of a document whose schema the handler finds.
+pub struct AnyPatch(pub Patch);
+
+impl FromRequest for AnyPatch {
+    type Error = ApiError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let body = read(request, payload, PATCH_TYPES);
+        Box::pin(async move {
+            let (media_type, _, value) = body.await?;
+            let shape = Shape::any().map_err(|error| ApiError::internal(error.to_string()))?;
+            let patch = if media_type == JSON_PATCH {
+                Patch::steps(value, shape)?
+            } else {
+                Patch::merge(value, shape)?
+            };
+            Ok(Self(patch.with_room(MAX_BODY)))
+        })
+    }
+}
+
 fn shape<T: ToSchema>(request: &HttpRequest) -> Result<Shape, ApiError> {
     let app = request.app_data::<web::Data<AppState>>();
     app.ok_or_else(|| ApiError::internal("no state"))?

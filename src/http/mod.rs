@@ -28,8 +28,8 @@ pub use form::Form;
 pub use guard::{QueryNames, guard};
 pub use idempotency::Idempotency;
 pub use json::{
-    InputSchemas, Json, JsonObject, JsonPatch, JsonPatchStep, MaybeJson, PATCH_TYPES, PatchOf,
-    body_limit,
+    AnyJson, AnyPatch, InputSchemas, Json, JsonObject, JsonPatch, JsonPatchStep, MaybeJson,
+    PATCH_TYPES, PatchOf, body_limit,
 };
 pub use limit::{RateLimits, limit};
 pub use observe::{Rendered, observe};

@@ -51,21 +51,32 @@ impl<T> Page<T> {
     }
 }
 
-/// Reads and makes the cursors of one list, as one caller with one set of filters sees it.
-pub struct Pager {
+/// Reads and makes the cursors of one list, as one caller with one set of filters sees it; a cursor says after what its page
+/// begins.
+pub struct Pager<A = Uuid> {
     list: String,
     limit: u32,
     asked: Option<u32>,
-    after: Option<Uuid>,
+    after: Option<A>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Cursor {
+struct Cursor<A> {
     list: String,
-    after: Uuid,
+    after: A,
 }
 
 impl Pager {
+    /// The rows to read.
+    pub fn window(&self) -> Window {
+        Window {
+            after: self.after,
+            rows: self.rows(),
+        }
+    }
+}
+
+impl<A: Serialize + DeserializeOwned> Pager<A> {
     /// Reads the cursor of a page of `list`: a name that tells apart URIs, callers and filters.
     ///
     /// # Errors
@@ -109,12 +120,14 @@ impl Pager {
         })
     }
 
-    /// The rows to read.
-    pub fn window(&self) -> Window {
-        Window {
-            after: self.after,
-            rows: i64::from(self.limit) + 1,
-        }
+    /// After what the page begins.
+    pub fn after(&self) -> Option<&A> {
+        self.after.as_ref()
+    }
+
+    /// How many rows to read: one more than the page shows, which tells whether there is a next one.
+    pub fn rows(&self) -> i64 {
+        i64::from(self.limit) + 1
     }
 
     /// Makes the page of the rows that the window gave.
@@ -124,7 +137,7 @@ impl Pager {
     pub fn page<Row, T>(
         self,
         mut rows: Vec<Row>,
-        id: impl Fn(&Row) -> Uuid,
+        id: impl Fn(&Row) -> A,
         keyring: &Keyring,
     ) -> Result<Page<T>, ApiError>
     where
@@ -181,13 +194,13 @@ fn cursor_key(keyring: &Keyring) -> Result<&Key, ApiError> {
         .ok_or_else(|| ApiError::internal("no key signs cursors"))
 }
 
-fn seal(cursor: &Cursor, key: &Key) -> Result<String, ApiError> {
+fn seal(cursor: &Cursor<impl Serialize>, key: &Key) -> Result<String, ApiError> {
     let body = URL_SAFE_NO_PAD.encode(serde_json::to_vec(cursor).map_err(ApiError::internal)?);
     let tag = key.sign(body.as_bytes()).map_err(ApiError::internal)?;
     Ok(format!("{body}.{}", URL_SAFE_NO_PAD.encode(tag)))
 }
 
-fn open(text: &str, keyring: &Keyring) -> Option<Cursor> {
+fn open<A: DeserializeOwned>(text: &str, keyring: &Keyring) -> Option<Cursor<A>> {
     let (body, tag) = text.split_once('.')?;
     keyring
         .verifying(Purpose::Cursor)

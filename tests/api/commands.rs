@@ -559,3 +559,65 @@ fn the_banner_is_what_a_newcomer_needs() {
     let again = Process::start_in(directory, &[]);
     assert!(again.says("admin").is_none(), "shown once");
 }
+
+#[test]
+fn collections_from_the_command_line() {
+    let operator = Operator::new();
+    let examples: Vec<_> = ["customers", "orders", "products"]
+        .iter()
+        .map(|name| format!("{}/examples/shop/{name}.json", env!("CARGO_MANIFEST_DIR")))
+        .collect();
+    let mut apply = vec!["collection", "apply"];
+    apply.extend(examples.iter().map(String::as_str));
+    let said = operator.done(&apply, "");
+    assert_eq!(said.lines().count(), 3, "{said}");
+    assert!(said.starts_with("customers: declared, version "), "{said}");
+    let said = operator.done(&apply, "");
+    assert!(said.contains("orders: declared anew, version "), "{said}");
+    let listed = operator.done(&["collection", "list"], "");
+    assert_eq!(
+        listed,
+        "customers  Customer\norders  Order\nproducts  Product\n"
+    );
+    let shown: Value =
+        serde_json::from_str(&operator.done(&["collection", "show", "orders"], "")).unwrap();
+    assert_eq!(shown["type_name"], "Order");
+
+    let directory = operator.directory.path();
+    let write = |name: &str, text: String| {
+        let path = directory.join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let mut broken = shown.clone();
+    broken["rules"]["read"] = json!("record.pricee > 1");
+    let file = write("orders.json", broken.to_string());
+    let refusal = operator.run(&["collection", "apply", &file], "");
+    refused(&refusal, "/rules/read: line 1, column 8");
+    let file = write("Orders.json", shown.to_string());
+    refused(
+        &operator.run(&["collection", "apply", &file], ""),
+        "lower-case",
+    );
+    let file = write("notes.json", "{}".to_owned());
+    refused(
+        &operator.run(&["collection", "apply", &file], ""),
+        "type_name",
+    );
+    let missing = operator.run(&["collection", "show", "notes"], "");
+    refused(&missing, "there is no collection notes");
+
+    let dry = operator.done(&["collection", "apply", "--dry-run", &examples[1]], "");
+    assert_eq!(dry, "orders: 0 of 0 records don't fit\n");
+    let unconfirmed = ["collection", "delete", "orders", "--confirm", "order"];
+    refused(&operator.run(&unconfirmed, ""), "repeat the name");
+    operator.done(
+        &["collection", "delete", "orders", "--confirm", "orders"],
+        "",
+    );
+    assert!(
+        !operator
+            .done(&["collection", "list"], "")
+            .contains("orders")
+    );
+}

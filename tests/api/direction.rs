@@ -35,6 +35,9 @@ fn allowed(room: &str) -> &'static [&'static str] {
         "jose" => &[],
         "secret" => &[],
         "clients" => &["audit", "jose", "revocation", "tokens"],
+        "rules" => &[],
+        "collections" => &["audit", "rules"],
+        "records" => &["collections", "idempotency", "rules"],
         "oauth" => &[
             "audit",
             "clients",
@@ -74,6 +77,8 @@ fn allowed(room: &str) -> &'static [&'static str] {
         "docs" => &[
             "audit",
             "clients",
+            "collections",
+            "records",
             "oauth",
             "pages",
             "http",
@@ -87,6 +92,7 @@ fn allowed(room: &str) -> &'static [&'static str] {
         "operations" => &["keys", "tokens"],
         "jobs" => &[
             "clients",
+            "collections",
             "oauth",
             "audit",
             "idempotency",
@@ -102,6 +108,8 @@ fn allowed(room: &str) -> &'static [&'static str] {
         "app" => &[
             "audit",
             "clients",
+            "collections",
+            "records",
             "oauth",
             "outbound",
             "pages",
@@ -119,6 +127,7 @@ fn allowed(room: &str) -> &'static [&'static str] {
         "cli" => &[
             "app",
             "clients",
+            "collections",
             "audit",
             "docs",
             "embedded",

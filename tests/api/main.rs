@@ -10,6 +10,7 @@
 )]
 
 mod audit;
+mod collections;
 mod commands;
 mod conditions;
 mod cors;
@@ -43,10 +44,13 @@ mod operations;
 mod otel;
 mod passwords;
 mod purge;
+mod record_lists;
+mod records;
 mod refresh;
 mod refresh_model;
 mod revocation;
 mod roles;
+mod rules;
 mod schema;
 mod sessions;
 mod snapshots;

@@ -118,6 +118,10 @@ async fn every_operation_is_described() {
                 if media_type == "application/json-patch+json" {
                     continue;
                 }
+                // What a document may hold, its collection's schema says.
+                if path.starts_with("/v1/data/") {
+                    continue;
+                }
                 // OAuth ignores what it does not know (RFC 6749 section 3.2).
                 if media_type == "application/x-www-form-urlencoded" {
                     continue;

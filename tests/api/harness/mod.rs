@@ -6,6 +6,7 @@ mod person;
 mod postgres;
 mod process;
 mod provider;
+mod shop;
 mod site;
 mod tokens;
 
@@ -36,9 +37,13 @@ pub use clients::{
     challenge_of, encoded, now, text, use_bearer, verified, with,
 };
 pub use person::Person;
-pub use postgres::{create_database, create_empty_database, drop_connections, query, query_value};
+pub use postgres::{
+    create_collated_database, create_database, create_empty_database, drop_connections, query,
+    query_value,
+};
 pub use process::{Process, directory, run};
 pub use provider::{Provider, sign};
+pub use shop::{Shop, own_things};
 pub use site::{Page, Site};
 pub use tokens::{Forge, decode_part};
 
@@ -239,6 +244,7 @@ impl TestApp {
             tokens.clone(),
             clients.clone(),
         );
+        let building = jobs::build_indexes(db.clone(), SecretString::from(database));
         let state = Data::new(AppState::new(config, db, tokens, clients)?);
         let telling =
             jobs::tell_of_logout(state.db.clone(), state.oauth.clone(), state.metrics.clone());
@@ -249,6 +255,7 @@ impl TestApp {
                 let server = app::serve(vec![listener], served).unwrap();
                 actix_web::rt::spawn(uses);
                 actix_web::rt::spawn(following);
+                actix_web::rt::spawn(building);
                 actix_web::rt::spawn(telling);
                 ready.send(server.handle()).unwrap();
                 server.await.unwrap();

@@ -72,6 +72,11 @@ pub fn create_empty_database() -> String {
     create("")
 }
 
+/// The same in which texts are sorted as people sort them, unless a statement says otherwise.
+pub fn create_collated_database() -> String {
+    create("template template0 locale_provider icu icu_locale 'en-US'")
+}
+
 fn create(options: &str) -> String {
     let name = format!("t{}", uuid::Uuid::now_v7().simple());
     let mut conn = PgConnection::establish(&CLUSTER).unwrap();

@@ -1,0 +1,78 @@
+//! The collections that this replica has used, compiled; every statement tells whether they are still declared so.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use diesel::PgConnection;
+
+use super::{Collection, CollectionName, store};
+use crate::error::{ApiError, Code};
+
+/// How often a declaration may change while one request tries to keep up.
+const TRIES: usize = 3;
+
+/// Compiled collections; cheap to clone.
+#[derive(Clone, Default)]
+pub struct Catalog(Arc<RwLock<HashMap<String, Arc<Collection>>>>);
+
+impl Catalog {
+    /// Works with a collection as it is declared when `work`'s statement runs: that answers `None` where it found another
+    /// generation than that of the collection it was given.
+    ///
+    /// # Errors
+    /// 404 for a name that is not declared; those of `work`; 503 when declarations change faster than they can be read.
+    pub fn with<T>(
+        &self,
+        conn: &mut PgConnection,
+        name: &CollectionName,
+        mut work: impl FnMut(&mut PgConnection, &Arc<Collection>) -> Result<Option<T>, ApiError>,
+    ) -> Result<T, ApiError> {
+        for _ in 0..TRIES {
+            let collection = self.find(conn, name.as_ref())?;
+            match work(conn, &collection) {
+                Ok(Some(done)) => return Ok(done),
+                Ok(None) => self.forget(&collection),
+                // The table is gone with the collection.
+                Err(error) if error.is_ours() => {
+                    let is_gone = match store::find(conn, name.as_ref()) {
+                        Ok(Some(stored)) => stored.serial != collection.serial,
+                        Ok(None) => true,
+                        Err(_worse) => false,
+                    };
+                    if !is_gone {
+                        return Err(error);
+                    }
+                    self.forget(&collection);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Code::Overloaded.into())
+    }
+
+    fn find(&self, conn: &mut PgConnection, name: &str) -> Result<Arc<Collection>, ApiError> {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(collection) = known.get(name) {
+            return Ok(Arc::clone(collection));
+        }
+        drop(known);
+        let row = store::find(conn, name)?.ok_or_else(ApiError::not_found)?;
+        let collection = Arc::new(Collection::new(&row)?);
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        known.insert(row.name, Arc::clone(&collection));
+        Ok(collection)
+    }
+
+    fn forget(&self, stale: &Collection) {
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        // Somebody else may have read the new one meanwhile.
+        if known
+            .get(&stale.name)
+            .is_some_and(|known| known.generation == stale.generation)
+        {
+            known.remove(&stale.name);
+        }
+    }
+}

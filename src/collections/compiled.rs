@@ -1,0 +1,216 @@
+//! A collection as requests need it: its schema and rules compiled.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use super::{
+    CollectionRow, Declaration, Term,
+    indexes::{self, Index},
+    schema,
+};
+use crate::{
+    error::{ApiError, Code, FieldError},
+    input::Shape,
+    rules::{Bound, Facts, Kind, Members, Predicate, Rule, Vocabulary},
+};
+
+/// How statements that conditions are made for call the table of records.
+pub const RECORD: &str = "record";
+
+/// A declared collection.
+pub struct Collection {
+    /// Its name.
+    pub name: String,
+    /// The number of the table of its records.
+    pub serial: i64,
+    /// The number of its declaration.
+    pub generation: i64,
+    /// Whether changing and deleting takes `If-Match`.
+    pub requires_precondition: bool,
+    /// Who may do what.
+    pub rules: Rules,
+    members: Members,
+    shape: Shape,
+    indexes: Vec<Index>,
+}
+
+impl Collection {
+    /// Compiles a stored declaration.
+    ///
+    /// # Errors
+    /// 500 for one that compiled when it was stored.
+    pub(super) fn new(row: &CollectionRow) -> Result<Self, ApiError> {
+        let declaration = row.declaration()?;
+        let broken = |error: ApiError| ApiError::internal(format!("{}: {error}", row.name));
+        Ok(Self {
+            name: row.name.clone(),
+            serial: row.serial,
+            generation: row.generation,
+            requires_precondition: declaration.require_precondition,
+            rules: Rules::compile(&declaration).map_err(broken)?,
+            indexes: indexes::parse(&declaration).map_err(broken)?,
+            members: schema::members(&declaration),
+            shape: schema::compile(&declaration).map_err(broken)?,
+        })
+    }
+
+    /// The members that its documents are known to have.
+    pub fn members(&self) -> &Members {
+        &self.members
+    }
+
+    /// Whether one of the declared indexes, built or not, finds a list that is ordered so, where every record of it has one
+    /// value of each member in `equal`.
+    pub fn serves_order(&self, order: &[Term], equal: &[Vec<String>]) -> bool {
+        let by_id = |term: &Term| term.path == ["id"];
+        order.first().is_none_or(by_id)
+            || self.indexes.iter().any(|index| index.serves(order, equal))
+    }
+
+    /// Whether an index begins with one of these members, so that not every record has to be looked at.
+    pub fn serves_bounds(&self, bounded: &[Vec<String>]) -> bool {
+        let is_bounded = |path: &Vec<String>| bounded.contains(path);
+        let own = bounded
+            .iter()
+            .any(|path| path == &["id"] || path == &["owner"]);
+        let mut firsts = self.indexes.iter().filter_map(|index| index.terms.first());
+        own || firsts.any(|term| is_bounded(&term.path))
+    }
+
+    /// Checks a document that is to be stored, and brings its timestamps into the form in which they are stored.
+    ///
+    /// # Errors
+    /// 422 with a pointer to every fault; 413 for one that patches made too deep.
+    pub fn accept(&self, document: &mut Value) -> Result<(), ApiError> {
+        schema::refuse_reserved(document)?;
+        if schema::is_too_deep(document) {
+            return Err(Code::PayloadTooLarge.into());
+        }
+        self.shape.check(document)?;
+        schema::settle(document, &self.members);
+        Ok(())
+    }
+}
+
+/// Who asks, as rules see it.
+#[derive(Clone, Debug)]
+pub struct Asker {
+    /// The claims of the token; without one, an empty object.
+    pub auth: Value,
+    /// Whether the token may do everything.
+    pub is_administrator: bool,
+    /// When.
+    pub now: DateTime<Utc>,
+}
+
+/// Who may do what with the records of a collection.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// Which records a list holds.
+    pub list: Permission,
+    /// Which records can be seen.
+    pub read: Permission,
+    /// What can be made.
+    pub create: Permission,
+    /// What can be changed, and into what.
+    pub update: Permission,
+    /// What can be deleted.
+    pub delete: Permission,
+}
+
+/// A rule; where there is none, administrators only.
+#[derive(Clone, Debug)]
+pub struct Permission(Option<Rule>);
+
+impl Permission {
+    /// What has to hold of a record in Postgres, for this caller and this input.
+    pub fn predicate(&self, asker: &Asker, input: Option<&Value>) -> Predicate {
+        match &self.0 {
+            Some(rule) => match rule.predicate(&asker.facts(input), RECORD) {
+                Predicate::Sql(condition) => Predicate::Sql(condition.kept()),
+                settled => settled,
+            },
+            None if asker.is_administrator => Predicate::True,
+            None => Predicate::False,
+        }
+    }
+
+    /// The conditions that every record has to meet, for this caller.
+    pub fn bounds(&self, asker: &Asker) -> Vec<Bound> {
+        let rule = self.0.as_ref();
+        rule.map(|rule| rule.bounds_for(&asker.facts(None)))
+            .unwrap_or_default()
+    }
+
+    /// Whether it allows something that no stored record has to do with.
+    pub fn allows(&self, asker: &Asker, input: &Value) -> bool {
+        match &self.0 {
+            Some(rule) => rule.allows(&asker.facts(Some(input)), None),
+            None => asker.is_administrator,
+        }
+    }
+}
+
+impl Asker {
+    /// What rules and filters are told.
+    pub fn facts<'a>(&'a self, input: Option<&'a Value>) -> Facts<'a> {
+        Facts {
+            auth: &self.auth,
+            input,
+            now: self.now,
+        }
+    }
+}
+
+impl Rules {
+    /// Compiles the rules of a declaration.
+    ///
+    /// # Errors
+    /// 422 with line and column of every mistake.
+    pub(super) fn compile(declaration: &Declaration) -> Result<Self, ApiError> {
+        let members = schema::members(declaration);
+        let asker = || Vocabulary::of_rule(claims());
+        let of_record = asker().with_record(members.clone());
+        let of_input = asker().with_input(members.clone());
+        let of_both = of_record.clone().with_input(members);
+        let texts = &declaration.rules;
+        let mut faults = Vec::new();
+        let mut compile = |name: &str, text: &Option<String>, vocabulary: &Vocabulary| {
+            let parsed = text.as_ref().map(|text| Rule::parse(text, vocabulary));
+            Permission(parsed.and_then(|parsed| {
+                let fault = |mistake: &_| {
+                    let detail = format!("{mistake}");
+                    faults.push(FieldError::new(format!("/rules/{name}"), "rule", detail));
+                };
+                parsed.inspect_err(fault).ok()
+            }))
+        };
+        let rules = Self {
+            list: compile("list", &texts.list, &of_record),
+            read: compile("read", &texts.read, &of_record),
+            create: compile("create", &texts.create, &of_input),
+            update: compile("update", &texts.update, &of_both),
+            delete: compile("delete", &texts.delete, &of_record),
+        };
+        if faults.is_empty() {
+            Ok(rules)
+        } else {
+            Err(ApiError::invalid(faults))
+        }
+    }
+}
+
+/// What a token is known to say; others may have more (private claims).
+fn claims() -> Members {
+    let texts = || Kind::List(Box::new(Kind::String));
+    Members::open([
+        ("sub", Kind::String),
+        ("client_id", Kind::String),
+        ("scope", Kind::String),
+        ("sid", Kind::String),
+        ("roles", texts()),
+        ("amr", texts()),
+        ("acr", Kind::String),
+        ("auth_time", Kind::Number),
+    ])
+}

@@ -1,0 +1,166 @@
+//! The table of indexes, and the indexes themselves.
+
+use diesel::{
+    connection::SimpleConnection,
+    prelude::*,
+    sql_types::{BigInt, Bool},
+};
+
+use super::store::table_name;
+use crate::schema::{collection_indexes, collections};
+
+/// Held by whoever builds an index ("tg index" in ASCII).
+const BUILD_LOCK: i64 = 0x7467_2069_6e64_6578;
+
+/// One stored index.
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = collection_indexes)]
+pub struct IndexRow {
+    /// Its number, by which it is called.
+    pub number: i64,
+    /// Whose it is.
+    pub collection: String,
+    /// As it was declared.
+    pub members: Vec<String>,
+    /// What is indexed, in SQL.
+    pub definition: String,
+    /// `building`, `ready` or `failed`.
+    pub state: String,
+    /// Why it failed.
+    pub detail: Option<String>,
+}
+
+/// Lists the indexes of a collection, in the order in which they were declared.
+///
+/// # Errors
+/// Postgres.
+pub fn list(conn: &mut PgConnection, collection: &str) -> QueryResult<Vec<IndexRow>> {
+    collection_indexes::table
+        .filter(collection_indexes::collection.eq(collection))
+        .select(IndexRow::as_select())
+        .order(collection_indexes::number)
+        .load(conn)
+}
+
+/// Whether indexes wait to be built.
+///
+/// # Errors
+/// Postgres.
+pub fn are_building(conn: &mut PgConnection) -> QueryResult<bool> {
+    let building = collection_indexes::table.filter(collection_indexes::state.eq("building"));
+    diesel::select(diesel::dsl::exists(building)).get_result(conn)
+}
+
+/// Writes down an index that is wanted; `None` where it is there already. One that failed is tried again.
+pub(super) fn insert(
+    conn: &mut PgConnection,
+    collection: &str,
+    members: &[String],
+    definition: &str,
+    is_ready: bool,
+) -> QueryResult<Option<i64>> {
+    let state = if is_ready { "ready" } else { "building" };
+    let inserted = diesel::insert_into(collection_indexes::table)
+        .values((
+            collection_indexes::collection.eq(collection),
+            collection_indexes::members.eq(members),
+            collection_indexes::definition.eq(definition),
+            collection_indexes::state.eq(state),
+        ))
+        .on_conflict_do_nothing()
+        .returning(collection_indexes::number)
+        .get_result(conn)
+        .optional()?;
+    if inserted.is_none() {
+        diesel::update(collection_indexes::table)
+            .filter(collection_indexes::collection.eq(collection))
+            .filter(collection_indexes::definition.eq(definition))
+            .filter(collection_indexes::state.eq("failed"))
+            .set(collection_indexes::state.eq("building"))
+            .execute(conn)?;
+    }
+    Ok(inserted)
+}
+
+fn name(serial: i64, number: i64) -> String {
+    format!("c{serial}_i{number}")
+}
+
+pub(super) fn remove(conn: &mut PgConnection, serial: i64, index: &IndexRow) -> QueryResult<()> {
+    diesel::delete(collection_indexes::table.find(index.number)).execute(conn)?;
+    let name = name(serial, index.number);
+    conn.batch_execute(&format!(
+        "set local lock_timeout = '1s'; drop index if exists tollgate_data.{name}"
+    ))
+}
+
+pub(super) fn create(
+    conn: &mut PgConnection,
+    serial: i64,
+    number: i64,
+    definition: &str,
+) -> QueryResult<()> {
+    let (name, table) = (name(serial, number), table_name(serial));
+    conn.batch_execute(&format!("create index {name} on {table} ({definition})"))
+}
+
+#[derive(QueryableByName)]
+struct Locked {
+    #[diesel(sql_type = Bool)]
+    locked: bool,
+}
+
+pub(super) fn try_lock(conn: &mut PgConnection) -> QueryResult<bool> {
+    let tried: Locked = diesel::sql_query("select pg_try_advisory_lock($1) as locked")
+        .bind::<BigInt, _>(BUILD_LOCK)
+        .get_result(conn)?;
+    Ok(tried.locked)
+}
+
+pub(super) fn unlock(conn: &mut PgConnection) -> QueryResult<()> {
+    diesel::sql_query("select pg_advisory_unlock($1)")
+        .bind::<BigInt, _>(BUILD_LOCK)
+        .execute(conn)?;
+    Ok(())
+}
+
+pub(super) fn next_to_build(conn: &mut PgConnection) -> QueryResult<Option<(i64, IndexRow)>> {
+    collection_indexes::table
+        .inner_join(collections::table)
+        .filter(collection_indexes::state.eq("building"))
+        .order(collection_indexes::number)
+        .select((collections::serial, IndexRow::as_select()))
+        .first(conn)
+        .optional()
+}
+
+/// Builds an index while everybody goes on writing; what an interrupted try has left is dropped before.
+pub(super) fn create_concurrently(
+    conn: &mut PgConnection,
+    serial: i64,
+    index: &IndexRow,
+) -> QueryResult<()> {
+    let (name, table) = (name(serial, index.number), table_name(serial));
+    let definition = &index.definition;
+    conn.batch_execute("set statement_timeout = 0")?;
+    conn.batch_execute(&format!(
+        "drop index concurrently if exists tollgate_data.{name}"
+    ))?;
+    conn.batch_execute(&format!(
+        "create index concurrently {name} on {table} ({definition})"
+    ))
+}
+
+pub(super) fn finish(
+    conn: &mut PgConnection,
+    number: i64,
+    failed: Option<&str>,
+) -> QueryResult<usize> {
+    let state = if failed.is_some() { "failed" } else { "ready" };
+    diesel::update(collection_indexes::table.find(number))
+        .set((
+            collection_indexes::state.eq(state),
+            collection_indexes::detail.eq(failed),
+        ))
+        .execute(conn)
+}

@@ -1,0 +1,134 @@
+//! The indexes that collections declare: at once where there are no records yet, else by a job beside all writers.
+
+use diesel::PgConnection;
+
+use super::{CollectionRow, Declaration, Term, index_store, schema};
+use crate::error::{ApiError, FieldError};
+
+/// Members of one index.
+const MOST: usize = 4;
+
+/// An index as it is declared.
+#[derive(Clone, Debug)]
+pub(super) struct Index {
+    /// As it was written.
+    pub members: Vec<String>,
+    /// Its members.
+    pub terms: Vec<Term>,
+}
+
+impl Index {
+    /// Whether it finds records in an order, where each has one value of every member in `equal`.
+    pub fn serves(&self, order: &[Term], equal: &[Vec<String>]) -> bool {
+        let mut left = order;
+        for term in &self.terms {
+            match left.split_first() {
+                None => return true,
+                Some((next, rest)) if next == term => left = rest,
+                Some(_) if left.len() == order.len() && equal.contains(&term.path) => {}
+                Some(_) => return false,
+            }
+        }
+        left.is_empty()
+    }
+
+    /// What Postgres indexes: at last the id, as lists are ordered.
+    pub fn definition(&self) -> String {
+        let mut parts: Vec<_> = self.terms.iter().map(Term::order).collect();
+        let descends = self.terms.last().is_some_and(|term| term.descends);
+        parts.push(format!("id {}", if descends { "desc" } else { "asc" }));
+        parts.join(", ")
+    }
+}
+
+/// Reads the indexes of a declaration.
+///
+/// # Errors
+/// 422 that points at what can't be indexed.
+pub(super) fn parse(declaration: &Declaration) -> Result<Vec<Index>, ApiError> {
+    let known = schema::members(declaration);
+    let (mut indexes, mut faults) = (Vec::new(), Vec::new());
+    for (number, members) in declaration.indexes.iter().enumerate() {
+        let mut terms = Vec::new();
+        for (place, word) in members.iter().enumerate() {
+            match Term::parse(word, &known) {
+                Ok(term) => terms.push(term),
+                Err(detail) => {
+                    let pointer = format!("/indexes/{number}/{place}");
+                    faults.push(FieldError::new(pointer, "index", detail));
+                }
+            }
+        }
+        if !(1..=MOST).contains(&members.len()) {
+            let detail = format!("an index has 1 to {MOST} members");
+            faults.push(FieldError::new(
+                format!("/indexes/{number}"),
+                "index",
+                detail,
+            ));
+        }
+        indexes.push(Index {
+            members: members.clone(),
+            terms,
+        });
+    }
+    if faults.is_empty() {
+        Ok(indexes)
+    } else {
+        Err(ApiError::invalid(faults))
+    }
+}
+
+/// Brings the indexes of a collection in line with its declaration, inside the caller's transaction.
+///
+/// # Errors
+/// Postgres.
+pub(super) fn settle(
+    conn: &mut PgConnection,
+    row: &CollectionRow,
+    declared: &[Index],
+    is_new: bool,
+) -> Result<(), ApiError> {
+    let wanted: Vec<_> = declared.iter().map(Index::definition).collect();
+    for stored in index_store::list(conn, &row.name)? {
+        if !wanted.contains(&stored.definition) {
+            index_store::remove(conn, row.serial, &stored)?;
+        }
+    }
+    for (index, definition) in declared.iter().zip(&wanted) {
+        let inserted = index_store::insert(conn, &row.name, &index.members, definition, is_new)?;
+        if let Some(number) = inserted.filter(|_| is_new) {
+            index_store::create(conn, row.serial, number, definition)?;
+        }
+    }
+    Ok(())
+}
+
+/// Builds one index that waits for it, while everybody goes on writing; answers whether there was one. Of several replicas
+/// one builds at a time. `conn` is no pooled connection, and in no transaction.
+///
+/// # Errors
+/// Postgres.
+pub fn build_next(conn: &mut PgConnection) -> Result<bool, ApiError> {
+    if !index_store::try_lock(conn)? {
+        return Ok(false);
+    }
+    let built = build(conn);
+    index_store::unlock(conn)?;
+    built
+}
+
+fn build(conn: &mut PgConnection) -> Result<bool, ApiError> {
+    let Some((serial, index)) = index_store::next_to_build(conn)? else {
+        return Ok(false);
+    };
+    let built = index_store::create_concurrently(conn, serial, &index);
+    // A value too long for an index, a full disk: whoever declared it has to know.
+    let failed = built.err().map(|error| error.to_string());
+    if let Some(error) = &failed {
+        let collection = index.collection;
+        tracing::warn!(collection, error, "an index could not be built");
+    }
+    index_store::finish(conn, index.number, failed.as_deref())?;
+    Ok(true)
+}

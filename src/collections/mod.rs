@@ -1,0 +1,231 @@
+//! Collections: what kinds of records there are, as developers declare them with a schema and rules.
+
+mod catalog;
+mod compiled;
+mod declaration;
+mod index_store;
+mod indexes;
+pub mod routes;
+mod schema;
+mod store;
+mod term;
+
+use std::str::FromStr;
+
+use diesel::PgConnection;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+pub use catalog::Catalog;
+pub use compiled::{Asker, Collection, Permission, RECORD, Rules};
+pub use declaration::{Declaration, OnOwnerDelete, RuleTexts};
+pub use index_store::{IndexRow, are_building, list as list_indexes};
+pub use indexes::build_next;
+pub use store::{CollectionRow, find, list, table_name};
+pub use term::Term;
+
+use crate::{
+    audit::{Action, Actor, Event},
+    db,
+    error::{ApiError, Code, FieldError},
+    input::Shape,
+    precondition::Precondition,
+};
+
+/// A collection's name, which stands in the URIs of its records: `[a-z][a-z0-9_]{0,62}`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct CollectionName(String);
+
+/// Says that a text is no collection's name.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "a collection's name begins with a lower-case letter and goes on with letters, digits and `_`, 63 at most"
+)]
+pub struct InvalidName;
+
+impl FromStr for CollectionName {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        let valid = text.len() <= 63
+            && text.starts_with(|first: char| first.is_ascii_lowercase())
+            && text
+                .bytes()
+                .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'));
+        valid.then(|| Self(text.to_owned())).ok_or(InvalidName)
+    }
+}
+
+impl TryFrom<String> for CollectionName {
+    type Error = InvalidName;
+
+    fn try_from(text: String) -> Result<Self, InvalidName> {
+        text.parse()
+    }
+}
+
+impl From<CollectionName> for String {
+    fn from(name: CollectionName) -> Self {
+        name.0
+    }
+}
+
+impl AsRef<str> for CollectionName {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What saving a declaration did, or would do.
+#[derive(Debug)]
+pub struct Saved {
+    /// The collection as it is now.
+    pub row: CollectionRow,
+    /// Whether there was none of this name before.
+    pub is_new: bool,
+}
+
+/// How a declaration is saved.
+#[derive(Clone, Debug, Default)]
+pub struct Saving {
+    /// Of what the caller has seen.
+    pub precondition: Precondition,
+    /// Also where stored records don't fit the schema.
+    pub is_forced: bool,
+}
+
+/// Declares a collection, or declares it anew; nothing else writes to its records meanwhile.
+///
+/// # Errors
+/// 422 for what can't be compiled, 412, 409 for a type's name that another has or stored records that don't fit.
+pub fn save(
+    conn: &mut PgConnection,
+    actor: &Actor,
+    name: &CollectionName,
+    declaration: &Declaration,
+    saving: &Saving,
+) -> Result<Saved, ApiError> {
+    let compiled = compile(declaration)?;
+    let indexes = indexes::parse(declaration)?;
+    db::tx(conn, |conn| {
+        let stored = store::lock(conn, name.as_ref())?;
+        let current = stored.as_ref().map(|stored| stored.generation);
+        saving.precondition.check(current)?;
+        let (row, action) = match &stored {
+            None => {
+                let row = store::insert(conn, name.as_ref(), declaration)?;
+                store::create_table(conn, row.serial)?;
+                (row, Action::CollectionCreated)
+            }
+            Some(stored) => {
+                store::hold_records(conn, stored.serial)?;
+                if !saving.is_forced {
+                    let misfits = store::misfits(conn, stored.serial, &compiled)?;
+                    refuse(&misfits)?;
+                }
+                let row = store::update(conn, name.as_ref(), declaration)?;
+                (row, Action::CollectionUpdated)
+            }
+        };
+        indexes::settle(conn, &row, &indexes, stored.is_none())?;
+        let details = json!({"collection": name, "generation": row.generation});
+        Event {
+            actor,
+            action,
+            subject_id: None,
+            details,
+        }
+        .record(conn)?;
+        Ok(Saved {
+            row,
+            is_new: stored.is_none(),
+        })
+    })
+}
+
+/// Compiles all of a declaration; answers the schema, by which stored records are checked.
+fn compile(declaration: &Declaration) -> Result<Shape, ApiError> {
+    let shape = schema::compile(declaration)?;
+    Rules::compile(declaration)?;
+    indexes::parse(declaration)?;
+    Ok(shape)
+}
+
+/// Tells how a declaration would do, and changes nothing.
+///
+/// # Errors
+/// 422 for what can't be compiled, 412.
+pub fn try_out(
+    conn: &mut PgConnection,
+    name: &CollectionName,
+    declaration: &Declaration,
+    saving: &Saving,
+) -> Result<store::Misfits, ApiError> {
+    let compiled = compile(declaration)?;
+    let stored = store::find(conn, name.as_ref())?;
+    let current = stored.as_ref().map(|stored| stored.generation);
+    saving.precondition.check(current)?;
+    match stored {
+        None => Ok(store::Misfits::default()),
+        Some(stored) => store::misfits(conn, stored.serial, &compiled),
+    }
+}
+
+/// Deletes a collection with all its records.
+///
+/// # Errors
+/// 404, 412.
+pub fn delete(
+    conn: &mut PgConnection,
+    actor: &Actor,
+    name: &CollectionName,
+    precondition: &Precondition,
+) -> Result<(), ApiError> {
+    db::tx(conn, |conn| {
+        let stored = store::lock(conn, name.as_ref())?.ok_or_else(ApiError::not_found)?;
+        precondition.check(Some(stored.generation))?;
+        store::delete(conn, &stored)?;
+        Event {
+            actor,
+            action: Action::CollectionDeleted,
+            subject_id: None,
+            details: json!({"collection": name}),
+        }
+        .record(conn)?;
+        Ok(())
+    })
+}
+
+/// Where a collection is.
+pub fn location(name: &str) -> String {
+    format!("/v1/collections/{name}")
+}
+
+fn refuse(misfits: &store::Misfits) -> Result<(), ApiError> {
+    if misfits.count == 0 {
+        return Ok(());
+    }
+    let mut error = ApiError::with_errors(Code::RecordsMisfit, misfits.errors());
+    error.detail = format!(
+        "{} of {} stored records don't fit the schema",
+        misfits.count, misfits.of
+    )
+    .into();
+    Err(error)
+}
+
+impl store::Misfits {
+    /// The first of them, as places below `/records`.
+    pub fn errors(&self) -> Vec<FieldError> {
+        self.some
+            .iter()
+            .flat_map(|(id, faults)| {
+                faults.iter().map(move |fault| {
+                    let pointer = format!("/records/{id}{}", fault.pointer);
+                    FieldError::new(pointer, &fault.code, fault.detail.clone())
+                })
+            })
+            .collect()
+    }
+}

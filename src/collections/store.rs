@@ -1,0 +1,201 @@
+//! The table of collections, and the tables that they stand for.
+
+use chrono::{DateTime, Utc};
+use diesel::{
+    connection::SimpleConnection,
+    prelude::*,
+    sql_types::{Jsonb, Uuid as SqlUuid},
+};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::Declaration;
+use crate::{
+    db::{clock_timestamp, nextval},
+    error::{ApiError, FieldError},
+    input::Shape,
+    schema::collections,
+};
+
+/// One stored collection.
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = collections)]
+pub struct CollectionRow {
+    /// Its name.
+    pub name: String,
+    /// The number of its table.
+    pub serial: i64,
+    declaration: Value,
+    /// The number of its declaration, which grows with every change.
+    pub generation: i64,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it was last declared.
+    pub updated_at: DateTime<Utc>,
+}
+
+impl CollectionRow {
+    /// What the developer declared.
+    ///
+    /// # Errors
+    /// 500 for a damaged row.
+    pub fn declaration(&self) -> Result<Declaration, ApiError> {
+        serde_json::from_value(self.declaration.clone()).map_err(ApiError::internal)
+    }
+}
+
+/// Lists every collection by name.
+///
+/// # Errors
+/// Postgres.
+pub fn list(conn: &mut PgConnection) -> QueryResult<Vec<CollectionRow>> {
+    collections::table
+        .select(CollectionRow::as_select())
+        .order(collections::name)
+        .load(conn)
+}
+
+/// Finds a collection.
+///
+/// # Errors
+/// Postgres.
+pub fn find(conn: &mut PgConnection, name: &str) -> QueryResult<Option<CollectionRow>> {
+    collections::table
+        .find(name)
+        .select(CollectionRow::as_select())
+        .first(conn)
+        .optional()
+}
+
+pub(super) fn lock(conn: &mut PgConnection, name: &str) -> QueryResult<Option<CollectionRow>> {
+    collections::table
+        .find(name)
+        .select(CollectionRow::as_select())
+        .for_update()
+        .first(conn)
+        .optional()
+}
+
+pub(super) fn insert(
+    conn: &mut PgConnection,
+    name: &str,
+    declaration: &Declaration,
+) -> QueryResult<CollectionRow> {
+    diesel::insert_into(collections::table)
+        .values((
+            collections::name.eq(name),
+            collections::type_name.eq(&declaration.type_name),
+            collections::declaration.eq(json!(declaration)),
+        ))
+        .returning(CollectionRow::as_returning())
+        .get_result(conn)
+}
+
+pub(super) fn update(
+    conn: &mut PgConnection,
+    name: &str,
+    declaration: &Declaration,
+) -> QueryResult<CollectionRow> {
+    diesel::update(collections::table.find(name))
+        .set((
+            collections::type_name.eq(&declaration.type_name),
+            collections::declaration.eq(json!(declaration)),
+            collections::generation.eq(nextval("collection_generations")),
+            collections::updated_at.eq(clock_timestamp()),
+        ))
+        .returning(CollectionRow::as_returning())
+        .get_result(conn)
+}
+
+pub(super) fn delete(conn: &mut PgConnection, stored: &CollectionRow) -> QueryResult<()> {
+    diesel::delete(collections::table.find(&stored.name)).execute(conn)?;
+    let table = table_name(stored.serial);
+    conn.batch_execute(&format!(
+        "set local lock_timeout = '1s'; drop table {table}"
+    ))
+}
+
+/// The table of a collection's records; the name holds nothing that anybody has chosen.
+pub fn table_name(serial: i64) -> String {
+    format!("tollgate_data.c{serial}")
+}
+
+/// Makes the table of a collection's records.
+pub(super) fn create_table(conn: &mut PgConnection, serial: i64) -> QueryResult<()> {
+    let table = table_name(serial);
+    conn.batch_execute(&format!(
+        "create table {table} (
+            id uuid not null,
+            owner uuid,
+            version bigint not null default 1,
+            created_at timestamptz(3) not null default clock_timestamp(),
+            updated_at timestamptz(3) not null default clock_timestamp(),
+            data jsonb not null,
+            constraint c{serial}_pkey primary key (id));
+         create index c{serial}_owner_id_idx on {table} (owner, id)"
+    ))
+}
+
+/// Lets nobody write to a collection's records until the caller's transaction ends: writers wait before they look which
+/// declaration there is, and then see the new one.
+pub(super) fn hold_records(conn: &mut PgConnection, serial: i64) -> QueryResult<()> {
+    let table = table_name(serial);
+    conn.batch_execute(&format!(
+        "set local lock_timeout = '1s'; lock table {table} in share row exclusive mode"
+    ))
+}
+
+/// Stored records that don't fit a schema.
+#[derive(Debug, Default)]
+pub struct Misfits {
+    /// How many.
+    pub count: usize,
+    /// Of how many records.
+    pub of: usize,
+    /// What is wrong with the first of them.
+    pub some: Vec<(Uuid, Vec<FieldError>)>,
+}
+
+/// Records that are checked together.
+const TOGETHER: usize = 1_000;
+
+/// Records of which is told what is wrong.
+const TOLD: usize = 10;
+
+#[derive(QueryableByName)]
+struct Stored {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
+    #[diesel(sql_type = Jsonb)]
+    data: Value,
+}
+
+/// Finds the stored records that don't fit a schema.
+pub(super) fn misfits(
+    conn: &mut PgConnection,
+    serial: i64,
+    shape: &Shape,
+) -> Result<Misfits, ApiError> {
+    let table = table_name(serial);
+    let query = format!("select id, data from {table} where id > $1 order by id limit {TOGETHER}");
+    let (mut found, mut last) = (Misfits::default(), Uuid::nil());
+    loop {
+        let rows: Vec<Stored> = diesel::sql_query(&query)
+            .bind::<SqlUuid, _>(last)
+            .load(conn)?;
+        for row in &rows {
+            let Err(error) = shape.check(&row.data) else {
+                continue;
+            };
+            found.count += 1;
+            if found.some.len() < TOLD {
+                found.some.push((row.id, error.errors));
+            }
+        }
+        found.of += rows.len();
+        match rows.last() {
+            Some(row) if rows.len() == TOGETHER => last = row.id,
+            _ => return Ok(found),
+        }
+    }
+}

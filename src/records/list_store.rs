@@ -1,0 +1,259 @@
+//! The statement of a page: what a rule and a filter leave, in an order, from a place on.
+
+use diesel::{
+    pg::Pg,
+    prelude::*,
+    query_builder::{AstPass, Query, QueryFragment, QueryId},
+    sql_types::{Array, BigInt, Nullable, Text, Untyped, Uuid as SqlUuid},
+};
+
+use super::{
+    order::{Order, Place},
+    row::{RecordRow, Told},
+    store::put,
+};
+use crate::{
+    collections::{Collection, Term, table_name},
+    rules::Predicate,
+};
+
+/// Where the records of a page are: those that lack the first term come last, and are sought for themselves, since no index
+/// finds both at once.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Part<'a> {
+    /// From the beginning, those that lack it too.
+    Beginning,
+    /// Those after a place.
+    After(&'a Place),
+    /// All those that lack the first term.
+    Lacking,
+}
+
+/// What a page is to hold.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    pub collection: &'a Collection,
+    pub rule: &'a Predicate,
+    pub filter: Option<&'a Predicate>,
+    pub order: &'a Order,
+    pub part: Part<'a>,
+    pub rows: i64,
+}
+
+/// A record of a page, and what it has of the terms that the page is ordered by.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// The record.
+    pub record: RecordRow,
+    keys: Vec<Option<String>>,
+}
+
+impl Listed {
+    /// Where in the list it is.
+    pub fn place(&self) -> Place {
+        Place {
+            keys: self.keys.clone(),
+            id: self.record.id,
+        }
+    }
+}
+
+impl From<Listed> for RecordRow {
+    fn from(listed: Listed) -> Self {
+        listed.record
+    }
+}
+
+#[derive(QueryableByName)]
+struct Row {
+    #[diesel(embed)]
+    told: Told,
+    #[diesel(sql_type = Array<Nullable<Text>>)]
+    keys: Vec<Option<String>>,
+}
+
+#[derive(QueryableByName)]
+struct Declared {
+    #[diesel(sql_type = BigInt)]
+    generation: i64,
+}
+
+/// Reads the records of a page; `None` where the collection is declared otherwise by now.
+pub(super) fn list(
+    conn: &mut PgConnection,
+    wanted: Wanted<'_>,
+) -> QueryResult<Option<Vec<Listed>>> {
+    let collection = wanted.collection;
+    let rows: Vec<Row> = Statement(wanted).load(conn)?;
+    let generation = match rows.first() {
+        Some(row) => row.told.generation,
+        // Generations only grow: if it is the same now, it was the same then.
+        None => diesel::sql_query("select generation from collections where name = $1")
+            .bind::<Text, _>(&collection.name)
+            .get_result::<Declared>(conn)
+            .optional()?
+            .map(|declared| declared.generation),
+    };
+    if generation != Some(collection.generation) {
+        return Ok(None);
+    }
+    let listed = rows.into_iter().filter_map(|row| {
+        let keys = row.keys;
+        let record = row.told.record()?;
+        Some(Listed { record, keys })
+    });
+    Ok(Some(listed.collect()))
+}
+
+struct Statement<'a>(Wanted<'a>);
+
+impl QueryId for Statement<'_> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl Query for Statement<'_> {
+    type SqlType = Untyped;
+}
+
+impl RunQueryDsl<PgConnection> for Statement<'_> {}
+
+impl QueryFragment<Pg> for Statement<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        let wanted = &self.0;
+        if wanted.order.terms.len() > 1 {
+            // Of one member there are few orders; of several, more than plans should be kept for.
+            out.unsafe_to_cache_prepared();
+        }
+        out.push_sql("select (select generation from collections where name = ");
+        out.push_bind_param::<Text, _>(&wanted.collection.name)?;
+        out.push_sql(") as generation, ");
+        out.push_sql(&Told::columns("record"));
+        out.push_sql(", array[");
+        for (index, term) in wanted.order.terms.iter().enumerate() {
+            out.push_sql(if index == 0 { "(" } else { ", (" });
+            out.push_sql(&term.accessor);
+            out.push_sql(")::text");
+        }
+        out.push_sql("]::text[] as keys from ");
+        out.push_sql(&table_name(wanted.collection.serial));
+        out.push_sql(" as record where (");
+        put(wanted.rule, out.reborrow())?;
+        out.push_sql(")");
+        if let Some(filter) = wanted.filter {
+            out.push_sql(" and (");
+            put(filter, out.reborrow())?;
+            out.push_sql(")");
+        }
+        wanted.from(out.reborrow())?;
+        wanted.order_by(&mut out);
+        out.push_sql(" limit ");
+        out.push_bind_param::<BigInt, _>(&wanted.rows)
+    }
+}
+
+impl Wanted<'_> {
+    fn order_by(&self, out: &mut AstPass<'_, '_, Pg>) {
+        out.push_sql(" order by ");
+        for term in &self.order.terms {
+            out.push_sql(&term.order());
+            out.push_sql(", ");
+        }
+        out.push_sql("record.id");
+        out.push_sql(if self.order.ids_descend() {
+            " desc"
+        } else {
+            " asc"
+        });
+    }
+
+    /// Where the page begins.
+    fn from<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        let place = match self.part {
+            Part::Beginning => return Ok(()),
+            Part::Lacking => {
+                if let Some(first) = self.order.terms.first() {
+                    out.push_sql(" and ");
+                    out.push_sql(&first.accessor);
+                    out.push_sql(" is null");
+                }
+                return Ok(());
+            }
+            Part::After(place) => place,
+        };
+        out.push_sql(" and ");
+        match (self.order.terms.as_slice(), place.keys.as_slice()) {
+            // One comparison of rows, which an index on both answers; it is true of no record that lacks the term.
+            ([only], [key @ Some(_)]) => {
+                out.push_sql("(");
+                out.push_sql(&only.accessor);
+                out.push_sql(", record.id) ");
+                out.push_sql(if only.descends { "< (" } else { "> (" });
+                bind(only, key, out.reborrow())?;
+                out.push_sql(", ");
+                out.push_bind_param::<SqlUuid, _>(&place.id)?;
+                out.push_sql(")");
+                Ok(())
+            }
+            ([first, ..], [key @ Some(_), ..]) => {
+                // What an index can begin at.
+                out.push_sql(&first.accessor);
+                out.push_sql(if first.descends { " <= " } else { " >= " });
+                bind(first, key, out.reborrow())?;
+                out.push_sql(" and ");
+                self.after(&self.order.terms, &place.keys, place, out)
+            }
+            (terms, keys) => self.after(terms, keys, place, out),
+        }
+    }
+
+    /// That a record comes after a place, by these terms and then by id.
+    fn after<'b>(
+        &'b self,
+        terms: &'b [Term],
+        keys: &'b [Option<String>],
+        place: &'b Place,
+        mut out: AstPass<'_, 'b, Pg>,
+    ) -> QueryResult<()> {
+        let (Some((term, terms)), Some((key, keys))) = (terms.split_first(), keys.split_first())
+        else {
+            out.push_sql(if self.order.ids_descend() {
+                "record.id < "
+            } else {
+                "record.id > "
+            });
+            return out.push_bind_param::<SqlUuid, _>(&place.id);
+        };
+        out.push_sql("(");
+        if key.is_some() {
+            out.push_sql(&term.accessor);
+            out.push_sql(if term.descends { " < " } else { " > " });
+            bind(term, key, out.reborrow())?;
+            out.push_sql(" or ");
+            out.push_sql(&term.accessor);
+            out.push_sql(" is null or ");
+            out.push_sql(&term.accessor);
+            out.push_sql(" = ");
+            bind(term, key, out.reborrow())?;
+        } else {
+            out.push_sql(&term.accessor);
+            out.push_sql(" is null");
+        }
+        out.push_sql(" and ");
+        self.after(terms, keys, place, out.reborrow())?;
+        out.push_sql(")");
+        Ok(())
+    }
+}
+
+/// Binds what a record has of a term.
+fn bind<'b>(
+    term: &'b Term,
+    key: &'b Option<String>,
+    mut out: AstPass<'_, 'b, Pg>,
+) -> QueryResult<()> {
+    out.push_bind_param::<Nullable<Text>, _>(key)?;
+    out.push_sql("::");
+    out.push_sql(term.sql_type);
+    Ok(())
+}

@@ -1,0 +1,57 @@
+//! The order of a list, and where in it a page begins.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{
+    collections::{Collection, Term},
+    error::{ApiError, Code, FieldError},
+};
+
+/// Members that one list may be ordered by.
+const MOST: usize = 4;
+
+/// What a list is ordered by; at last by id, in the direction of the last term.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Order {
+    pub terms: Vec<Term>,
+}
+
+/// The last record of a page: what it has of the terms, as text, and its id.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Place {
+    pub(super) keys: Vec<Option<String>>,
+    pub(super) id: Uuid,
+}
+
+impl Order {
+    /// Reads `-price,title`: members, separated by commas, a minus before those that descend.
+    ///
+    /// # Errors
+    /// 400 for what is no member, or has no order.
+    pub fn parse(text: Option<&str>, collection: &Collection) -> Result<Self, ApiError> {
+        let words = text.into_iter().flat_map(|text| text.split(','));
+        let terms: Vec<_> = words
+            .map(|word| Term::parse(word, collection.members()).map_err(refused))
+            .collect::<Result<_, _>>()?;
+        if terms.len() > MOST {
+            return Err(refused(format!("at most {MOST} members")));
+        }
+        Ok(Self { terms })
+    }
+
+    /// Whether ids descend.
+    pub fn ids_descend(&self) -> bool {
+        self.terms.last().is_some_and(|term| term.descends)
+    }
+
+    /// Whether a place is one of this order.
+    pub fn fits(&self, place: &Place) -> bool {
+        place.keys.len() == self.terms.len()
+    }
+}
+
+fn refused(detail: String) -> ApiError {
+    let fault = FieldError::new("/order_by", "order_by", detail);
+    ApiError::with_errors(Code::InvalidQuery, vec![fault])
+}

@@ -1,0 +1,367 @@
+//! One statement for each thing that is done to one record: it tells also whether the collection is still declared so.
+
+use diesel::{
+    pg::Pg,
+    prelude::*,
+    query_builder::{AstPass, Query, QueryFragment, QueryId},
+    sql_types::{Array, BigInt, Bool, Nullable, Text, Untyped, Uuid as SqlUuid},
+};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{
+    Request,
+    row::{RecordRow, Told},
+};
+use crate::{
+    collections::{Collection, table_name},
+    precondition::{Precondition, Tags},
+    rules::Predicate,
+};
+
+/// Something found where the collection is still declared as it was given; else `None`.
+type Current<T> = Option<T>;
+
+/// Under which conditions a record is written.
+pub(super) struct Conditions {
+    visible: Predicate,
+    allowed: Predicate,
+    /// The versions of which it has to be one.
+    expected: Option<Vec<i64>>,
+    /// The versions of which it may be none.
+    excluded: Vec<i64>,
+}
+
+/// What became of a write.
+#[derive(Debug)]
+pub(super) enum Written {
+    /// There is no such record.
+    Nothing,
+    /// There is one that the caller may not see.
+    Hidden,
+    /// The rules don't allow it.
+    Forbidden,
+    /// The record has this version, which the caller's condition excludes.
+    Unexpected(i64),
+    /// It is done; the record as it is now, or was.
+    Done(RecordRow),
+}
+
+impl Conditions {
+    /// Those of changing a record into `input`.
+    pub fn of(
+        collection: &Collection,
+        request: &Request,
+        precondition: &Precondition,
+        input: Option<&Value>,
+    ) -> Self {
+        let allowed = collection.rules.update.predicate(&request.asker, input);
+        Self::new(collection, request, precondition, allowed)
+    }
+
+    /// Those of deleting it.
+    pub fn of_deletion(
+        collection: &Collection,
+        request: &Request,
+        precondition: &Precondition,
+    ) -> Self {
+        let allowed = collection.rules.delete.predicate(&request.asker, None);
+        Self::new(collection, request, precondition, allowed)
+    }
+
+    fn new(
+        collection: &Collection,
+        request: &Request,
+        precondition: &Precondition,
+        allowed: Predicate,
+    ) -> Self {
+        let (mut expected, mut excluded) = (None, Vec::new());
+        match &precondition.if_match {
+            Some(Tags::Versions(versions)) => expected = Some(versions.clone()),
+            None if collection.requires_precondition => expected = Some(Vec::new()),
+            Some(Tags::Any) | None => {}
+        }
+        match &precondition.if_none_match {
+            Some(Tags::Versions(versions)) => excluded.clone_from(versions),
+            Some(Tags::Any) => expected = Some(Vec::new()),
+            None => {}
+        }
+        Self {
+            visible: collection.rules.read.predicate(&request.asker, None),
+            allowed,
+            expected,
+            excluded,
+        }
+    }
+
+    /// The same in place of this version only, which was found to fit.
+    pub fn only(self, version: i64) -> Self {
+        Self {
+            expected: Some(vec![version]),
+            ..self
+        }
+    }
+}
+
+/// Finds a record that `rule` shows.
+pub(super) fn find(
+    conn: &mut PgConnection,
+    collection: &Collection,
+    id: Uuid,
+    rule: &Predicate,
+) -> QueryResult<Current<Option<RecordRow>>> {
+    let told: Told = Statement {
+        collection,
+        id,
+        work: Work::Find(rule),
+    }
+    .get_result(conn)?;
+    Ok(current(collection, told.generation).then(|| told.record()))
+}
+
+/// Stores a new record, unless its id is taken.
+pub(super) fn insert(
+    conn: &mut PgConnection,
+    collection: &Collection,
+    id: Uuid,
+    owner: Option<Uuid>,
+    document: &Value,
+) -> QueryResult<Current<Option<RecordRow>>> {
+    let told: Told = Statement {
+        collection,
+        id,
+        work: Work::Insert(owner, document.to_string()),
+    }
+    .get_result(conn)?;
+    Ok(current(collection, told.generation).then(|| told.record()))
+}
+
+/// Replaces a document where the conditions allow it, and tells which did not.
+pub(super) fn replace(
+    conn: &mut PgConnection,
+    collection: &Collection,
+    id: Uuid,
+    conditions: &Conditions,
+    document: &Value,
+) -> QueryResult<Current<Written>> {
+    let work = Work::Replace(conditions, document.to_string());
+    write(conn, collection, id, work)
+}
+
+/// Deletes a record where the conditions allow it, and tells which did not.
+pub(super) fn delete(
+    conn: &mut PgConnection,
+    collection: &Collection,
+    id: Uuid,
+    conditions: &Conditions,
+) -> QueryResult<Current<Written>> {
+    write(conn, collection, id, Work::Delete(conditions))
+}
+
+/// What a write found before it wrote.
+#[derive(Debug, QueryableByName)]
+struct Outcome {
+    #[diesel(embed)]
+    told: Told,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    old_version: Option<i64>,
+    #[diesel(sql_type = Nullable<Bool>)]
+    visible: Option<bool>,
+    #[diesel(sql_type = Nullable<Bool>)]
+    allowed: Option<bool>,
+}
+
+fn write(
+    conn: &mut PgConnection,
+    collection: &Collection,
+    id: Uuid,
+    work: Work<'_>,
+) -> QueryResult<Current<Written>> {
+    let outcome: Outcome = Statement {
+        collection,
+        id,
+        work,
+    }
+    .get_result(conn)?;
+    if !current(collection, outcome.told.generation) {
+        return Ok(None);
+    }
+    let Some(old_version) = outcome.old_version else {
+        return Ok(Some(Written::Nothing));
+    };
+    Ok(Some(match (outcome.visible, outcome.allowed) {
+        (Some(true), Some(true)) => match outcome.told.record() {
+            Some(row) => Written::Done(row),
+            None => Written::Unexpected(old_version),
+        },
+        (Some(true), _) => Written::Forbidden,
+        _ => Written::Hidden,
+    }))
+}
+
+fn current(collection: &Collection, generation: Option<i64>) -> bool {
+    generation == Some(collection.generation)
+}
+
+/// What is done to a record.
+enum Work<'a> {
+    Find(&'a Predicate),
+    Insert(Option<Uuid>, String),
+    Replace(&'a Conditions, String),
+    Delete(&'a Conditions),
+}
+
+/// One statement; its text depends on the collection and its rules alone, so the connection's cache of plans stays small.
+struct Statement<'a> {
+    collection: &'a Collection,
+    id: Uuid,
+    work: Work<'a>,
+}
+
+impl QueryId for Statement<'_> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl Query for Statement<'_> {
+    type SqlType = Untyped;
+}
+
+impl RunQueryDsl<PgConnection> for Statement<'_> {}
+
+impl QueryFragment<Pg> for Statement<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("with current as (select generation from collections where name = ");
+        out.push_bind_param::<Text, _>(&self.collection.name)?;
+        out.push_sql(")");
+        match &self.work {
+            Work::Find(rule) => self.find(rule, out),
+            Work::Insert(owner, document) => self.insert(owner, document, out),
+            Work::Replace(conditions, document) => self.replace(conditions, document, out),
+            Work::Delete(conditions) => self.delete(conditions, out),
+        }
+    }
+}
+
+impl Statement<'_> {
+    fn table(&self) -> String {
+        table_name(self.collection.serial)
+    }
+
+    fn find<'b>(&'b self, rule: &'b Predicate, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql(" select (select generation from current) as generation, found.* from (select) as one left join (select ");
+        out.push_sql(&Told::columns("record"));
+        out.push_sql(" from ");
+        out.push_sql(&self.table());
+        out.push_sql(" as record where record.id = ");
+        out.push_bind_param::<SqlUuid, _>(&self.id)?;
+        out.push_sql(" and (");
+        put(rule, out.reborrow())?;
+        out.push_sql(")) as found on true");
+        Ok(())
+    }
+
+    fn insert<'b>(
+        &'b self,
+        owner: &'b Option<Uuid>,
+        document: &'b String,
+        mut out: AstPass<'_, 'b, Pg>,
+    ) -> QueryResult<()> {
+        out.push_sql(", written as (insert into ");
+        out.push_sql(&self.table());
+        out.push_sql(" as record (id, owner, data) select ");
+        out.push_bind_param::<SqlUuid, _>(&self.id)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Nullable<SqlUuid>, _>(owner)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Text, _>(document)?;
+        out.push_sql("::jsonb from current where generation = ");
+        out.push_bind_param::<BigInt, _>(&self.collection.generation)?;
+        out.push_sql(" on conflict (id) do nothing returning ");
+        out.push_sql(&Told::columns("record"));
+        out.push_sql(
+            ") select (select generation from current) as generation, written.* from (select) as one left join written on true",
+        );
+        Ok(())
+    }
+
+    /// Holds the record in its newest version and tells what the rules say of that.
+    fn hold<'b>(
+        &'b self,
+        conditions: &'b Conditions,
+        mut out: AstPass<'_, 'b, Pg>,
+    ) -> QueryResult<()> {
+        out.push_sql(", old as (select record.id, record.version, (");
+        put(&conditions.visible, out.reborrow())?;
+        out.push_sql(") is true as visible, (");
+        put(&conditions.allowed, out.reborrow())?;
+        out.push_sql(") is true as allowed from ");
+        out.push_sql(&self.table());
+        out.push_sql(" as record where record.id = ");
+        out.push_bind_param::<SqlUuid, _>(&self.id)?;
+        out.push_sql(" and (select generation from current) = ");
+        out.push_bind_param::<BigInt, _>(&self.collection.generation)?;
+        out.push_sql(" for update)");
+        Ok(())
+    }
+
+    /// Ends a write of the record that was held.
+    fn end<'b>(
+        &'b self,
+        conditions: &'b Conditions,
+        mut out: AstPass<'_, 'b, Pg>,
+    ) -> QueryResult<()> {
+        out.push_sql(" where record.id = old.id and old.visible and old.allowed and (");
+        out.push_bind_param::<Nullable<Array<BigInt>>, _>(&conditions.expected)?;
+        out.push_sql(" is null or old.version = any(");
+        out.push_bind_param::<Nullable<Array<BigInt>>, _>(&conditions.expected)?;
+        out.push_sql(")) and old.version <> all(");
+        out.push_bind_param::<Array<BigInt>, _>(&conditions.excluded)?;
+        out.push_sql(") returning ");
+        out.push_sql(&Told::columns("record"));
+        out.push_sql(
+            ") select (select generation from current) as generation, old.version as old_version, old.visible, old.allowed, written.* \
+             from (select) as one left join old on true left join written on true",
+        );
+        Ok(())
+    }
+
+    fn replace<'b>(
+        &'b self,
+        conditions: &'b Conditions,
+        document: &'b String,
+        mut out: AstPass<'_, 'b, Pg>,
+    ) -> QueryResult<()> {
+        self.hold(conditions, out.reborrow())?;
+        out.push_sql(", written as (update ");
+        out.push_sql(&self.table());
+        out.push_sql(" as record set data = ");
+        out.push_bind_param::<Text, _>(document)?;
+        out.push_sql(
+            "::jsonb, version = record.version + 1, updated_at = clock_timestamp() from old",
+        );
+        self.end(conditions, out)
+    }
+
+    fn delete<'b>(
+        &'b self,
+        conditions: &'b Conditions,
+        mut out: AstPass<'_, 'b, Pg>,
+    ) -> QueryResult<()> {
+        self.hold(conditions, out.reborrow())?;
+        out.push_sql(", written as (delete from ");
+        out.push_sql(&self.table());
+        out.push_sql(" as record using old");
+        self.end(conditions, out)
+    }
+}
+
+/// Writes what has to hold of a record.
+pub(super) fn put<'b>(predicate: &'b Predicate, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+    match predicate {
+        Predicate::True => out.push_sql("true"),
+        Predicate::False => out.push_sql("false"),
+        Predicate::Sql(condition) => condition.walk_ast(out)?,
+    }
+    Ok(())
+}

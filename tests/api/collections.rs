@@ -1,0 +1,251 @@
+//! Declaring collections: what is taken, what is refused, and when it holds.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Shop, TestApp, own_things};
+
+#[tokio::test]
+async fn a_collection_is_declared_read_changed_and_deleted() {
+    let app = TestApp::shared();
+    let shop = Shop::open(&app, |_| {}).await;
+    let admin = shop.administrator();
+    let read = admin.get(&shop.uri()).await.expect(200);
+    assert_eq!(read.at("/name"), shop.name.as_str());
+    assert_eq!(read.at("/on_owner_delete"), "delete");
+    let version = read.at("/version").as_i64().unwrap();
+    assert_eq!(read.header("etag"), format!("\"{version}\""));
+    let listed = admin.get("/v1/collections").await.expect(200).json();
+    let mut names = listed["items"].as_array().unwrap().iter();
+    assert!(names.any(|one| one["name"] == shop.name.as_str()));
+
+    let mut declaration = shop.declaration().await;
+    declaration["schema"]["properties"]["note"] = json!({"type": "string"});
+    let changed = shop.declare(&declaration).await.expect(200);
+    assert!(changed.at("/version").as_i64().unwrap() > version);
+    assert_eq!(changed.at("/schema"), declaration["schema"]);
+
+    let stale = admin
+        .request("PUT", &shop.uri())
+        .header("if-match", format!("\"{version}\""))
+        .json(&declaration);
+    app.send(stale)
+        .await
+        .expect_problem(412, "precondition-failed");
+
+    for query in ["", "?confirm=other"] {
+        let path = format!("{}{query}", shop.uri());
+        admin
+            .delete(&path)
+            .await
+            .expect_problem(400, "invalid-query");
+    }
+    let path = format!("{}?confirm={}", shop.uri(), shop.name);
+    admin.delete(&path).await.expect(204);
+    admin
+        .get(&shop.uri())
+        .await
+        .expect_problem(404, "not-found");
+    admin
+        .get(&shop.records())
+        .await
+        .expect_problem(404, "not-found");
+    let gone = admin.post(&shop.records(), json!({"title": "x"})).await;
+    gone.expect_problem(404, "not-found");
+    admin.delete(&path).await.expect_problem(404, "not-found");
+}
+
+#[tokio::test]
+async fn declaring_takes_its_scope() {
+    let app = TestApp::shared();
+    let shop = Shop::open(&app, |_| {}).await;
+    let ada = app.person().await;
+    ada.get("/v1/collections")
+        .await
+        .expect_problem(403, "insufficient-scope");
+    ada.get(&shop.uri())
+        .await
+        .expect_problem(403, "insufficient-scope");
+    let declared = ada.put(&shop.uri(), own_things("Mine")).await;
+    declared.expect_problem(403, "insufficient-scope");
+    let path = format!("{}?confirm={}", shop.uri(), shop.name);
+    ada.delete(&path)
+        .await
+        .expect_problem(403, "insufficient-scope");
+}
+
+#[tokio::test]
+async fn a_type_belongs_to_one_collection() {
+    let app = TestApp::shared();
+    let one = Shop::open(&app, |_| {}).await;
+    let other = Shop::open(&app, |_| {}).await;
+    let mut declaration = other.declaration().await;
+    declaration["type_name"] = one.declaration().await["type_name"].clone();
+    other
+        .declare(&declaration)
+        .await
+        .expect_problem(409, "type-name-taken");
+}
+
+/// The pointers that a refusal names.
+async fn refused(shop: &Shop, change: impl FnOnce(&mut Value)) -> Vec<String> {
+    let mut declaration = shop.declaration().await;
+    change(&mut declaration);
+    let response = shop.declare(&declaration).await;
+    let problem = response.expect_problem(422, "validation-failed").json();
+    let errors = problem["errors"].as_array().unwrap().iter();
+    errors
+        .map(|error| error["pointer"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[tokio::test]
+async fn res_09_a_schema_refers_to_nothing_outside_and_keeps_within_bounds() {
+    let app = TestApp::shared();
+    let shop = Shop::open(&app, |_| {}).await;
+    for outside in [
+        "https://example.com/schema",
+        "file:///etc/passwd",
+        "other.json",
+        "/etc/passwd",
+    ] {
+        let change = |declaration: &mut Value| {
+            declaration["schema"]["properties"]["title"] = json!({"$ref": outside});
+        };
+        let pointers = refused(&shop, change).await;
+        assert_eq!(pointers, ["/schema/properties/title/$ref"], "{outside}");
+    }
+    for name in ["id", "owner", "version", "created_at", "updated_at", "now"] {
+        let change = |declaration: &mut Value| {
+            declaration["schema"]["properties"][name] = json!({"type": "string"});
+        };
+        assert_eq!(
+            refused(&shop, change).await,
+            [format!("/schema/properties/{name}")]
+        );
+    }
+    let no_object = refused(&shop, |declaration| {
+        declaration["schema"]["type"] = json!("array")
+    });
+    assert_eq!(no_object.await, ["/schema/type"]);
+    let nonsense = refused(&shop, |declaration| {
+        declaration["schema"]["properties"]["title"]["maxLength"] = json!("many");
+    });
+    assert_eq!(nonsense.await, ["/schema"]);
+    let huge = refused(&shop, |declaration| {
+        declaration["schema"]["description"] = json!("x".repeat(70_000));
+    });
+    assert_eq!(huge.await, ["/schema"]);
+    let extension = refused(&shop, |declaration| {
+        declaration["schema"]["properties"]["title"]["x-colour"] = json!("red");
+    });
+    assert_eq!(extension.await, ["/schema/properties/title/x-colour"]);
+    // Patterns that take exponential time elsewhere are matched in linear time, and what can't be is refused.
+    let lookaround = refused(&shop, |declaration| {
+        declaration["schema"]["properties"]["title"]["pattern"] = json!("(?=a)b");
+    });
+    assert_eq!(lookaround.await, ["/schema"]);
+    let mut declaration = shop.declaration().await;
+    declaration["schema"]["properties"]["title"]["pattern"] = json!("^(a+)+$");
+    shop.declare(&declaration).await.expect(200);
+    let ada = app.person().await;
+    let document = json!({"title": format!("{}!", "a".repeat(199))});
+    let response = ada.post(&shop.records(), document).await;
+    response.expect_problem(422, "validation-failed");
+}
+
+#[tokio::test]
+async fn a_mistake_in_a_rule_is_told_with_its_place() {
+    let app = TestApp::shared();
+    let shop = Shop::open(&app, |_| {}).await;
+    for (rule, place) in [
+        ("record.owner ==", "line 1"),
+        ("record.titel == 'x'", "column 8"),
+        ("record.price == record.tags", "line 1"),
+        ("input.title == 'x'", "column 1"),
+        ("record.title.matches('x')", "line 1"),
+    ] {
+        let mut declaration = shop.declaration().await;
+        declaration["rules"]["read"] = json!(rule);
+        let response = shop.declare(&declaration).await;
+        let problem = response.expect_problem(422, "validation-failed");
+        assert_eq!(problem.at("/errors/0/pointer"), "/rules/read", "{rule}");
+        let detail = problem.at("/errors/0/detail");
+        assert!(detail.as_str().unwrap().contains(place), "{rule}: {detail}");
+    }
+}
+
+#[tokio::test]
+async fn a_schema_that_stored_records_do_not_fit_is_refused_unless_forced() {
+    let app = TestApp::shared();
+    let shop = Shop::open(&app, |_| {}).await;
+    let ada = app.person().await;
+    let cheap = shop.make(&ada, json!({"title": "Ink", "price": 1})).await;
+    shop.make(&ada, json!({"title": "Pen", "price": 9})).await;
+    let mut declaration = shop.declaration().await;
+    declaration["schema"]["properties"]["price"]["minimum"] = json!(5);
+
+    let admin = shop.administrator();
+    let tried = admin
+        .put(&format!("{}?dry_run=true", shop.uri()), declaration.clone())
+        .await
+        .expect(200)
+        .json();
+    assert_eq!(
+        (&tried["records"], &tried["misfits"]),
+        (&json!(2), &json!(1))
+    );
+    let pointer = format!("/records/{}/price", cheap["id"].as_str().unwrap());
+    assert_eq!(tried["errors"][0]["pointer"], pointer.as_str());
+    assert_ne!(shop.declaration().await, declaration, "nothing was changed");
+
+    let refused = shop.declare(&declaration).await;
+    let problem = refused.expect_problem(409, "records-misfit");
+    assert_eq!(problem.at("/errors/0/pointer"), pointer.as_str());
+    admin
+        .put(&format!("{}?force=true", shop.uri()), declaration)
+        .await
+        .expect(200);
+    let path = shop.record(&cheap["id"]);
+    assert_eq!(ada.get(&path).await.expect(200).at("/price"), 1);
+    let patched = ada.patch(&path, json!({"title": "Blue ink"})).await;
+    patched.expect_problem(422, "validation-failed");
+    ada.patch(&path, json!({"price": 5})).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_new_declaration_holds_at_once_on_every_replica() {
+    let first = TestApp::own(&[]);
+    let second = first.replica(&[]).unwrap();
+    let shop = Shop::open(&first, |_| {}).await;
+    let ada = first.person().await;
+    let made = shop.make(&ada, json!({"title": "Ink"})).await;
+    let path = shop.record(&made["id"]);
+    let elsewhere =
+        |method: &str, path: &str| second.request(method, path).bearer_auth(ada.access_token());
+    second.send(elsewhere("GET", &path)).await.expect(200);
+
+    let mut declaration = shop.declaration().await;
+    declaration["rules"]["read"] = json!("'staff' in auth.roles");
+    shop.declare(&declaration).await.expect(200);
+    for (app, name) in [(&first, "first"), (&second, "second")] {
+        let request = app.request("GET", &path).bearer_auth(ada.access_token());
+        assert_eq!(app.send(request).await.status(), 404, "{name}");
+    }
+    declaration["rules"]["read"] = json!("true");
+    declaration["schema"]["required"] = json!(["title", "price"]);
+    let force = format!("{}?force=true", shop.uri());
+    shop.administrator()
+        .put(&force, declaration)
+        .await
+        .expect(200);
+    let without_price = elsewhere("POST", &shop.records()).json(&json!({"title": "Pen"}));
+    second
+        .send(without_price)
+        .await
+        .expect_problem(422, "validation-failed");
+
+    let path = format!("{}?confirm={}", shop.uri(), shop.name);
+    shop.administrator().delete(&path).await.expect(204);
+    let read = elsewhere("GET", &shop.record(&made["id"]));
+    second.send(read).await.expect_problem(404, "not-found");
+}
