@@ -19,7 +19,7 @@ pub struct Catalog(Arc<RwLock<HashMap<String, Arc<Collection>>>>);
 
 impl Catalog {
     /// Works with a collection as it is declared when `work`'s statement runs: that answers `None` where it found another
-    /// generation than that of the collection it was given.
+    /// generation than that of the collection it was given; a refusal holds only where the declaration still does.
     ///
     /// # Errors
     /// 404 for a name that is not declared; those of `work`; 503 when declarations change faster than they can be read.
@@ -34,19 +34,13 @@ impl Catalog {
             match work(conn, &collection) {
                 Ok(Some(done)) => return Ok(done),
                 Ok(None) => self.forget(&collection),
-                // The table is gone with the collection.
-                Err(error) if error.is_ours() => {
-                    let is_gone = match store::find(conn, name.as_ref()) {
-                        Ok(Some(stored)) => stored.serial != collection.serial,
-                        Ok(None) => true,
-                        Err(_worse) => false,
-                    };
-                    if !is_gone {
-                        return Err(error);
+                // Refused by a declaration that has been replaced, or without a table that has gone with its collection.
+                Err(error) => match store::generation(conn, name.as_ref()) {
+                    Ok(current) if current != Some(collection.generation) => {
+                        self.forget(&collection);
                     }
-                    self.forget(&collection);
-                }
-                Err(error) => return Err(error),
+                    _ => return Err(error),
+                },
             }
         }
         Err(Code::Overloaded.into())

@@ -67,6 +67,18 @@ pub fn find(conn: &mut PgConnection, name: &str) -> QueryResult<Option<Collectio
         .optional()
 }
 
+/// The number of a collection's declaration.
+///
+/// # Errors
+/// Postgres.
+pub fn generation(conn: &mut PgConnection, name: &str) -> QueryResult<Option<i64>> {
+    collections::table
+        .find(name)
+        .select(collections::generation)
+        .first(conn)
+        .optional()
+}
+
 pub(super) fn lock(conn: &mut PgConnection, name: &str) -> QueryResult<Option<CollectionRow>> {
     collections::table
         .find(name)

@@ -13,7 +13,7 @@ use super::{
     store::put,
 };
 use crate::{
-    collections::{Collection, Term, table_name},
+    collections::{Collection, Term, generation, table_name},
     rules::Predicate,
 };
 
@@ -72,12 +72,6 @@ struct Row {
     keys: Vec<Option<String>>,
 }
 
-#[derive(QueryableByName)]
-struct Declared {
-    #[diesel(sql_type = BigInt)]
-    generation: i64,
-}
-
 /// Reads the records of a page; `None` where the collection is declared otherwise by now.
 pub(super) fn list(
     conn: &mut PgConnection,
@@ -88,11 +82,7 @@ pub(super) fn list(
     let generation = match rows.first() {
         Some(row) => row.told.generation,
         // Generations only grow: if it is the same now, it was the same then.
-        None => diesel::sql_query("select generation from collections where name = $1")
-            .bind::<Text, _>(&collection.name)
-            .get_result::<Declared>(conn)
-            .optional()?
-            .map(|declared| declared.generation),
+        None => generation(conn, &collection.name)?,
     };
     if generation != Some(collection.generation) {
         return Ok(None);

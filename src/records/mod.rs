@@ -19,6 +19,7 @@ pub use row::RecordRow;
 use crate::{
     collections::{Asker, Catalog, Collection, CollectionName},
     error::{ApiError, Code, FieldError},
+    idempotency,
     patch::Patch,
     precondition::Precondition,
 };
@@ -196,10 +197,17 @@ pub fn delete(
         let conditions = Conditions::of_deletion(collection, request, precondition);
         match store::delete(conn, collection, id, &conditions)? {
             None => Ok(None),
-            Some(Written::Nothing) => Err(ApiError::not_found()),
             Some(written) => settle(written, collection, precondition).map(|_row| Some(())),
         }
-    })
+    })?;
+    // Whoever sends again what made it is not told that it is there.
+    idempotency::forget(conn, &location(&request.collection, id))?;
+    Ok(())
+}
+
+/// Where a record is.
+pub fn location(collection: &CollectionName, id: Uuid) -> String {
+    format!("/v1/data/{}/{id}", collection.as_ref())
 }
 
 /// Turns what a write found into its answer.

@@ -6,7 +6,7 @@ use serde_json::{Map, json, value::RawValue};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::{ListQuery, Listed, Place, RecordRow, Request};
+use super::{ListQuery, Listed, Place, RecordRow, Request, location};
 use crate::{
     app::AppState,
     collections::{Asker, CollectionName},
@@ -80,10 +80,6 @@ impl Request {
             owner: caller.and_then(|caller| caller.claims().sub.user()),
         })
     }
-}
-
-fn location(collection: &CollectionName, id: Uuid) -> String {
-    format!("/v1/data/{}/{id}", collection.as_ref())
 }
 
 fn tagged(row: RecordRow) -> Tagged<RecordRow> {

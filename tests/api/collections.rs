@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Shop, TestApp, own_things};
+use crate::harness::{Shop, TestApp, own_things, query_value};
 
 #[tokio::test]
 async fn a_collection_is_declared_read_changed_and_deleted() {
@@ -248,4 +248,108 @@ async fn a_new_declaration_holds_at_once_on_every_replica() {
     shop.administrator().delete(&path).await.expect(204);
     let read = elsewhere("GET", &shop.record(&made["id"]));
     second.send(read).await.expect_problem(404, "not-found");
+}
+
+/// Milliseconds since 1970.
+fn moment(text: &str) -> i64 {
+    chrono::DateTime::parse_from_rfc3339(text)
+        .unwrap()
+        .timestamp_millis()
+}
+
+#[tokio::test]
+async fn no_write_goes_by_a_declaration_that_has_been_replaced() {
+    let first = TestApp::own(&[("TOLLGATE_LIMITS__ENABLED", "false")]);
+    let second = first
+        .replica(&[("TOLLGATE_LIMITS__ENABLED", "false")])
+        .unwrap();
+    let shop = Shop::open(&first, |declaration| {
+        declaration["rules"]["list"] = json!("true");
+    })
+    .await;
+    let ada = first.person().await;
+    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let writers: Vec<_> = [&first, &second]
+        .into_iter()
+        .flat_map(|app| [app.clone(), app.clone(), app.clone()])
+        .map(|app| {
+            let (ada, path, stop) = (ada.clone(), shop.records(), stop.clone());
+            tokio::spawn(async move {
+                let (mut made, mut refused) = (0, 0);
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    let request = app.request("POST", &path).bearer_auth(ada.access_token());
+                    match app
+                        .send(request.json(&json!({"title": "x"})))
+                        .await
+                        .status()
+                    {
+                        201 => made += 1,
+                        422 => refused += 1,
+                        503 => {}
+                        other => panic!("{other}"),
+                    }
+                }
+                (made, refused)
+            })
+        })
+        .collect();
+    let mut declaration = shop.declaration().await;
+    let mut declared = Vec::new();
+    let force = format!("{}?force=true", shop.uri());
+    for round in 0..20 {
+        let demands_price = round % 2 == 0;
+        let required = if demands_price {
+            json!(["title", "price"])
+        } else {
+            json!(["title"])
+        };
+        declaration["schema"]["required"] = required;
+        let answer = loop {
+            let answer = shop.administrator().put(&force, declaration.clone()).await;
+            if answer.status() == 200 {
+                break answer;
+            }
+        };
+        let since = moment(answer.at("/updated_at").as_str().unwrap());
+        declared.push((since, demands_price));
+        tokio::time::sleep(std::time::Duration::from_millis(60)).await;
+    }
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    let (mut made, mut refused) = (0, 0);
+    for writer in writers {
+        let (some, others) = writer.await.unwrap();
+        made += some;
+        refused += others;
+    }
+    assert!(
+        made > 100 && refused > 100,
+        "{made} made, {refused} refused"
+    );
+    let count = format!(
+        "select count(*)::text as value from tollgate_data.c{} where not data ? 'price'",
+        query_value(
+            first.database(),
+            "select serial::text as value from collections"
+        )
+    );
+    assert_eq!(
+        query_value(first.database(), &count),
+        made.to_string(),
+        "each acknowledged one is there"
+    );
+    let mut path = format!("{}?limit=200", shop.records());
+    loop {
+        let page = first.get(&path).await.expect(200).json();
+        for record in page["items"].as_array().unwrap() {
+            // Records' times are rounded to milliseconds, declarations' cut.
+            let created = moment(record["created_at"].as_str().unwrap()) - 1;
+            let valid = declared.iter().rev().find(|(since, _)| *since < created);
+            let demands_price = valid.is_some_and(|(_, demands_price)| *demands_price);
+            assert!(!demands_price, "{record} was made after {valid:?}");
+        }
+        match page["next_cursor"].as_str() {
+            Some(next) => path = format!("{}?limit=200&cursor={next}", shop.records()),
+            None => break,
+        }
+    }
 }

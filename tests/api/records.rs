@@ -529,6 +529,13 @@ async fn res_10_the_same_key_makes_one_record() {
     assert_eq!(first.json(), again.json());
     let other = with(&ada, "POST", &shop.records(), &key, json!({"title": "Pen"})).await;
     other.expect_problem(422, "idempotency-key-reused");
+    ada.delete(&shop.record(&first.at("/id"))).await.expect(204);
+    let anew = with(&ada, "POST", &shop.records(), &key, json!({"title": "Ink"})).await;
+    assert_ne!(
+        anew.expect(201).at("/id"),
+        first.at("/id"),
+        "what is gone is not shown"
+    );
 }
 
 #[tokio::test]

@@ -32,6 +32,14 @@ pub fn scope(name: &str) -> Option<Text> {
             "Create, change and delete the data that you can change",
             "회원님의 권한으로 데이터 생성, 변경 및 삭제",
         ),
+        "collections:read" => text(
+            "See how collections of data are declared",
+            "데이터 컬렉션의 정의 보기",
+        ),
+        "collections:write" => text(
+            "Declare collections of data and delete them with all they hold",
+            "데이터 컬렉션 정의 및 전체 데이터와 함께 삭제",
+        ),
         "users:read" => text("Read everyone’s accounts", "모든 사용자의 계정 읽기"),
         "users:write" => text(
             "Create, change and delete everyone’s accounts and give roles",
