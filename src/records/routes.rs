@@ -2,7 +2,7 @@
 
 use actix_web::{HttpResponse, http::header, web};
 use serde::Deserialize;
-use serde_json::{Map, json, value::RawValue};
+use serde_json::{Map, Value, json, value::RawValue};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -36,6 +36,7 @@ pub struct Record {
     /// Its id.
     id: Uuid,
     /// Whose it is; null when nobody's.
+    #[schema(required = true)]
     owner: Option<Uuid>,
     /// Grows with every change.
     version: i64,
@@ -46,16 +47,19 @@ pub struct Record {
     /// The document's own members, as the collection's schema has them.
     #[schema(additional_properties)]
     #[serde(flatten)]
-    document: Map<String, serde_json::Value>,
+    document: Map<String, Value>,
 }
 
 /// A document, as the collection's schema has it.
 #[derive(ToSchema)]
-#[schema(example = json!({"title": "Ink"}), value_type = Object)]
-pub struct Document(
-    #[expect(dead_code, reason = "the document shows it; `AnyJson` reads it")]
-    Map<String, serde_json::Value>,
-);
+#[schema(example = json!({"title": "Ink"}))]
+#[expect(dead_code, reason = "the document shows it; `AnyJson` reads it")]
+pub struct Document {
+    /// Its members.
+    #[schema(additional_properties)]
+    #[serde(flatten)]
+    members: Map<String, Value>,
+}
 
 impl Request {
     /// What a visitor asks of a collection.
