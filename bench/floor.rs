@@ -2,8 +2,11 @@
 //!
 //! `bare PORT` and `layers NAMES PORT` serve the answer of `GET /v1/tokens/current`, the one from a naked handler, the other
 //! behind the named layers of our middleware (`observe,guard,authenticate,limit,compress`), and there also `/select`, which
-//! reads an account, and `/form`, which takes a form with a secret; `sign-in N` does N times what signing in can't do without;
+//! reads an account, and `/form`, which takes a form with a secret; `records PORT` serves the rows of a collection from a naked
+//! handler; `sign-in N` does N times what signing in can't do without;
 //! `sign N` makes N signatures; `revocations` prints the MiB of resident memory that knowing all of them takes.
+
+mod records_floor;
 
 use std::{io::Write, net::TcpListener};
 
@@ -44,6 +47,7 @@ fn main() -> anyhow::Result<()> {
     {
         ["bare", port] => serve(port.parse()?, None),
         ["layers", names, port] => serve(port.parse()?, Some((state()?, (*names).to_owned()))),
+        ["records", port] => records(port.parse()?),
         ["sign-in", count] => sign(count.parse()?, true),
         ["sign", count] => sign(count.parse()?, false),
         ["revocations"] => revocations(),
@@ -113,6 +117,16 @@ fn serve(port: u16, layers: Option<(Data<AppState>, String)>) -> anyhow::Result<
         }
         anyhow::Ok(())
     })
+}
+
+fn records(port: u16) -> anyhow::Result<()> {
+    let database = Database::open(&Config::load(None)?)?;
+    let listener = TcpListener::bind(("127.0.0.1", port))?;
+    let workers = std::thread::available_parallelism()?.get();
+    let url = database.url.expose_secret().to_owned();
+    // The private Postgres is the measured server's; it outlives this process.
+    std::mem::forget(database);
+    records_floor::serve(listener, &url, workers)
 }
 
 async fn answer_bytes() -> HttpResponse {

@@ -58,11 +58,15 @@ struct Row {
 
 const COLUMNS: &str = "id, owner, version, created_at, updated_at, data::text as data";
 
-#[derive(QueryId)]
 enum Statement {
     Read(Uuid),
     Create(Uuid, String),
     List(Uuid),
+}
+
+impl QueryId for Statement {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
 }
 
 impl Query for Statement {
@@ -75,7 +79,9 @@ impl QueryFragment<Pg> for Statement {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         match self {
             Self::Read(id) => {
-                out.push_sql(&format!("select {COLUMNS} from tollgate_data.c1 where id = "));
+                out.push_sql(&format!(
+                    "select {COLUMNS} from tollgate_data.c1 where id = "
+                ));
                 out.push_bind_param::<SqlUuid, _>(id)
             }
             Self::Create(id, document) => {
@@ -87,11 +93,62 @@ impl QueryFragment<Pg> for Statement {
                 Ok(())
             }
             Self::List(owner) => {
-                out.push_sql(&format!("select {COLUMNS} from tollgate_data.c1 where owner = "));
+                out.push_sql(&format!(
+                    "select {COLUMNS} from tollgate_data.c1 where owner = "
+                ));
                 out.push_bind_param::<SqlUuid, _>(owner)?;
                 out.push_sql(" order by (case when jsonb_typeof(data->'price') = 'number' then (data->>'price')::numeric end) desc nulls last, id desc limit 51");
                 Ok(())
             }
         }
     }
+}
+
+/// One hop and one statement; the rows become JSON without being parsed.
+async fn answer(pool: Data<Connections>, statement: Statement) -> actix_web::Result<String> {
+    let rows: Vec<Row> = web::block(move || {
+        #[expect(clippy::disallowed_methods, reason = "a floor has no door to Postgres")]
+        let mut conn = pool.get().map_err(|error| error.to_string())?;
+        statement
+            .load(&mut *conn)
+            .map_err(|error| error.to_string())
+    })
+    .await?
+    .map_err(actix_web::error::ErrorInternalServerError)?;
+    Ok(rows.iter().map(text).collect::<Vec<_>>().join(","))
+}
+
+fn text(row: &Row) -> String {
+    let owner = row
+        .owner
+        .map_or("null".to_owned(), |owner| format!("\"{owner}\""));
+    format!(
+        "{{\"id\":\"{}\",\"owner\":{owner},\"version\":{},\"created_at\":\"{}\",\"updated_at\":\"{}\",{}",
+        row.id,
+        row.version,
+        row.created_at.to_rfc3339(),
+        row.updated_at.to_rfc3339(),
+        row.data.trim_start_matches('{'),
+    )
+}
+
+fn json(text: String) -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type(ContentType::json())
+        .body(text)
+}
+
+async fn read(pool: Data<Connections>, id: web::Path<Uuid>) -> actix_web::Result<HttpResponse> {
+    Ok(json(answer(pool, Statement::Read(id.into_inner())).await?))
+}
+
+async fn create(pool: Data<Connections>, body: Bytes) -> actix_web::Result<HttpResponse> {
+    let document = String::from_utf8(body.to_vec()).map_err(actix_web::error::ErrorBadRequest)?;
+    let statement = Statement::Create(Uuid::now_v7(), document);
+    Ok(json(answer(pool, statement).await?))
+}
+
+async fn list(pool: Data<Connections>, owner: web::Path<Uuid>) -> actix_web::Result<HttpResponse> {
+    let items = answer(pool, Statement::List(owner.into_inner())).await?;
+    Ok(json(format!("{{\"items\":[{items}]}}")))
 }

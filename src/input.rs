@@ -7,6 +7,9 @@ use serde_json::Value;
 
 use crate::error::{ApiError, FieldError};
 
+/// Faults that are told of one body: nobody reads more.
+const MOST_FAULTS: usize = 100;
+
 /// Bytes that a compiled pattern of a developer's schema may take.
 const LARGEST_PATTERN: usize = 1_048_576;
 
@@ -58,6 +61,7 @@ impl Shape {
             .0
             .iter_errors(value)
             .flat_map(|error| faults(&error))
+            .take(MOST_FAULTS)
             .collect();
         if faults.is_empty() {
             Ok(())
@@ -83,6 +87,7 @@ fn faults(error: &ValidationError<'_>) -> Vec<FieldError> {
         }
         ValidationErrorKind::AdditionalProperties { unexpected } => unexpected
             .iter()
+            .take(MOST_FAULTS)
             .map(|name| {
                 FieldError::new(
                     member(name),

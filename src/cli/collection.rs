@@ -10,9 +10,10 @@ use crate::{
     audit::Actor,
     collections::{self, CollectionName, Declaration, Saving, routes::DeclaredCollection},
     config::Config,
-    error::ApiError,
+    error::{ApiError, FieldError},
     precondition::Precondition,
     start::Database,
+    strict_json,
 };
 
 #[derive(Subcommand)]
@@ -102,6 +103,9 @@ fn read(file: &Path) -> anyhow::Result<(CollectionName, Declaration)> {
         .parse()
         .with_context(|| file.display().to_string())?;
     let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+    if let Err(strict_json::Fault::Refused(faults)) = strict_json::check(text.as_bytes()) {
+        anyhow::bail!("{}: {}", file.display(), joined(&faults));
+    }
     let declaration = serde_json::from_str(&text).with_context(|| file.display().to_string())?;
     Ok((name, declaration))
 }
@@ -139,14 +143,15 @@ fn apply(
 
 /// A refusal with each of its faults.
 fn told(error: &ApiError) -> anyhow::Error {
-    let faults: Vec<_> = error
-        .errors
-        .iter()
-        .map(|fault| format!("{}: {}", fault.pointer, fault.detail))
-        .collect();
-    if faults.is_empty() {
+    if error.errors.is_empty() {
         anyhow::anyhow!("{}", error.detail)
     } else {
-        anyhow::anyhow!("{}", faults.join("; "))
+        anyhow::anyhow!("{}", joined(&error.errors))
     }
+}
+
+fn joined(faults: &[FieldError]) -> String {
+    let faults = faults.iter();
+    let told = faults.map(|fault| format!("{}: {}", fault.pointer, fault.detail));
+    told.collect::<Vec<_>>().join("; ")
 }

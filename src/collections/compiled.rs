@@ -17,6 +17,9 @@ use crate::{
 /// How statements that conditions are made for call the table of records.
 pub const RECORD: &str = "record";
 
+/// Bytes of the largest document, the same as of the largest body.
+const LARGEST_DOCUMENT: usize = 1_048_576;
+
 /// A declared collection.
 pub struct Collection {
     /// Its name.
@@ -29,6 +32,7 @@ pub struct Collection {
     pub requires_precondition: bool,
     /// Who may do what.
     pub rules: Rules,
+    declaration: Declaration,
     members: Members,
     shape: Shape,
     indexes: Vec<Index>,
@@ -51,12 +55,19 @@ impl Collection {
             indexes: indexes::parse(&declaration).map_err(broken)?,
             members: schema::members(&declaration),
             shape: schema::compile(&declaration).map_err(broken)?,
+            declaration,
         })
     }
 
     /// The members that its documents are known to have.
     pub fn members(&self) -> &Members {
         &self.members
+    }
+
+    /// Whether the values of a member are short enough to order by: cursors hold them.
+    pub fn can_order_by(&self, term: &Term) -> bool {
+        let longest = || schema::longest_text(&self.declaration, &term.path);
+        !term.is_text() || longest().is_some_and(|longest| longest <= indexes::LONGEST_TEXTS)
     }
 
     /// Whether one of the declared indexes, built or not, finds a list that is ordered so, where every record of it has one
@@ -67,28 +78,34 @@ impl Collection {
             || self.indexes.iter().any(|index| index.serves(order, equal))
     }
 
-    /// Whether an index begins with one of these members, so that not every record has to be looked at.
-    pub fn serves_bounds(&self, bounded: &[Vec<String>]) -> bool {
+    /// Whether an index begins with one of the members that are bounded, so that not every record has to be looked at; those in
+    /// `equal` to one value.
+    pub fn serves_bounds(&self, bounded: &[Vec<String>], equal: &[Vec<String>]) -> bool {
         let is_bounded = |path: &Vec<String>| bounded.contains(path);
-        let own = bounded
+        let own = equal
             .iter()
             .any(|path| path == &["id"] || path == &["owner"]);
         let mut firsts = self.indexes.iter().filter_map(|index| index.terms.first());
         own || firsts.any(|term| is_bounded(&term.path))
     }
 
-    /// Checks a document that is to be stored, and brings its timestamps into the form in which they are stored.
+    /// Brings the timestamps of a document that is to be stored into the form in which they are stored, and checks it; answers
+    /// its text.
     ///
     /// # Errors
-    /// 422 with a pointer to every fault; 413 for one that patches made too deep.
-    pub fn accept(&self, document: &mut Value) -> Result<(), ApiError> {
+    /// 422 with a pointer to every fault; 413 for one that patches made too large or too deep.
+    pub fn accept(&self, document: &mut Value) -> Result<String, ApiError> {
         schema::refuse_reserved(document)?;
         if schema::is_too_deep(document) {
             return Err(Code::PayloadTooLarge.into());
         }
-        self.shape.check(document)?;
         schema::settle(document, &self.members);
-        Ok(())
+        let text = document.to_string();
+        if text.len() > LARGEST_DOCUMENT {
+            return Err(Code::PayloadTooLarge.into());
+        }
+        self.shape.check(document)?;
+        Ok(text)
     }
 }
 

@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use crate::error::{ApiError, FieldError};
+
 /// A collection to declare.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -78,4 +80,24 @@ pub enum OnOwnerDelete {
     Delete,
     /// They stay, and belong to nobody.
     Keep,
+}
+
+impl Declaration {
+    /// Checks that the name of the type can be one: `[A-Z][A-Za-z0-9]{0,62}`.
+    pub(super) fn check_type_name(&self) -> Result<(), ApiError> {
+        let name = &self.type_name;
+        let valid = name.len() <= 63
+            && name.starts_with(|first: char| first.is_ascii_uppercase())
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        if valid {
+            return Ok(());
+        }
+        let detail =
+            "a type's name begins with a capital and goes on with letters and digits, 63 at most";
+        Err(ApiError::invalid(vec![FieldError::new(
+            "/type_name",
+            "pattern",
+            detail,
+        )]))
+    }
 }

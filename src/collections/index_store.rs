@@ -3,7 +3,7 @@
 use diesel::{
     connection::SimpleConnection,
     prelude::*,
-    sql_types::{BigInt, Bool},
+    sql_types::{BigInt, Bool, Text},
 };
 
 use super::store::table_name;
@@ -42,13 +42,17 @@ pub fn list(conn: &mut PgConnection, collection: &str) -> QueryResult<Vec<IndexR
         .load(conn)
 }
 
-/// Whether indexes wait to be built.
+/// Whether indexes wait to be built, or to be dropped.
 ///
 /// # Errors
 /// Postgres.
 pub fn are_building(conn: &mut PgConnection) -> QueryResult<bool> {
-    let building = collection_indexes::table.filter(collection_indexes::state.eq("building"));
-    diesel::select(diesel::dsl::exists(building)).get_result(conn)
+    let waiting: Answer = diesel::sql_query(format!(
+        "select exists (select from collection_indexes where state = 'building')
+            or exists (select {ORPHANS}) as holds"
+    ))
+    .get_result(conn)?;
+    Ok(waiting.holds)
 }
 
 /// Writes down an index that is wanted; `None` where it is there already. One that failed is tried again.
@@ -76,7 +80,10 @@ pub(super) fn insert(
             .filter(collection_indexes::collection.eq(collection))
             .filter(collection_indexes::definition.eq(definition))
             .filter(collection_indexes::state.eq("failed"))
-            .set(collection_indexes::state.eq("building"))
+            .set((
+                collection_indexes::state.eq("building"),
+                collection_indexes::detail.eq(None::<String>),
+            ))
             .execute(conn)?;
     }
     Ok(inserted)
@@ -86,12 +93,30 @@ fn name(serial: i64, number: i64) -> String {
     format!("c{serial}_i{number}")
 }
 
-pub(super) fn remove(conn: &mut PgConnection, serial: i64, index: &IndexRow) -> QueryResult<()> {
-    diesel::delete(collection_indexes::table.find(index.number)).execute(conn)?;
-    let name = name(serial, index.number);
-    conn.batch_execute(&format!(
-        "set local lock_timeout = '1s'; drop index if exists tollgate_data.{name}"
-    ))
+/// Takes an index out of the table; the job drops it, since that would wait for those who build or vacuum.
+pub(super) fn remove(conn: &mut PgConnection, index: &IndexRow) -> QueryResult<usize> {
+    diesel::delete(collection_indexes::table.find(index.number)).execute(conn)
+}
+
+/// The indexes of collections that no declaration has.
+const ORPHANS: &str = "from pg_class join pg_namespace on pg_namespace.oid = relnamespace
+    where nspname = 'tollgate_data' and relkind = 'i' and relname ~ '^c[0-9]+_i[0-9]+$'
+        and not exists (select from collection_indexes where number = split_part(relname, '_i', 2)::bigint)";
+
+#[derive(QueryableByName)]
+struct Orphan {
+    #[diesel(sql_type = Text)]
+    name: String,
+}
+
+pub(super) fn drop_orphans(conn: &mut PgConnection) -> QueryResult<()> {
+    let orphans = diesel::sql_query(format!("select relname::text as name {ORPHANS}"));
+    for Orphan { name } in orphans.load(conn)? {
+        conn.batch_execute(&format!(
+            "drop index concurrently if exists tollgate_data.{name}"
+        ))?;
+    }
+    Ok(())
 }
 
 pub(super) fn create(
@@ -105,16 +130,16 @@ pub(super) fn create(
 }
 
 #[derive(QueryableByName)]
-struct Locked {
+struct Answer {
     #[diesel(sql_type = Bool)]
-    locked: bool,
+    holds: bool,
 }
 
 pub(super) fn try_lock(conn: &mut PgConnection) -> QueryResult<bool> {
-    let tried: Locked = diesel::sql_query("select pg_try_advisory_lock($1) as locked")
+    let tried: Answer = diesel::sql_query("select pg_try_advisory_lock($1) as holds")
         .bind::<BigInt, _>(BUILD_LOCK)
         .get_result(conn)?;
-    Ok(tried.locked)
+    Ok(tried.holds)
 }
 
 pub(super) fn unlock(conn: &mut PgConnection) -> QueryResult<()> {

@@ -5,8 +5,14 @@ use diesel::PgConnection;
 use super::{CollectionRow, Declaration, Term, index_store, schema};
 use crate::error::{ApiError, FieldError};
 
+/// Indexes of one collection.
+const MOST_INDEXES: usize = 16;
+
 /// Members of one index.
 const MOST: usize = 4;
+
+/// Characters of all texts of one index: Postgres takes 2,704 bytes, and a character may have four.
+pub(super) const LONGEST_TEXTS: u64 = 600;
 
 /// An index as it is declared.
 #[derive(Clone, Debug)]
@@ -48,6 +54,10 @@ impl Index {
 pub(super) fn parse(declaration: &Declaration) -> Result<Vec<Index>, ApiError> {
     let known = schema::members(declaration);
     let (mut indexes, mut faults) = (Vec::new(), Vec::new());
+    if declaration.indexes.len() > MOST_INDEXES {
+        let detail = format!("at most {MOST_INDEXES} indexes");
+        faults.push(FieldError::new("/indexes", "maxItems", detail));
+    }
     for (number, members) in declaration.indexes.iter().enumerate() {
         let mut terms = Vec::new();
         for (place, word) in members.iter().enumerate() {
@@ -58,6 +68,16 @@ pub(super) fn parse(declaration: &Declaration) -> Result<Vec<Index>, ApiError> {
                     faults.push(FieldError::new(pointer, "index", detail));
                 }
             }
+        }
+        let texts = terms.iter().filter(|term: &&Term| term.is_text());
+        let lengths = texts.map(|term| schema::longest_text(declaration, &term.path));
+        let length = lengths.sum::<Option<u64>>();
+        if length.is_none_or(|length| length > LONGEST_TEXTS) {
+            let detail = format!(
+                "texts need a `maxLength`, together at most {LONGEST_TEXTS}: longer ones can't be indexed"
+            );
+            let pointer = format!("/indexes/{number}");
+            faults.push(FieldError::new(pointer, "maxLength", detail));
         }
         if !(1..=MOST).contains(&members.len()) {
             let detail = format!("an index has 1 to {MOST} members");
@@ -92,7 +112,7 @@ pub(super) fn settle(
     let wanted: Vec<_> = declared.iter().map(Index::definition).collect();
     for stored in index_store::list(conn, &row.name)? {
         if !wanted.contains(&stored.definition) {
-            index_store::remove(conn, row.serial, &stored)?;
+            index_store::remove(conn, &stored)?;
         }
     }
     for (index, definition) in declared.iter().zip(&wanted) {
@@ -104,8 +124,9 @@ pub(super) fn settle(
     Ok(())
 }
 
-/// Builds one index that waits for it, while everybody goes on writing; answers whether there was one. Of several replicas
-/// one builds at a time. `conn` is no pooled connection, and in no transaction.
+/// Builds one index that waits for it, while everybody goes on writing; answers whether there was one. Without any, drops those
+/// that no declaration has any more. Of several replicas one does so at a time. `conn` is no pooled connection, and in no
+/// transaction.
 ///
 /// # Errors
 /// Postgres.
@@ -120,10 +141,11 @@ pub fn build_next(conn: &mut PgConnection) -> Result<bool, ApiError> {
 
 fn build(conn: &mut PgConnection) -> Result<bool, ApiError> {
     let Some((serial, index)) = index_store::next_to_build(conn)? else {
+        index_store::drop_orphans(conn)?;
         return Ok(false);
     };
     let built = index_store::create_concurrently(conn, serial, &index);
-    // A value too long for an index, a full disk: whoever declared it has to know.
+    // A full disk, say: whoever declared it has to know.
     let failed = built.err().map(|error| error.to_string());
     if let Some(error) = &failed {
         let collection = index.collection;

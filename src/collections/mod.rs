@@ -12,6 +12,7 @@ mod term;
 
 use std::str::FromStr;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::PgConnection;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -21,8 +22,10 @@ pub use compiled::{Asker, Collection, Permission, RECORD, Rules};
 pub use declaration::{Declaration, OnOwnerDelete, RuleTexts};
 pub use index_store::{IndexRow, are_building, list as list_indexes};
 pub use indexes::build_next;
-pub use store::{CollectionRow, find, generation, list, table_name};
+pub use store::{CollectionRow, find, gate_name, generation, list, table_name};
 pub use term::Term;
+
+use indexes::Index;
 
 use crate::{
     audit::{Action, Actor, Event},
@@ -106,9 +109,10 @@ pub fn save(
     declaration: &Declaration,
     saving: &Saving,
 ) -> Result<Saved, ApiError> {
-    let compiled = compile(declaration)?;
-    let indexes = indexes::parse(declaration)?;
+    let (shape, indexes) = compile(declaration)?;
+    let checked = check_stored(conn, name, declaration, &shape, saving)?;
     db::tx(conn, |conn| {
+        store::hold_name(conn, name.as_ref())?;
         let stored = store::lock(conn, name.as_ref())?;
         let current = stored.as_ref().map(|stored| stored.generation);
         saving.precondition.check(current)?;
@@ -118,18 +122,29 @@ pub fn save(
                 store::create_table(conn, row.serial)?;
                 (row, Action::CollectionCreated)
             }
+            Some(stored) if stored.declares(declaration) => {
+                indexes::settle(conn, stored, &indexes, false)?;
+                return Ok(Saved {
+                    row: stored.clone(),
+                    is_new: false,
+                });
+            }
             Some(stored) => {
                 store::hold_records(conn, stored.serial)?;
-                if !saving.is_forced {
-                    let misfits = store::misfits(conn, stored.serial, &compiled)?;
-                    refuse(&misfits)?;
+                if let Some(since) = checked {
+                    // Only what was written after the others were checked.
+                    refuse(&store::misfits(conn, stored.serial, &shape, since)?)?;
                 }
                 let row = store::update(conn, name.as_ref(), declaration)?;
                 (row, Action::CollectionUpdated)
             }
         };
         indexes::settle(conn, &row, &indexes, stored.is_none())?;
-        let details = json!({"collection": name, "generation": row.generation});
+        let details = json!({
+            "collection": name,
+            "generation": row.generation,
+            "forced": saving.is_forced,
+        });
         Event {
             actor,
             action,
@@ -144,12 +159,41 @@ pub fn save(
     })
 }
 
-/// Compiles all of a declaration; answers the schema, by which stored records are checked.
-fn compile(declaration: &Declaration) -> Result<Shape, ApiError> {
+/// Compiles all of a declaration: the schema, by which stored records are checked, and the indexes.
+fn compile(declaration: &Declaration) -> Result<(Shape, Vec<Index>), ApiError> {
+    declaration.check_type_name()?;
     let shape = schema::compile(declaration)?;
     Rules::compile(declaration)?;
-    indexes::parse(declaration)?;
-    Ok(shape)
+    Ok((shape, indexes::parse(declaration)?))
+}
+
+/// How much earlier a record may have got its time than it was committed.
+const OVERLAP: TimeDelta = TimeDelta::seconds(30);
+
+/// Checks the stored records while everybody goes on writing; answers since when written ones are still to be checked, `None`
+/// where none has to be.
+fn check_stored(
+    conn: &mut PgConnection,
+    name: &CollectionName,
+    declaration: &Declaration,
+    shape: &Shape,
+    saving: &Saving,
+) -> Result<Option<DateTime<Utc>>, ApiError> {
+    let begun = store::now(conn)?;
+    let stored = store::find(conn, name.as_ref())?;
+    let Some(stored) = stored.filter(|_| !saving.is_forced) else {
+        return Ok(None);
+    };
+    if stored.declaration()?.schema == declaration.schema {
+        return Ok(None);
+    }
+    refuse(&store::misfits(
+        conn,
+        stored.serial,
+        shape,
+        DateTime::UNIX_EPOCH,
+    )?)?;
+    Ok(Some(begun - OVERLAP))
 }
 
 /// Tells how a declaration would do, and changes nothing.
@@ -162,13 +206,13 @@ pub fn try_out(
     declaration: &Declaration,
     saving: &Saving,
 ) -> Result<store::Misfits, ApiError> {
-    let compiled = compile(declaration)?;
+    let (shape, _indexes) = compile(declaration)?;
     let stored = store::find(conn, name.as_ref())?;
     let current = stored.as_ref().map(|stored| stored.generation);
     saving.precondition.check(current)?;
     match stored {
         None => Ok(store::Misfits::default()),
-        Some(stored) => store::misfits(conn, stored.serial, &compiled),
+        Some(stored) => store::misfits(conn, stored.serial, &shape, DateTime::UNIX_EPOCH),
     }
 }
 

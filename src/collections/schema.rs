@@ -1,5 +1,7 @@
 //! What the schema of a collection may be, and what it says of its members.
 
+use std::collections::HashMap;
+
 use chrono::DateTime;
 use serde_json::{Map, Value};
 
@@ -20,8 +22,12 @@ const NOW: &str = "now";
 /// Bytes of the largest schema.
 const LARGEST: usize = 65_536;
 
-/// How deep references are followed to tell what a member is; below that it may be anything.
+/// How deep schemas are followed to tell what a member is; below that it may be anything.
 const DEEPEST: usize = 16;
+
+/// Parts that a schema may have when its references are written out, one that refers to itself once: so many a document may
+/// be compared with.
+const MOST_PARTS: u64 = 10_000;
 
 /// Compiles the schema of a declaration.
 ///
@@ -39,6 +45,10 @@ pub(super) fn compile(declaration: &Declaration) -> Result<Shape, ApiError> {
         faults.push(FieldError::new("/schema/type", "type", detail));
     }
     check(&schema, "/schema", &mut faults);
+    if Sizes::new(&schema).of(&schema) > MOST_PARTS {
+        let detail = format!("with its references written out it has more than {MOST_PARTS} parts");
+        faults.push(FieldError::new("/schema", "complexity", detail));
+    }
     let properties = schema.get("properties").and_then(Value::as_object);
     for name in properties.into_iter().flat_map(Map::keys) {
         if name == NOW || RESERVED.contains(&name.as_str()) {
@@ -54,6 +64,67 @@ pub(super) fn compile(declaration: &Declaration) -> Result<Shape, ApiError> {
         .map_err(|detail| ApiError::invalid(vec![FieldError::new("/schema", "schema", detail)]))
 }
 
+/// How large the parts of a schema are with their references written out.
+struct Sizes<'a> {
+    root: &'a Value,
+    /// Of what was referred to; 1 while it is being measured.
+    known: HashMap<&'a str, u64>,
+}
+
+impl<'a> Sizes<'a> {
+    fn new(root: &'a Value) -> Self {
+        Self {
+            root,
+            known: HashMap::new(),
+        }
+    }
+
+    fn of(&mut self, part: &'a Value) -> u64 {
+        let parts: u64 = match part {
+            Value::Object(members) => members
+                .iter()
+                .map(|(name, value)| match (name.as_str(), value.as_str()) {
+                    ("$ref" | "$dynamicRef", Some(reference)) => self.referred(reference),
+                    // What is referred to counts where it is.
+                    ("$defs" | "definitions", _) => 0,
+                    _ => self.of(value),
+                })
+                .fold(0, u64::saturating_add),
+            Value::Array(items) => items
+                .iter()
+                .map(|item| self.of(item))
+                .fold(0, u64::saturating_add),
+            _ => return 0,
+        };
+        parts.saturating_add(1)
+    }
+
+    fn referred(&mut self, reference: &'a str) -> u64 {
+        if let Some(known) = self.known.get(reference) {
+            return *known;
+        }
+        self.known.insert(reference, 1);
+        let target = reference
+            .strip_prefix('#')
+            .and_then(|pointer| self.root.pointer(pointer));
+        let size = target.map_or(1, |target| self.of(target));
+        self.known.insert(reference, size);
+        size
+    }
+}
+
+/// Keywords whose values are schemas by name.
+const NAMED: [&str; 5] = [
+    "properties",
+    "patternProperties",
+    "dependentSchemas",
+    "$defs",
+    "definitions",
+];
+
+/// Keywords whose values are data, not schemas.
+const DATA: [&str; 4] = ["enum", "const", "default", "examples"];
+
 /// Looks through a schema for references out of it and for keywords of ours that mean nothing yet.
 fn check(part: &Value, place: &str, faults: &mut Vec<FieldError>) {
     match part {
@@ -65,11 +136,18 @@ fn check(part: &Value, place: &str, faults: &mut Vec<FieldError>) {
                     let detail = "a schema refers to nothing outside itself: `#/$defs/…`";
                     faults.push(FieldError::new(&pointer, "reference", detail));
                 }
-                if name.starts_with("x-") && !place.ends_with("/properties") {
+                if name.starts_with("x-") {
                     let detail = "there is no such extension";
                     faults.push(FieldError::new(&pointer, "extension", detail));
                 }
-                check(value, &pointer, faults);
+                if NAMED.contains(&name.as_str()) {
+                    // Their members are called as the developer likes.
+                    for (name, value) in value.as_object().into_iter().flatten() {
+                        check(value, &format!("{pointer}/{}", escaped(name)), faults);
+                    }
+                } else if !DATA.contains(&name.as_str()) {
+                    check(value, &pointer, faults);
+                }
             }
         }
         Value::Array(items) => {
@@ -81,24 +159,69 @@ fn check(part: &Value, place: &str, faults: &mut Vec<FieldError>) {
     }
 }
 
+/// What a schema refers to, or itself.
+fn resolved<'a>(mut schema: &'a Value, root: &'a Value) -> Option<&'a Value> {
+    for _ in 0..DEEPEST {
+        let Some(reference) = schema.get("$ref").and_then(Value::as_str) else {
+            break;
+        };
+        schema = root.pointer(reference.strip_prefix('#')?)?;
+    }
+    Some(schema)
+}
+
+/// Characters that a text of a document may have at most: a member, or a member of members. `None` where nothing bounds it.
+pub(super) fn longest_text(declaration: &Declaration, path: &[String]) -> Option<u64> {
+    // The forms of times and UUIDs.
+    const SHORT: u64 = 40;
+    let root = Value::Object(declaration.schema.clone());
+    let mut schema = resolved(&root, &root)?;
+    for name in path {
+        schema = resolved(schema.get("properties")?.get(name)?, &root)?;
+    }
+    let longest = |choices: &Vec<Value>| {
+        let lengths = choices.iter().filter_map(Value::as_str);
+        lengths.map(|text| text.chars().count()).max().unwrap_or(0)
+    };
+    let format = schema.get("format").and_then(Value::as_str);
+    if matches!(format, Some("date-time" | "uuid")) {
+        return Some(SHORT);
+    }
+    match (
+        schema.get("maxLength"),
+        schema.get("enum"),
+        schema.get("const"),
+    ) {
+        (Some(most), _, _) => most.as_u64(),
+        (_, Some(Value::Array(choices)), _) => u64::try_from(longest(choices)).ok(),
+        (_, _, Some(Value::String(only))) => u64::try_from(only.chars().count()).ok(),
+        _ => None,
+    }
+}
+
 /// What a schema says of the members of a document.
 pub(super) fn members(declaration: &Declaration) -> Members {
     let root = Value::Object(declaration.schema.clone());
-    match kind(&root, &root, 0) {
+    match kind(&root, &root, &mut vec!["#"]) {
         Kind::Object(members) => members,
         _ => Members::open::<String>([]),
     }
 }
 
-fn kind(schema: &Value, root: &Value, depth: usize) -> Kind {
-    if depth > DEEPEST {
-        return Kind::Any;
-    }
+/// The kind that a schema describes; `path` are the references that led there, none of which is followed again.
+fn kind<'a>(schema: &'a Value, root: &'a Value, path: &mut Vec<&'a str>) -> Kind {
     if let Some(reference) = schema.get("$ref").and_then(Value::as_str) {
         let target = reference
             .strip_prefix('#')
-            .and_then(|pointer| root.pointer(pointer));
-        return target.map_or(Kind::Any, |target| kind(target, root, depth + 1));
+            .and_then(|pointer| root.pointer(pointer))
+            .filter(|_| path.len() < DEEPEST && !path.contains(&reference));
+        let Some(target) = target else {
+            return Kind::Any;
+        };
+        path.push(reference);
+        let kind = kind(target, root, path);
+        path.pop();
+        return kind;
     }
     let types = match schema.get("type") {
         Some(Value::String(name)) => vec![name.as_str()],
@@ -119,10 +242,10 @@ fn kind(schema: &Value, root: &Value, depth: usize) -> Kind {
         },
         ["array"] => {
             let items = schema.get("items");
-            let items = items.map_or(Kind::Any, |items| kind(items, root, depth + 1));
+            let items = items.map_or(Kind::Any, |items| kind(items, root, path));
             Kind::List(Box::new(items))
         }
-        ["object"] => Kind::Object(members_of(schema, root, depth)),
+        ["object"] => Kind::Object(members_of(schema, root, path)),
         _ => Kind::Any,
     }
 }
@@ -148,12 +271,12 @@ fn of_choice(schema: &Value) -> Vec<&'static str> {
     names
 }
 
-fn members_of(schema: &Value, root: &Value, depth: usize) -> Members {
+fn members_of<'a>(schema: &'a Value, root: &'a Value, path: &mut Vec<&'a str>) -> Members {
     let properties = schema.get("properties").and_then(Value::as_object);
     let known: Vec<_> = properties
         .into_iter()
         .flatten()
-        .map(|(name, schema)| (name.clone(), kind(schema, root, depth + 1)))
+        .map(|(name, schema)| (name.clone(), kind(schema, root, path)))
         .collect();
     let is_closed = schema.get("additionalProperties") == Some(&Value::Bool(false))
         && schema.get("patternProperties").is_none();

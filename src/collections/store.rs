@@ -4,14 +4,14 @@ use chrono::{DateTime, Utc};
 use diesel::{
     connection::SimpleConnection,
     prelude::*,
-    sql_types::{Jsonb, Uuid as SqlUuid},
+    sql_types::{Jsonb, Text, Timestamptz, Uuid as SqlUuid},
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::Declaration;
 use crate::{
-    db::{clock_timestamp, nextval},
+    db::{self, clock_timestamp, nextval},
     error::{ApiError, FieldError},
     input::Shape,
     schema::collections,
@@ -35,6 +35,11 @@ pub struct CollectionRow {
 }
 
 impl CollectionRow {
+    /// Whether it is declared exactly so.
+    pub(super) fn declares(&self, declaration: &Declaration) -> bool {
+        self.declaration == json!(declaration)
+    }
+
     /// What the developer declared.
     ///
     /// # Errors
@@ -65,6 +70,11 @@ pub fn find(conn: &mut PgConnection, name: &str) -> QueryResult<Option<Collectio
         .select(CollectionRow::as_select())
         .first(conn)
         .optional()
+}
+
+/// The database's time.
+pub(super) fn now(conn: &mut PgConnection) -> QueryResult<DateTime<Utc>> {
+    diesel::select(clock_timestamp()).get_result(conn)
 }
 
 /// The number of a collection's declaration.
@@ -132,17 +142,25 @@ pub fn table_name(serial: i64) -> String {
     format!("tollgate_data.c{serial}")
 }
 
+/// The gate of a collection: an empty table that every write names. Of the records' own table every lock that keeps writers
+/// out would wait for vacuums and for indexes that are being built.
+pub fn gate_name(serial: i64) -> String {
+    format!("tollgate_data.g{serial}")
+}
+
 /// Makes the table of a collection's records.
 pub(super) fn create_table(conn: &mut PgConnection, serial: i64) -> QueryResult<()> {
-    let table = table_name(serial);
+    let (table, gate) = (table_name(serial), gate_name(serial));
     conn.batch_execute(&format!(
-        "create table {table} (
+        "create table {gate} ();
+         create table {table} (
             id uuid not null,
             owner uuid,
             version bigint not null default 1,
             created_at timestamptz(3) not null default clock_timestamp(),
             updated_at timestamptz(3) not null default clock_timestamp(),
             data jsonb not null,
+            size integer not null generated always as (octet_length(data::text)) stored,
             constraint c{serial}_pkey primary key (id));
          create index c{serial}_owner_id_idx on {table} (owner, id)"
     ))
@@ -151,10 +169,19 @@ pub(super) fn create_table(conn: &mut PgConnection, serial: i64) -> QueryResult<
 /// Lets nobody write to a collection's records until the caller's transaction ends: writers wait before they look which
 /// declaration there is, and then see the new one.
 pub(super) fn hold_records(conn: &mut PgConnection, serial: i64) -> QueryResult<()> {
-    let table = table_name(serial);
+    let gate = gate_name(serial);
     conn.batch_execute(&format!(
-        "set local lock_timeout = '1s'; lock table {table} in share row exclusive mode"
+        "set local lock_timeout = '1500ms'; lock table {gate} in access exclusive mode"
     ))
+}
+
+/// Lets nobody else declare a collection of this name until the caller's transaction ends.
+pub(super) fn hold_name(conn: &mut PgConnection, name: &str) -> QueryResult<()> {
+    conn.batch_execute("set local lock_timeout = '1500ms'")?;
+    diesel::sql_query("select pg_advisory_xact_lock(hashtextextended('collection ' || $1, 0))")
+        .bind::<Text, _>(name)
+        .execute(conn)?;
+    Ok(())
 }
 
 /// Stored records that don't fit a schema.
@@ -182,18 +209,23 @@ struct Stored {
     data: Value,
 }
 
-/// Finds the stored records that don't fit a schema.
+/// Finds the stored records that don't fit a schema, of those that were written since a moment.
 pub(super) fn misfits(
     conn: &mut PgConnection,
     serial: i64,
     shape: &Shape,
+    since: DateTime<Utc>,
 ) -> Result<Misfits, ApiError> {
     let table = table_name(serial);
-    let query = format!("select id, data from {table} where id > $1 order by id limit {TOGETHER}");
+    let query = format!(
+        "select id, data from {table} where id > $1 and updated_at >= $2 order by id limit {TOGETHER}"
+    );
     let (mut found, mut last) = (Misfits::default(), Uuid::nil());
     loop {
+        db::go_on()?;
         let rows: Vec<Stored> = diesel::sql_query(&query)
             .bind::<SqlUuid, _>(last)
+            .bind::<Timestamptz, _>(since)
             .load(conn)?;
         for row in &rows {
             let Err(error) = shape.check(&row.data) else {

@@ -63,10 +63,20 @@ impl Term {
         format!("{sign}{}", self.path.join("."))
     }
 
-    /// What SQL orders by.
+    /// Whether it is a text of the document.
+    pub fn is_text(&self) -> bool {
+        self.sql_type == "text"
+    }
+
+    /// What SQL orders by. Of columns that are never null it says nothing of nulls, as the index of ids doesn't.
     pub fn order(&self) -> String {
         let direction = if self.descends { "desc" } else { "asc" };
-        format!("{} {direction} nulls last", self.accessor)
+        let is_always_there = self.accessor != "owner"
+            && COLUMNS
+                .iter()
+                .any(|(column, _, _)| *column == self.accessor);
+        let nulls = if is_always_there { "" } else { " nulls last" };
+        format!("{} {direction}{nulls}", self.accessor)
     }
 }
 

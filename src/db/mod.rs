@@ -219,6 +219,17 @@ pub fn tx<T, E: From<diesel::result::Error>>(
     })
 }
 
+/// Says whether somebody still waits for what this thread does; to be asked before a write that no transaction of ours surrounds.
+///
+/// # Errors
+/// Nobody does: the request was told 503.
+pub fn go_on() -> QueryResult<()> {
+    if Hop::is_given_up() {
+        return Err(diesel::result::Error::RollbackTransaction);
+    }
+    Ok(())
+}
+
 /// The channel on which replicas tell each other that keys or revocations have changed.
 pub const CONTROL_CHANNEL: &str = "tollgate_control";
 

@@ -136,7 +136,24 @@ impl<A: Serialize + DeserializeOwned> Pager<A> {
     /// 500 when there is no cursor key.
     pub fn page<Row, T>(
         self,
+        rows: Vec<Row>,
+        id: impl Fn(&Row) -> A,
+        keyring: &Keyring,
+    ) -> Result<Page<T>, ApiError>
+    where
+        T: From<Row>,
+    {
+        self.page_of(rows, false, id, keyring)
+    }
+
+    /// The same of rows that may be `cut`: there are more, though these are fewer than were asked for.
+    ///
+    /// # Errors
+    /// Those of `page`.
+    pub fn page_of<Row, T>(
+        self,
         mut rows: Vec<Row>,
+        cut: bool,
         id: impl Fn(&Row) -> A,
         keyring: &Keyring,
     ) -> Result<Page<T>, ApiError>
@@ -144,7 +161,7 @@ impl<A: Serialize + DeserializeOwned> Pager<A> {
         T: From<Row>,
     {
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
-        let more = rows.len() > limit;
+        let more = cut || rows.len() > limit;
         rows.truncate(limit);
         let next_cursor = match rows.last() {
             Some(last) if more => {
@@ -217,6 +234,12 @@ impl<T: DeserializeOwned + 'static> FromRequest for Query<T> {
 
     fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
         let pairs = form_urlencoded::parse(request.query_string().as_bytes());
+        if let Some((name, _)) = pairs.clone().find(|(_, value)| value.contains('\0')) {
+            // Postgres stores it nowhere, so nothing can be found by it.
+            let fault =
+                FieldError::new(format!("/{name}"), "nul", "a value holds the character NUL");
+            return ready(Err(ApiError::with_errors(Code::InvalidQuery, vec![fault])));
+        }
         let parsed = serde_path_to_error::deserialize(serde_urlencoded::Deserializer::new(pairs));
         ready(parsed.map(Self).map_err(|error| {
             let pointer = format!("/{}", error.path());

@@ -30,6 +30,8 @@ pub struct ListQuery {
 pub struct Listing {
     /// The records.
     pub listed: Vec<Listed>,
+    /// Whether there are more, though they are fewer than were asked for.
+    pub is_cut: bool,
     /// What to declare, where no index serves the list.
     pub warning: Option<String>,
 }
@@ -74,19 +76,23 @@ pub fn list(
             rows,
         };
         let first = after.map_or(Part::Beginning, Part::After);
-        let Some(mut listed) = list_store::list(conn, wanted(first, rows))? else {
+        let Some(mut found) = list_store::list(conn, wanted(first, rows))? else {
             return Ok(None);
         };
-        let missing = rows - i64::try_from(listed.len()).unwrap_or(rows);
+        let missing = rows - i64::try_from(found.listed.len()).unwrap_or(rows);
         let has_value = |place: &Place| matches!(place.keys.first(), Some(Some(_)));
-        if missing > 0 && after.is_some_and(has_value) {
+        if missing > 0 && !found.is_cut && after.is_some_and(has_value) {
             match list_store::list(conn, wanted(Part::Lacking, missing))? {
-                Some(rest) => listed.extend(rest),
+                Some(rest) => {
+                    found.listed.extend(rest.listed);
+                    found.is_cut = rest.is_cut;
+                }
                 None => return Ok(None),
             }
         }
         Ok(Some(Listing {
-            listed,
+            listed: found.listed,
+            is_cut: found.is_cut,
             warning: unserved.map(|(_, detail)| detail),
         }))
     })
@@ -116,7 +122,7 @@ fn unserved(
         return Some(("/order_by", detail));
     }
     let filtered = filter.is_some_and(Rule::uses_record);
-    if filtered && !collection.serves_bounds(&paths(|_any| true)) {
+    if filtered && !collection.serves_bounds(&paths(|_any| true), &equal) {
         let detail = "no index serves this filter; declare one that begins with a member that it compares with a value";
         return Some(("/filter", detail.to_owned()));
     }

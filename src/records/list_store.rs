@@ -4,7 +4,7 @@ use diesel::{
     pg::Pg,
     prelude::*,
     query_builder::{AstPass, Query, QueryFragment, QueryId},
-    sql_types::{Array, BigInt, Nullable, Text, Untyped, Uuid as SqlUuid},
+    sql_types::{Array, Nullable, Text, Untyped, Uuid as SqlUuid},
 };
 
 use super::{
@@ -16,6 +16,12 @@ use crate::{
     collections::{Collection, Term, generation, table_name},
     rules::Predicate,
 };
+
+/// Bytes of records after which a page ends.
+const MOST_BYTES: u32 = 4_194_304;
+
+/// The rows of a page whose size nobody has asked for.
+const KEPT_ROWS: i64 = 51;
 
 /// Where the records of a page are: those that lack the first term come last, and are sought for themselves, since no index
 /// finds both at once.
@@ -46,6 +52,7 @@ pub struct Listed {
     /// The record.
     pub record: RecordRow,
     keys: Vec<Option<String>>,
+    types: Vec<String>,
 }
 
 impl Listed {
@@ -53,6 +60,7 @@ impl Listed {
     pub fn place(&self) -> Place {
         Place {
             keys: self.keys.clone(),
+            types: self.types.clone(),
             id: self.record.id,
         }
     }
@@ -72,27 +80,41 @@ struct Row {
     keys: Vec<Option<String>>,
 }
 
+/// What was found of a page.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub listed: Vec<Listed>,
+    /// Whether it ends before its time, because the records are large.
+    pub is_cut: bool,
+}
+
 /// Reads the records of a page; `None` where the collection is declared otherwise by now.
-pub(super) fn list(
-    conn: &mut PgConnection,
-    wanted: Wanted<'_>,
-) -> QueryResult<Option<Vec<Listed>>> {
+pub(super) fn list(conn: &mut PgConnection, wanted: Wanted<'_>) -> QueryResult<Option<Found>> {
     let collection = wanted.collection;
+    let types = wanted.order.terms.iter();
+    let types: Vec<_> = types.map(|term| term.sql_type.to_owned()).collect();
     let rows: Vec<Row> = Statement(wanted).load(conn)?;
-    let generation = match rows.first() {
+    let current = match rows.first() {
         Some(row) => row.told.generation,
         // Generations only grow: if it is the same now, it was the same then.
         None => generation(conn, &collection.name)?,
     };
-    if generation != Some(collection.generation) {
+    if current != Some(collection.generation) {
         return Ok(None);
     }
-    let listed = rows.into_iter().filter_map(|row| {
-        let keys = row.keys;
-        let record = row.told.record()?;
-        Some(Listed { record, keys })
-    });
-    Ok(Some(listed.collect()))
+    let mut found = Found::default();
+    for row in rows {
+        let Some(record) = row.told.record() else {
+            found.is_cut = true;
+            break;
+        };
+        found.listed.push(Listed {
+            record,
+            keys: row.keys,
+            types: types.clone(),
+        });
+    }
+    Ok(Some(found))
 }
 
 struct Statement<'a>(Wanted<'a>);
@@ -111,21 +133,25 @@ impl RunQueryDsl<PgConnection> for Statement<'_> {}
 impl QueryFragment<Pg> for Statement<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         let wanted = &self.0;
-        if wanted.order.terms.len() > 1 {
-            // Of one member there are few orders; of several, more than plans should be kept for.
+        // Of one member there are few orders; of several, or with every limit, more than plans should be kept for.
+        if wanted.order.terms.len() > 1 || wanted.rows != KEPT_ROWS {
             out.unsafe_to_cache_prepared();
         }
         out.push_sql("select (select generation from collections where name = ");
         out.push_bind_param::<Text, _>(&wanted.collection.name)?;
-        out.push_sql(") as generation, ");
-        out.push_sql(&Told::columns("record"));
-        out.push_sql(", array[");
+        // Rows beyond the bytes of a page have no data.
+        out.push_sql(&format!(
+            ") as generation, id, owner, version, created_at, updated_at, \
+             case when total - size < {MOST_BYTES} then data::text end as data, keys from (select record.*, array["
+        ));
         for (index, term) in wanted.order.terms.iter().enumerate() {
             out.push_sql(if index == 0 { "(" } else { ", (" });
             out.push_sql(&term.accessor);
             out.push_sql(")::text");
         }
-        out.push_sql("]::text[] as keys from ");
+        out.push_sql("]::text[] as keys, sum(size) over (");
+        wanted.order_by(&mut out);
+        out.push_sql(" rows unbounded preceding) as total from ");
         out.push_sql(&table_name(wanted.collection.serial));
         out.push_sql(" as record where (");
         put(wanted.rule, out.reborrow())?;
@@ -137,8 +163,9 @@ impl QueryFragment<Pg> for Statement<'_> {
         }
         wanted.from(out.reborrow())?;
         wanted.order_by(&mut out);
-        out.push_sql(" limit ");
-        out.push_bind_param::<BigInt, _>(&wanted.rows)
+        // No bind: a plan for any number of rows would be one for a tenth of the table.
+        out.push_sql(&format!(" limit {}) as page", wanted.rows));
+        Ok(())
     }
 }
 

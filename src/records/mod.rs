@@ -1,5 +1,6 @@
 //! Records: the documents of declared collections, as far as their rules let a caller go.
 
+mod conditions;
 mod list;
 mod list_store;
 mod order;
@@ -23,7 +24,8 @@ use crate::{
     patch::Patch,
     precondition::Precondition,
 };
-use store::{Conditions, Written};
+use conditions::Conditions;
+use store::{Inserted, New, Written};
 
 /// How often a patch is tried on a record that others write to meanwhile.
 const TRIES: usize = 3;
@@ -68,7 +70,7 @@ pub fn create(
 ) -> Result<RecordRow, ApiError> {
     let id = Uuid::now_v7();
     let made = catalog.with(conn, &request.collection, |conn, collection| {
-        insert(conn, collection, request, id, document)
+        insert(conn, collection, request, id, true, document)
     })?;
     made.ok_or_else(|| ApiError::internal("a new id was taken"))
 }
@@ -79,20 +81,29 @@ fn insert(
     collection: &Collection,
     request: &Request,
     id: Uuid,
+    is_id_new: bool,
     document: &Value,
 ) -> Result<Option<Option<RecordRow>>, ApiError> {
     let mut document = document.clone();
-    collection.accept(&mut document)?;
+    let text = collection.accept(&mut document)?;
     if !collection.rules.create.allows(&request.asker, &document) {
         return Err(Code::RuleForbids.into());
     }
-    Ok(store::insert(
-        conn,
-        collection,
+    let new = New {
         id,
-        request.owner,
-        &document,
-    )?)
+        owner: request.owner,
+        document: text,
+        is_id_new,
+    };
+    match store::insert(conn, collection, &new)? {
+        // Their account was erased while their token lived on.
+        Some(Inserted::Ownerless) => {
+            Err(ApiError::from(Code::InvalidToken).challenge(", error=\"invalid_token\""))
+        }
+        Some(Inserted::Taken) => Ok(Some(None)),
+        Some(Inserted::Done(row)) => Ok(Some(Some(row))),
+        None => Ok(None),
+    }
 }
 
 /// Replaces a record, or makes it under this id.
@@ -110,10 +121,9 @@ pub fn replace(
     catalog.with(conn, &request.collection, |conn, collection| {
         for _ in 0..TRIES {
             let mut document = document.clone();
-            collection.accept(&mut document)?;
+            let text = collection.accept(&mut document)?;
             let conditions = Conditions::of(collection, request, precondition, Some(&document));
-            let Some(written) = store::replace(conn, collection, id, &conditions, &document)?
-            else {
+            let Some(written) = store::replace(conn, collection, id, &conditions, text)? else {
                 return Ok(None);
             };
             if !matches!(written, Written::Nothing) {
@@ -121,7 +131,7 @@ pub fn replace(
             }
             precondition.check(None)?;
             check_id(id)?;
-            match insert(conn, collection, request, id, &document)? {
+            match insert(conn, collection, request, id, false, &document)? {
                 None => return Ok(None),
                 Some(Some(row)) => return Ok(Some((row, true))),
                 // Somebody else has made it meanwhile.
@@ -165,10 +175,10 @@ pub fn change(
             demand(collection, precondition, found.version)?;
             let mut document = found.document()?;
             patch.apply(&mut document)?;
-            collection.accept(&mut document)?;
+            let text = collection.accept(&mut document)?;
             let seen = Conditions::of(collection, request, precondition, Some(&document))
                 .only(found.version);
-            let Some(written) = store::replace(conn, collection, id, &seen, &document)? else {
+            let Some(written) = store::replace(conn, collection, id, &seen, text)? else {
                 return Ok(None);
             };
             match written {

@@ -21,6 +21,8 @@ pub(super) struct Order {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Place {
     pub(super) keys: Vec<Option<String>>,
+    /// The types of these in SQL, which a new declaration may change.
+    pub(super) types: Vec<String>,
     pub(super) id: Uuid,
 }
 
@@ -34,6 +36,10 @@ impl Order {
         let terms: Vec<_> = words
             .map(|word| Term::parse(word, collection.members()).map_err(refused))
             .collect::<Result<_, _>>()?;
+        if let Some(term) = terms.iter().find(|term| !collection.can_order_by(term)) {
+            let detail = "has no `maxLength`, or a large one, and nothing can be ordered by that";
+            return Err(refused(format!("`{}` {detail}", term.path.join("."))));
+        }
         if terms.len() > MOST {
             return Err(refused(format!("at most {MOST} members")));
         }
@@ -47,7 +53,8 @@ impl Order {
 
     /// Whether a place is one of this order.
     pub fn fits(&self, place: &Place) -> bool {
-        place.keys.len() == self.terms.len()
+        let types = self.terms.iter().map(|term| term.sql_type);
+        place.keys.len() == self.terms.len() && types.eq(place.types.iter().map(String::as_str))
     }
 }
 

@@ -154,7 +154,8 @@ pub async fn list_records(
         .db
         .run_again(move |conn| super::list(conn, &catalog, &request, &asked, after.as_ref(), rows))
         .await?;
-    let page: Page<RecordRow> = pager.page(listing.listed, Listed::place, &keyring)?;
+    let page: Page<RecordRow> =
+        pager.page_of(listing.listed, listing.is_cut, Listed::place, &keyring)?;
     let filters = [("filter", query.filter), ("order_by", query.order_by)];
     let mut response = page.respond(&path, &filters);
     if let Some(warning) = listing.warning {

@@ -6,31 +6,20 @@ use diesel::{
     query_builder::{AstPass, Query, QueryFragment, QueryId},
     sql_types::{Array, BigInt, Bool, Nullable, Text, Untyped, Uuid as SqlUuid},
 };
-use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    Request,
+    conditions::Conditions,
     row::{RecordRow, Told},
 };
 use crate::{
-    collections::{Collection, table_name},
-    precondition::{Precondition, Tags},
+    collections::{Collection, gate_name, table_name},
+    db,
     rules::Predicate,
 };
 
 /// Something found where the collection is still declared as it was given; else `None`.
 type Current<T> = Option<T>;
-
-/// Under which conditions a record is written.
-pub(super) struct Conditions {
-    visible: Predicate,
-    allowed: Predicate,
-    /// The versions of which it has to be one.
-    expected: Option<Vec<i64>>,
-    /// The versions of which it may be none.
-    excluded: Vec<i64>,
-}
 
 /// What became of a write.
 #[derive(Debug)]
@@ -45,62 +34,6 @@ pub(super) enum Written {
     Unexpected(i64),
     /// It is done; the record as it is now, or was.
     Done(RecordRow),
-}
-
-impl Conditions {
-    /// Those of changing a record into `input`.
-    pub fn of(
-        collection: &Collection,
-        request: &Request,
-        precondition: &Precondition,
-        input: Option<&Value>,
-    ) -> Self {
-        let allowed = collection.rules.update.predicate(&request.asker, input);
-        Self::new(collection, request, precondition, allowed)
-    }
-
-    /// Those of deleting it.
-    pub fn of_deletion(
-        collection: &Collection,
-        request: &Request,
-        precondition: &Precondition,
-    ) -> Self {
-        let allowed = collection.rules.delete.predicate(&request.asker, None);
-        Self::new(collection, request, precondition, allowed)
-    }
-
-    fn new(
-        collection: &Collection,
-        request: &Request,
-        precondition: &Precondition,
-        allowed: Predicate,
-    ) -> Self {
-        let (mut expected, mut excluded) = (None, Vec::new());
-        match &precondition.if_match {
-            Some(Tags::Versions(versions)) => expected = Some(versions.clone()),
-            None if collection.requires_precondition => expected = Some(Vec::new()),
-            Some(Tags::Any) | None => {}
-        }
-        match &precondition.if_none_match {
-            Some(Tags::Versions(versions)) => excluded.clone_from(versions),
-            Some(Tags::Any) => expected = Some(Vec::new()),
-            None => {}
-        }
-        Self {
-            visible: collection.rules.read.predicate(&request.asker, None),
-            allowed,
-            expected,
-            excluded,
-        }
-    }
-
-    /// The same in place of this version only, which was found to fit.
-    pub fn only(self, version: i64) -> Self {
-        Self {
-            expected: Some(vec![version]),
-            ..self
-        }
-    }
 }
 
 /// Finds a record that `rule` shows.
@@ -119,21 +52,57 @@ pub(super) fn find(
     Ok(current(collection, told.generation).then(|| told.record()))
 }
 
-/// Stores a new record, unless its id is taken.
+/// A record to store.
+pub(super) struct New {
+    pub id: Uuid,
+    pub owner: Option<Uuid>,
+    pub document: String,
+    /// Whether nobody can have had the id before. A record of another kind begins with a version that no record of its id had:
+    /// somebody may still hold the tag of one that was deleted.
+    pub is_id_new: bool,
+}
+
+/// What became of a new record.
+#[derive(Debug)]
+pub(super) enum Inserted {
+    /// Its id is taken.
+    Taken,
+    /// Its owner has no account any more.
+    Ownerless,
+    /// It is stored.
+    Done(RecordRow),
+}
+
+/// What an insertion found.
+#[derive(Debug, QueryableByName)]
+struct Insertion {
+    #[diesel(embed)]
+    told: Told,
+    #[diesel(sql_type = Bool)]
+    has_owner: bool,
+}
+
+/// Stores a new record. Its owner's account can't be erased meanwhile, so that no record of theirs is left.
 pub(super) fn insert(
     conn: &mut PgConnection,
     collection: &Collection,
-    id: Uuid,
-    owner: Option<Uuid>,
-    document: &Value,
-) -> QueryResult<Current<Option<RecordRow>>> {
-    let told: Told = Statement {
+    new: &New,
+) -> QueryResult<Current<Inserted>> {
+    db::go_on()?;
+    let insertion: Insertion = Statement {
         collection,
-        id,
-        work: Work::Insert(owner, document.to_string()),
+        id: new.id,
+        work: Work::Insert(new),
     }
     .get_result(conn)?;
-    Ok(current(collection, told.generation).then(|| told.record()))
+    if !current(collection, insertion.told.generation) {
+        return Ok(None);
+    }
+    Ok(Some(match insertion.told.record() {
+        Some(row) => Inserted::Done(row),
+        None if insertion.has_owner => Inserted::Taken,
+        None => Inserted::Ownerless,
+    }))
 }
 
 /// Replaces a document where the conditions allow it, and tells which did not.
@@ -142,9 +111,9 @@ pub(super) fn replace(
     collection: &Collection,
     id: Uuid,
     conditions: &Conditions,
-    document: &Value,
+    document: String,
 ) -> QueryResult<Current<Written>> {
-    let work = Work::Replace(conditions, document.to_string());
+    let work = Work::Replace(conditions, document);
     write(conn, collection, id, work)
 }
 
@@ -177,6 +146,7 @@ fn write(
     id: Uuid,
     work: Work<'_>,
 ) -> QueryResult<Current<Written>> {
+    db::go_on()?;
     let outcome: Outcome = Statement {
         collection,
         id,
@@ -206,7 +176,7 @@ fn current(collection: &Collection, generation: Option<i64>) -> bool {
 /// What is done to a record.
 enum Work<'a> {
     Find(&'a Predicate),
-    Insert(Option<Uuid>, String),
+    Insert(&'a New),
     Replace(&'a Conditions, String),
     Delete(&'a Conditions),
 }
@@ -233,10 +203,16 @@ impl QueryFragment<Pg> for Statement<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql("with current as (select generation from collections where name = ");
         out.push_bind_param::<Text, _>(&self.collection.name)?;
+        if !matches!(self.work, Work::Find(_)) {
+            // Empty; but whoever declares closes it, and statements wait there before they look at anything.
+            out.push_sql(" and not exists (select from ");
+            out.push_sql(&gate_name(self.collection.serial));
+            out.push_sql(")");
+        }
         out.push_sql(")");
         match &self.work {
             Work::Find(rule) => self.find(rule, out),
-            Work::Insert(owner, document) => self.insert(owner, document, out),
+            Work::Insert(new) => self.insert(new, out),
             Work::Replace(conditions, document) => self.replace(conditions, document, out),
             Work::Delete(conditions) => self.delete(conditions, out),
         }
@@ -261,26 +237,29 @@ impl Statement<'_> {
         Ok(())
     }
 
-    fn insert<'b>(
-        &'b self,
-        owner: &'b Option<Uuid>,
-        document: &'b String,
-        mut out: AstPass<'_, 'b, Pg>,
-    ) -> QueryResult<()> {
-        out.push_sql(", written as (insert into ");
+    fn insert<'b>(&'b self, new: &'b New, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql(", owner as (select id from users where id = ");
+        out.push_bind_param::<Nullable<SqlUuid>, _>(&new.owner)?;
+        out.push_sql(" for key share), owned as (select exists (select from owner) or ");
+        out.push_bind_param::<Nullable<SqlUuid>, _>(&new.owner)?;
+        out.push_sql(" is null as has_owner), written as (insert into ");
         out.push_sql(&self.table());
-        out.push_sql(" as record (id, owner, data) select ");
-        out.push_bind_param::<SqlUuid, _>(&self.id)?;
+        out.push_sql(" as record (id, owner, version, data) select ");
+        out.push_bind_param::<SqlUuid, _>(&new.id)?;
         out.push_sql(", ");
-        out.push_bind_param::<Nullable<SqlUuid>, _>(owner)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Text, _>(document)?;
-        out.push_sql("::jsonb from current where generation = ");
+        out.push_bind_param::<Nullable<SqlUuid>, _>(&new.owner)?;
+        out.push_sql(if new.is_id_new {
+            ", 1, "
+        } else {
+            ", floor(extract(epoch from clock_timestamp()) * 1000), "
+        });
+        out.push_bind_param::<Text, _>(&new.document)?;
+        out.push_sql("::jsonb from current, owned where has_owner and generation = ");
         out.push_bind_param::<BigInt, _>(&self.collection.generation)?;
         out.push_sql(" on conflict (id) do nothing returning ");
         out.push_sql(&Told::columns("record"));
         out.push_sql(
-            ") select (select generation from current) as generation, written.* from (select) as one left join written on true",
+            ") select (select generation from current) as generation, has_owner, written.* from owned left join written on true",
         );
         Ok(())
     }

@@ -20,6 +20,9 @@ use super::{
     value::Value,
 };
 
+/// Parts of the longest condition whose statement is kept.
+const MOST_KEPT: usize = 64;
+
 /// A condition for a `where`, with its binds; it stands in brackets where it needs them.
 ///
 /// What two callers ask differs without end, so Postgres's plan for it is not kept unless it is [`Self::kept`].
@@ -50,10 +53,12 @@ pub(super) enum Bind {
 }
 
 impl Condition {
-    /// Lets the connection keep the prepared statement: for rules, of which there are few.
+    /// Lets the connection keep the prepared statement: for rules, of which there are few; but not where a rule is long
+    /// because a list was written out in it, since each length of the list would be another statement.
     #[must_use]
     pub fn kept(self) -> Self {
-        Self { kept: true, ..self }
+        let kept = self.parts.len() <= MOST_KEPT;
+        Self { kept, ..self }
     }
 
     /// The SQL, where nothing is bound.

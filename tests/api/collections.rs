@@ -353,3 +353,68 @@ async fn no_write_goes_by_a_declaration_that_has_been_replaced() {
         }
     }
 }
+
+#[tokio::test]
+async fn res_09_a_schema_that_would_take_for_ever_is_refused() {
+    let app = TestApp::shared();
+    let shop = Shop::open(&app, |_| {}).await;
+    let mut defs = json!({"a0": {"type": "string"}});
+    for index in 1..40 {
+        let below = json!({"$ref": format!("#/$defs/a{}", index - 1)});
+        defs[format!("a{index}")] = json!({"allOf": [below, below]});
+    }
+    let pointers = refused(&shop, |declaration| {
+        declaration["schema"]["$defs"] = defs;
+        declaration["schema"]["properties"]["title"] = json!({"$ref": "#/$defs/a39"});
+    });
+    assert_eq!(pointers.await, ["/schema"]);
+    // One that refers to itself in many places is an ordinary tree.
+    let mut tree = json!({"type": "object", "properties": {}});
+    for index in 0..10 {
+        tree["properties"][format!("branch_{index}")] = json!({"$ref": "#/$defs/tree"});
+    }
+    let mut declaration = shop.declaration().await;
+    declaration["schema"]["$defs"] = json!({"tree": tree});
+    declaration["schema"]["properties"]["tree"] = json!({"$ref": "#/$defs/tree"});
+    shop.declare(&declaration).await.expect(200);
+    let ada = app.person().await;
+    shop.make(
+        &ada,
+        json!({"title": "x", "tree": {"branch_1": {"branch_2": {}}}}),
+    )
+    .await;
+    let wrong = json!({"title": "x", "tree": {"branch_1": {"branch_2": 1}}});
+    let response = ada.post(&shop.records(), wrong).await;
+    let problem = response.expect_problem(422, "validation-failed");
+    assert_eq!(problem.at("/errors/0/pointer"), "/tree/branch_1/branch_2");
+}
+
+#[tokio::test]
+async fn what_is_declared_already_changes_nothing() {
+    let app = TestApp::shared();
+    let shop = Shop::open(&app, |_| {}).await;
+    let version = shop.administrator().get(&shop.uri()).await.at("/version");
+    let same = shop.declare(&shop.declaration().await).await.expect(200);
+    assert_eq!(same.at("/version"), version);
+}
+
+#[tokio::test]
+async fn of_first_declarations_at_once_one_makes_the_collection() {
+    let app = TestApp::shared();
+    let admin = app.administrator().await;
+    let number = uuid::Uuid::now_v7().simple().to_string();
+    let path = format!("/v1/collections/race_{number}");
+    let tries: Vec<_> = (0..6)
+        .map(|_| {
+            let (admin, path) = (admin.clone(), path.clone());
+            let declaration = own_things(&format!("Race{number}"));
+            tokio::spawn(async move { admin.put(&path, declaration).await.status() })
+        })
+        .collect();
+    let mut statuses = Vec::new();
+    for one in tries {
+        statuses.push(one.await.unwrap());
+    }
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 200, 200, 200, 200, 201]);
+}

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Person, Response, Shop, TestApp};
+use crate::harness::{Person, Response, Shop, TestApp, query_value};
 
 async fn with(
     person: &Person,
@@ -432,7 +432,9 @@ async fn put_makes_what_is_not_there_once() {
     let mut expected = vec![412; 20];
     expected[0] = 201;
     assert_eq!(statuses, expected);
-    assert_eq!(ada.put(&path, document).await.expect(200).at("/version"), 2);
+    let first = ada.get(&path).await.expect(200).at("/version");
+    let second = ada.put(&path, document).await.expect(200).at("/version");
+    assert_eq!(second.as_i64().unwrap(), first.as_i64().unwrap() + 1);
     let malformed = ada
         .put(
             &format!("{}/nonsense", shop.records()),
@@ -562,4 +564,85 @@ async fn the_records_of_an_erased_account_go_or_stay_as_declared() {
         (record.at("/owner"), record.at("/version")),
         (Value::Null, json!(2))
     );
+}
+
+#[tokio::test]
+async fn res_06_a_tag_is_never_that_of_another_record() {
+    let app = TestApp::shared();
+    let shop = Shop::open(&app, |_| {}).await;
+    let ada = app.person().await;
+    let made = shop.make(&ada, json!({"title": "Ink"})).await;
+    let path = shop.record(&made["id"]);
+    ada.delete(&path).await.expect(204);
+    let anew = ada.put(&path, json!({"title": "Pen"})).await.expect(201);
+    assert_ne!(anew.header("etag"), "\"1\"");
+    let tag = [("if-none-match", "\"1\"")];
+    with(&ada, "GET", &path, &tag, Value::Null)
+        .await
+        .expect(200);
+    let tag = [("if-match", "\"1\"")];
+    let stale = with(&ada, "PUT", &path, &tag, json!({"title": "x"})).await;
+    stale.expect_problem(412, "precondition-failed");
+}
+
+#[tokio::test]
+async fn inp_01_no_patch_makes_a_document_larger_than_a_body_may_be() {
+    let app = TestApp::shared();
+    let shop = Shop::open(&app, |declaration| {
+        declaration["schema"]["additionalProperties"] = json!(true);
+    })
+    .await;
+    let ada = app.person().await;
+    let made = shop
+        .make(&ada, json!({"title": "x", "a": "a".repeat(700_000)}))
+        .await;
+    let path = shop.record(&made["id"]);
+    let patched = ada.patch(&path, json!({"b": "b".repeat(700_000)})).await;
+    patched.expect_problem(413, "payload-too-large");
+    assert_eq!(ada.get(&path).await.expect(200).json(), made);
+}
+
+#[tokio::test]
+async fn a_hundred_faults_are_told_and_no_more() {
+    let app = TestApp::shared();
+    let shop = Shop::open(&app, |_| {}).await;
+    let ada = app.person().await;
+    let mut document = json!({"title": "x", "tags": []});
+    for index in 0..5_000 {
+        document[format!("member_{index}")] = json!(1);
+        document["tags"].as_array_mut().unwrap().push(json!(1));
+    }
+    let problem = ada.post(&shop.records(), document).await;
+    let problem = problem.expect_problem(422, "validation-failed").json();
+    assert_eq!(problem["errors"].as_array().unwrap().len(), 100);
+}
+
+#[tokio::test]
+async fn nothing_is_left_of_somebody_who_is_erased_while_they_write() {
+    let app = TestApp::own(&[("TOLLGATE_LIMITS__ENABLED", "false")]);
+    let shop = Shop::open(&app, |_| {}).await;
+    for _ in 0..4 {
+        let ada = app.person().await;
+        let writers: Vec<_> = (0..6)
+            .map(|_| {
+                let (ada, path) = (ada.clone(), shop.records());
+                tokio::spawn(async move {
+                    while ada.post(&path, json!({"title": "x"})).await.status() == 201 {}
+                })
+            })
+            .collect();
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        while ada.delete("/v1/users/me").await.status() == 503 {}
+        for writer in writers {
+            writer.await.unwrap();
+        }
+    }
+    let table = query_value(
+        app.database(),
+        "select 'c' || serial as value from collections",
+    );
+    let left = format!(
+        "select count(*)::text as value from tollgate_data.{table} where owner not in (select id from users)"
+    );
+    assert_eq!(query_value(app.database(), &left), "0");
 }
