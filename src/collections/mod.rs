@@ -130,8 +130,12 @@ pub fn save(
                 });
             }
             Some(stored) => {
+                if !saving.is_forced && checked.generation != Some(stored.generation) {
+                    // Somebody else has declared it meanwhile, and other records may have been stored.
+                    return Err(Code::Overloaded.into());
+                }
                 store::hold_records(conn, stored.serial)?;
-                if let Some(since) = checked {
+                if let Some(since) = checked.since {
                     // Only what was written after the others were checked.
                     refuse(&store::misfits(conn, stored.serial, &shape, since)?)?;
                 }
@@ -170,22 +174,34 @@ fn compile(declaration: &Declaration) -> Result<(Shape, Vec<Index>), ApiError> {
 /// How much earlier a record may have got its time than it was committed.
 const OVERLAP: TimeDelta = TimeDelta::seconds(30);
 
-/// Checks the stored records while everybody goes on writing; answers since when written ones are still to be checked, `None`
-/// where none has to be.
+/// What was checked before writers had to wait.
+#[derive(Clone, Copy, Debug)]
+struct Checked {
+    /// The declaration that was there; `None` where there was none.
+    generation: Option<i64>,
+    /// Since when written records are still to be checked; `None` where none has to be.
+    since: Option<DateTime<Utc>>,
+}
+
+/// Checks the stored records while everybody goes on writing, unless the schema stays or it is forced.
 fn check_stored(
     conn: &mut PgConnection,
     name: &CollectionName,
     declaration: &Declaration,
     shape: &Shape,
     saving: &Saving,
-) -> Result<Option<DateTime<Utc>>, ApiError> {
+) -> Result<Checked, ApiError> {
     let begun = store::now(conn)?;
     let stored = store::find(conn, name.as_ref())?;
+    let unchecked = Checked {
+        generation: stored.as_ref().map(|stored| stored.generation),
+        since: None,
+    };
     let Some(stored) = stored.filter(|_| !saving.is_forced) else {
-        return Ok(None);
+        return Ok(unchecked);
     };
     if stored.declaration()?.schema == declaration.schema {
-        return Ok(None);
+        return Ok(unchecked);
     }
     refuse(&store::misfits(
         conn,
@@ -193,7 +209,10 @@ fn check_stored(
         shape,
         DateTime::UNIX_EPOCH,
     )?)?;
-    Ok(Some(begun - OVERLAP))
+    Ok(Checked {
+        since: Some(begun - OVERLAP),
+        ..unchecked
+    })
 }
 
 /// Tells how a declaration would do, and changes nothing.

@@ -1,5 +1,6 @@
 //! Declaring collections: what is taken, what is refused, and when it holds.
 
+use diesel::{Connection, PgConnection, connection::SimpleConnection};
 use serde_json::{Value, json};
 
 use crate::harness::{Shop, TestApp, own_things, query_value};
@@ -417,4 +418,37 @@ async fn of_first_declarations_at_once_one_makes_the_collection() {
     }
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 200, 200, 200, 200, 201]);
+}
+
+#[tokio::test]
+async fn a_declaration_that_was_checked_against_another_is_not_saved() {
+    let app = TestApp::own(&[]);
+    let shop = Shop::open(&app, |_| {}).await;
+    let mut conn = PgConnection::establish(app.database()).unwrap();
+    let key = format!("hashtextextended('collection {}', 0)", shop.name);
+    conn.batch_execute(&format!("select pg_advisory_lock({key})"))
+        .unwrap();
+    let mut declaration = shop.declaration().await;
+    declaration["rules"]["read"] = json!("true");
+    let (admin, uri) = (shop.administrator().clone(), shop.uri());
+    let saving = tokio::spawn(async move { admin.put(&uri, declaration).await });
+    // It has checked what is stored, and waits for its turn.
+    let waiting = "select count(*)::text as value from pg_locks
+        where locktype = 'advisory' and not granted and database = (select oid from pg_database where datname = current_database())";
+    while query_value(app.database(), waiting) == "0" {
+        tokio::task::yield_now().await;
+    }
+    let other = "update collections set generation = nextval('collection_generations')";
+    conn.batch_execute(other).unwrap();
+    conn.batch_execute(&format!("select pg_advisory_unlock({key})"))
+        .unwrap();
+    let response = saving.await.unwrap();
+    response.expect_problem(503, "overloaded");
+    let read = shop.declaration().await;
+    assert_ne!(read["rules"]["read"], "true");
+    assert_eq!(
+        shop.declare(&read).await.status(),
+        200,
+        "and a second try goes through"
+    );
 }
