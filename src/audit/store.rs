@@ -5,6 +5,7 @@ use diesel::{
     pg::Pg,
     prelude::*,
     query_builder::{QueryFragment, QueryId},
+    sql_types::{Jsonb, Nullable, Text, Uuid as SqlUuid},
 };
 use serde_json::Value;
 use uuid::Uuid;
@@ -37,21 +38,34 @@ pub(super) struct Filter {
     pub subject_id: Option<Uuid>,
 }
 
-/// The statement that writes one event.
+/// The statement that writes one event; it ends where a `from` may follow.
 pub fn insertion(
     event: &Event<'_>,
 ) -> impl QueryFragment<Pg> + QueryId + RunQueryDsl<PgConnection> {
-    diesel::insert_into(audit_events::table).values((
-        audit_events::id.eq(Uuid::now_v7()),
-        audit_events::action.eq(event.action.name()),
-        audit_events::actor_id.eq(event.actor.user_id),
-        audit_events::subject_id.eq(event.subject_id),
-        audit_events::session_id.eq(event.actor.session_id),
-        audit_events::client_id.eq(&event.actor.client_id),
-        audit_events::address.eq(&event.actor.address),
-        audit_events::user_agent.eq(&event.actor.user_agent),
-        audit_events::request_id.eq(&event.actor.request_id),
-        audit_events::details.eq(&event.details),
+    diesel::select((
+        Uuid::now_v7().into_sql::<SqlUuid>(),
+        event.action.name().into_sql::<Text>(),
+        event.actor.user_id.into_sql::<Nullable<SqlUuid>>(),
+        event.subject_id.into_sql::<Nullable<SqlUuid>>(),
+        event.actor.session_id.into_sql::<Nullable<SqlUuid>>(),
+        (&event.actor.client_id).into_sql::<Nullable<Text>>(),
+        (&event.actor.address).into_sql::<Nullable<Text>>(),
+        (&event.actor.user_agent).into_sql::<Nullable<Text>>(),
+        (&event.actor.request_id).into_sql::<Nullable<Text>>(),
+        (&event.details).into_sql::<Jsonb>(),
+    ))
+    .insert_into(audit_events::table)
+    .into_columns((
+        audit_events::id,
+        audit_events::action,
+        audit_events::actor_id,
+        audit_events::subject_id,
+        audit_events::session_id,
+        audit_events::client_id,
+        audit_events::address,
+        audit_events::user_agent,
+        audit_events::request_id,
+        audit_events::details,
     ))
 }
 

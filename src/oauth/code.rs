@@ -30,7 +30,10 @@ impl Server {
         request.need("code_verifier")?;
         let server = self.clone();
         hop(db, move |conn| {
-            let answered = server.redeem(conn, &code, &request);
+            let answered = match server.redeem_at_once(conn, &code, &request) {
+                Ok(None) => server.redeem(conn, &code, &request),
+                answered => answered.and_then(|answer| answer.ok_or_else(unknown)),
+            };
             if answered.is_err() {
                 // It may have been used twice.
                 server.rules.tokens.catch_up(conn);
@@ -40,15 +43,33 @@ impl Server {
         .await
     }
 
+    /// Redeems a good code of a client that nothing else has to be asked about, by one statement that holds the code only
+    /// where it is still good then. What is wrong with any other is told by `redeem`.
+    fn redeem_at_once(
+        &self,
+        conn: &mut PgConnection,
+        code: &[u8],
+        request: &TokenRequest,
+    ) -> Result<Option<TokenAnswer>, OAuthError> {
+        let client = request.client();
+        if client.needs_consent() || !request.used().is_empty() {
+            return Ok(None);
+        }
+        match store::find_code(conn, code, &client.id)? {
+            Some(found) if found.code.session_id.is_none() && check(&found.code, request).is_ok() => {
+                db::go_on()?;
+                self.open_for(conn, code, found.code, request)
+            }
+            _ => Ok(None),
+        }
+    }
+
     fn redeem(
         &self,
         conn: &mut PgConnection,
         code: &[u8],
         request: &TokenRequest,
     ) -> Result<TokenAnswer, OAuthError> {
-        let unknown = || {
-            OAuthError::invalid_grant("the code is unknown, expired, used, or not this client's")
-        };
         // What ends by a second use has to stay ended, so this transaction commits also when it refuses.
         db::tx(conn, |conn| {
             let used = request.used();
@@ -70,7 +91,10 @@ impl Server {
             if held.is_gone {
                 return Ok(Err(gone()));
             }
-            let open = |conn: &mut _| self.open_for(conn, code, held.code, request);
+            let open = |conn: &mut _| {
+                let opened = self.open_for(conn, code, held.code, request)?;
+                opened.ok_or_else(unknown)
+            };
             if used.is_empty() {
                 open(conn).map(Ok)
             } else {
@@ -86,7 +110,7 @@ impl Server {
         code: &[u8],
         row: CodeRow,
         request: &TokenRequest,
-    ) -> Result<TokenAnswer, OAuthError> {
+    ) -> Result<Option<TokenAnswer>, OAuthError> {
         let scopes = Scopes::from_stored(&row.scopes);
         let client = request.client();
         if client.needs_consent()
@@ -118,10 +142,10 @@ impl Server {
             claims: row.claims,
         };
         let rules = self.rules_for(request);
-        let used = store::UsedCode { id: code };
+        let purpose = store::redeeming(code, &client.id);
         let (owner, actor) = (row.user_id, request.actor());
-        let pair = sessions::open_for(conn, owner, &session, &wish, &actor, &rules, used)?;
-        Ok(TokenAnswer::of(pair, request))
+        let pair = sessions::open_for(conn, owner, &session, &wish, &actor, &rules, purpose)?;
+        Ok(pair.map(|pair| TokenAnswer::of(pair, request)))
     }
 
     /// The API that a session is for: a client that people let in gets no tokens for one that they were not asked about
@@ -153,6 +177,10 @@ impl Server {
         }
         rules
     }
+}
+
+fn unknown() -> OAuthError {
+    OAuthError::invalid_grant("the code is unknown, expired, used, or not this client's")
 }
 
 /// Whoever has signed out meanwhile is not signed in again.

@@ -17,7 +17,7 @@ use crate::{
     schema::{
         authorization_codes, authorization_requests, device_codes, presented_once, sessions, users,
     },
-    sessions::SessionRow,
+    sessions::{Purpose, SessionRow},
 };
 
 /// Seconds that a code is good for (`OAU-04`).
@@ -161,9 +161,9 @@ pub(super) struct CodeRow {
     pub session_id: Option<Uuid>,
 }
 
-/// A code that is held until the caller's transaction ends, with whose it is.
+/// A code, and whether it may be redeemed.
 #[derive(Debug, Queryable, Selectable)]
-pub(super) struct HeldCode {
+pub(super) struct FoundCode {
     #[diesel(embed)]
     pub code: CodeRow,
     /// Whether it is still good.
@@ -174,12 +174,9 @@ pub(super) struct HeldCode {
     pub is_gone: bool,
 }
 
-/// Finds a code of this client and holds it; before it the account, as everyone does, and with them the browser's session.
-pub(super) fn hold_code(
-    conn: &mut PgConnection,
-    id: &[u8],
-    client_id: &str,
-) -> QueryResult<Option<HeldCode>> {
+/// A code of this client, with whose it is.
+#[diesel::dsl::auto_type(no_type_alias)]
+fn code_of<'a>(id: &'a [u8], client_id: &'a str) -> _ {
     let is_its_owner = authorization_codes::user_id.eq(users::id);
     let is_its_page = sessions::id
         .eq(authorization_codes::page_id)
@@ -189,16 +186,57 @@ pub(super) fn hold_code(
         .inner_join(sessions::table.on(is_its_page))
         .filter(authorization_codes::id.eq(id))
         .filter(authorization_codes::client_id.eq(client_id))
-        .select(HeldCode::as_select())
+}
+
+/// Finds a code of this client, which may be used before anything is done with it.
+pub(super) fn find_code(
+    conn: &mut PgConnection,
+    id: &[u8],
+    client_id: &str,
+) -> QueryResult<Option<FoundCode>> {
+    code_of(id, client_id)
+        .select(FoundCode::as_select())
+        .first(conn)
+        .optional()
+}
+
+/// Finds a code of this client and holds it until the caller's transaction ends; before it the account, as everyone does, and
+/// with them the browser's session.
+pub(super) fn hold_code(
+    conn: &mut PgConnection,
+    id: &[u8],
+    client_id: &str,
+) -> QueryResult<Option<FoundCode>> {
+    code_of(id, client_id)
+        .select(FoundCode::as_select())
         .for_update()
         .first(conn)
         .optional()
 }
 
-/// Writes down what a code was redeemed for, in the statement that opens the session.
+/// Redeeming a code that nobody has used, in the statement that opens the session.
+pub(super) fn redeeming<'a>(
+    id: &'a [u8],
+    client_id: &'a str,
+) -> Purpose<impl QueryFragment<Pg> + QueryId + use<'a>, UsedCode<'a>> {
+    let may_be_used = authorization_codes::session_id
+        .is_null()
+        .and(authorization_codes::expires_at.gt(clock_timestamp()));
+    let is_there = diesel::dsl::not(users::disabled).and(sessions::ended_at.is_null());
+    Purpose {
+        held: code_of(id, client_id)
+            .filter(may_be_used)
+            .filter(is_there)
+            .select(authorization_codes::id)
+            .for_update(),
+        used: UsedCode { id },
+    }
+}
+
+/// Writes down what a code was redeemed for.
 #[derive(Debug)]
 pub(super) struct UsedCode<'a> {
-    pub id: &'a [u8],
+    id: &'a [u8],
 }
 
 impl QueryId for UsedCode<'_> {

@@ -30,6 +30,7 @@ pub use ends::{
 pub use opening::{
     NewSession, PageChange, begin, find_page, open, open_for, open_page, open_page_as,
 };
+pub use opening_store::Purpose;
 pub use pair::{IdentityWish, Pair, Wish};
 pub use refresh::Desk;
 pub use store::{Generation, SessionRow};

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{
     EndReason, Generation, Lifetimes, Pair, Rules, SessionRow, Wish, end_one,
-    opening_store::{self, Nothing, Opened},
+    opening_store::{self, NOTHING, Opened, Purpose},
     page_store,
     pair::pair,
     store::{self, NewRow},
@@ -80,18 +80,26 @@ pub fn begin(
     rules: &Rules,
 ) -> Result<SessionRow, ApiError> {
     let new = NewRow::of(session, false, actor, rules);
-    insert(conn, owner, &new, actor, rules, Nothing)?;
-    store::find(conn, owner, new.id)?.ok_or_else(|| ApiError::internal("no session was opened"))
+    insert(conn, owner, &new, actor, rules, NOTHING)?;
+    store::find(conn, owner, new.id)?.ok_or_else(not_opened)
 }
 
-fn insert(
+fn not_opened() -> ApiError {
+    ApiError::internal("no session was opened")
+}
+
+fn insert<H, U>(
     conn: &mut PgConnection,
     owner: Uuid,
     new: &NewRow<'_>,
     actor: &Actor,
     rules: &Rules,
-    used: impl QueryFragment<Pg> + QueryId,
-) -> QueryResult<Opened> {
+    purpose: Purpose<H, U>,
+) -> QueryResult<Option<Opened>>
+where
+    H: QueryFragment<Pg> + QueryId,
+    U: QueryFragment<Pg> + QueryId,
+{
     let signed_in = Actor {
         user_id: Some(owner),
         session_id: Some(new.id),
@@ -105,7 +113,7 @@ fn insert(
         details: json!({}),
     };
     let row = store::insertion(owner, new, rules.lifetimes);
-    opening_store::insert(conn, row, audit::insertion(&event), used)
+    opening_store::insert(conn, row, audit::insertion(&event), purpose)
 }
 
 /// Opens a session and makes its first tokens, inside the caller's transaction, in which the account is held.
@@ -120,25 +128,32 @@ pub fn open(
     actor: &Actor,
     rules: &Rules,
 ) -> Result<Pair, ApiError> {
-    open_for(conn, owner, session, wish, actor, rules, Nothing)
+    open_for(conn, owner, session, wish, actor, rules, NOTHING)?.ok_or_else(not_opened)
 }
 
-/// The same for something that is used up by it, in a statement that knows the session as `opened`.
+/// The same for something that is used up by it: one statement, which needs no transaction around it; `None` where that is
+/// not there to be used.
 ///
 /// # Errors
-/// Those of `open`.
-pub fn open_for(
+/// Those of `open`; no session stays open.
+pub fn open_for<H, U>(
     conn: &mut PgConnection,
     owner: Uuid,
     session: &NewSession,
     wish: &Wish,
     actor: &Actor,
     rules: &Rules,
-    used: impl QueryFragment<Pg> + QueryId,
-) -> Result<Pair, ApiError> {
+    purpose: Purpose<H, U>,
+) -> Result<Option<Pair>, ApiError>
+where
+    H: QueryFragment<Pg> + QueryId,
+    U: QueryFragment<Pg> + QueryId,
+{
     let external = wish.is_external(&rules.tokens) || session.resource.is_some();
     let new = NewRow::of(session, external, actor, rules);
-    let opened = insert(conn, owner, &new, actor, rules, used)?;
+    let Some(opened) = insert(conn, owner, &new, actor, rules, purpose)? else {
+        return Ok(None);
+    };
     let generation = Generation {
         session_id: new.id,
         scopes: session.scopes.names(),
@@ -153,7 +168,14 @@ pub fn open_for(
         resource: session.resource.clone(),
         claims: session.claims.clone(),
     };
-    pair(&rules.tokens, &opened.holder.into(), &generation, wish)
+    match pair(&rules.tokens, &opened.holder.into(), &generation, wish) {
+        Ok(pair) => Ok(Some(pair)),
+        Err(refusal) => {
+            // Nobody has a token of it.
+            end_one(conn, owner, new.id, EndReason::SignedOut, actor)?;
+            Err(refusal)
+        }
+    }
 }
 
 /// The cookie that a browser gets, and the one that it had.

@@ -9,7 +9,7 @@ use diesel::{
     pg::Pg,
     prelude::*,
     query_builder::{QueryFragment, QueryId},
-    sql_types::{Array, BigInt, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid},
+    sql_types::{Array, BigInt, Binary, Bool, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid},
 };
 use serde_json::Value;
 use uuid::Uuid;
@@ -134,7 +134,7 @@ pub(super) fn this_second() -> date_trunc<&'static str, clock_timestamp> {
     date_trunc("second", clock_timestamp())
 }
 
-/// The statement that inserts a session.
+/// The statement that inserts a session; it ends where a `from` may follow.
 pub(super) fn insertion(
     owner: Uuid,
     new: &NewRow<'_>,
@@ -142,27 +142,48 @@ pub(super) fn insertion(
 ) -> impl QueryFragment<Pg> + QueryId {
     let in_seconds = |seconds: i64| after(this_second(), seconds.seconds());
     let session = new.session;
-    let auth_time = coalesce(session.auth_time, this_second());
-    diesel::insert_into(sessions::table).values((
-        sessions::id.eq(new.id),
-        sessions::user_id.eq(owner),
-        sessions::client_id.eq(&session.client_id),
-        sessions::refresh_kid.eq(&new.refresh_kid),
-        sessions::external.eq(new.external),
-        sessions::scopes.eq(session.scopes.names()),
-        sessions::rotated_at.eq(this_second()),
-        sessions::auth_time.eq(auth_time),
-        sessions::refresh_exp.eq(in_seconds(lifetimes.idle)),
-        sessions::absolute_exp.eq(in_seconds(lifetimes.absolute)),
-        sessions::acr.eq(&session.acr),
-        sessions::amr.eq(&session.amr),
-        sessions::user_agent.eq(new.user_agent),
-        sessions::address.eq(new.address),
-        sessions::page_hash.eq(&session.page_hash),
-        sessions::parent_id.eq(session.parent_id),
-        sessions::cnf.eq(&session.key),
-        sessions::resource.eq(&session.resource),
-        sessions::claims.eq(&session.claims),
+    diesel::select((
+        new.id.into_sql::<SqlUuid>(),
+        owner.into_sql::<SqlUuid>(),
+        (&session.client_id).into_sql::<Text>(),
+        (&new.refresh_kid).into_sql::<Nullable<Text>>(),
+        new.external.into_sql::<Bool>(),
+        session.scopes.names().into_sql::<Array<Text>>(),
+        this_second(),
+        coalesce(session.auth_time, this_second()),
+        in_seconds(lifetimes.idle),
+        in_seconds(lifetimes.absolute),
+        (&session.acr).into_sql::<Text>(),
+        (&session.amr).into_sql::<Array<Text>>(),
+        new.user_agent.into_sql::<Nullable<Text>>(),
+        new.address.into_sql::<Nullable<Text>>(),
+        (&session.page_hash).into_sql::<Nullable<Binary>>(),
+        session.parent_id.into_sql::<Nullable<SqlUuid>>(),
+        (&session.key).into_sql::<Nullable<Text>>(),
+        (&session.resource).into_sql::<Nullable<Text>>(),
+        (&session.claims).into_sql::<Nullable<Jsonb>>(),
+    ))
+    .insert_into(sessions::table)
+    .into_columns((
+        sessions::id,
+        sessions::user_id,
+        sessions::client_id,
+        sessions::refresh_kid,
+        sessions::external,
+        sessions::scopes,
+        sessions::rotated_at,
+        sessions::auth_time,
+        sessions::refresh_exp,
+        sessions::absolute_exp,
+        sessions::acr,
+        sessions::amr,
+        sessions::user_agent,
+        sessions::address,
+        sessions::page_hash,
+        sessions::parent_id,
+        sessions::cnf,
+        sessions::resource,
+        sessions::claims,
     ))
 }
 
