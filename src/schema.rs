@@ -78,6 +78,7 @@ diesel::table! {
         state -> Text,
         detail -> Nullable<Text>,
         created_at -> Timestamptz,
+        method -> Text,
     }
 }
 

@@ -107,8 +107,14 @@ fn data(routes: &mut Routes) {
     use collections::routes::{
         declare_collection, delete_collection, list_collections, read_collection,
     };
+    use records::aggregate_routes::aggregate_records;
+    use records::batch_routes::create_batch;
+    use records::history_routes::{
+        list_record_versions, read_record_version, restore_record_version,
+    };
+    use records::list_routes::list_records;
     use records::routes::{
-        create_record, delete_record, list_records, read_record, replace_record, update_record,
+        create_record, delete_record, read_record, replace_record, update_record,
     };
 
     routes.at("/v1/collections").get(list_collections);
@@ -117,16 +123,29 @@ fn data(routes: &mut Routes) {
         .get(read_collection)
         .put(declare_collection)
         .delete(delete_collection);
+    routes.at("/v1/batch").post(create_batch);
     routes
         .at("/v1/data/{collection}")
         .get(list_records)
         .post(create_record);
+    routes
+        .at("/v1/data/{collection}/aggregate")
+        .post(aggregate_records);
     routes
         .at("/v1/data/{collection}/{id}")
         .get(read_record)
         .put(replace_record)
         .patch(update_record)
         .delete(delete_record);
+    routes
+        .at("/v1/data/{collection}/{id}/versions")
+        .get(list_record_versions);
+    routes
+        .at("/v1/data/{collection}/{id}/versions/{version}")
+        .get(read_record_version);
+    routes
+        .at("/v1/data/{collection}/{id}/versions/{version}/restore")
+        .post(restore_record_version);
 }
 
 fn discovery(routes: &mut Routes) {

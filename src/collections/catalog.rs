@@ -7,7 +7,7 @@ use std::{
 
 use diesel::PgConnection;
 
-use super::{Collection, CollectionName, store};
+use super::{Collection, CollectionName, index_store, store};
 use crate::error::{ApiError, Code};
 
 /// How often a declaration may change while one request tries to keep up.
@@ -53,7 +53,8 @@ impl Catalog {
         }
         drop(known);
         let row = store::find(conn, name)?.ok_or_else(ApiError::not_found)?;
-        let collection = Arc::new(Collection::new(&row)?);
+        let indexes = index_store::list(conn, name)?;
+        let collection = Arc::new(Collection::new(&row, &indexes)?);
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
         known.insert(row.name, Arc::clone(&collection));
         Ok(collection)

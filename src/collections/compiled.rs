@@ -1,16 +1,20 @@
 //! A collection as requests need it: its schema and rules compiled.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::{
-    CollectionRow, Declaration, Term,
+    CollectionRow, Declaration, IndexRow, MemberRule, Term,
+    extensions::Extensions,
+    index_store,
     indexes::{self, Index},
     schema,
 };
 use crate::{
     error::{ApiError, Code, FieldError},
-    input::Shape,
+    input::{Shape, escaped},
     rules::{Bound, Facts, Kind, Members, Predicate, Rule, Vocabulary},
 };
 
@@ -30,12 +34,17 @@ pub struct Collection {
     pub generation: i64,
     /// Whether changing and deleting takes `If-Match`.
     pub requires_precondition: bool,
+    /// Whether what is replaced is kept.
+    pub has_history: bool,
     /// Who may do what.
     pub rules: Rules,
     declaration: Declaration,
+    extensions: Extensions,
     members: Members,
     shape: Shape,
     indexes: Vec<Index>,
+    /// The constraints of unique members.
+    unique: HashMap<String, String>,
 }
 
 impl Collection {
@@ -43,25 +52,79 @@ impl Collection {
     ///
     /// # Errors
     /// 500 for one that compiled when it was stored.
-    pub(super) fn new(row: &CollectionRow) -> Result<Self, ApiError> {
+    pub(super) fn new(row: &CollectionRow, stored: &[IndexRow]) -> Result<Self, ApiError> {
         let declaration = row.declaration()?;
         let broken = |error: ApiError| ApiError::internal(format!("{}: {error}", row.name));
+        let extensions = Extensions::compile(&declaration).map_err(broken)?;
+        let unique = stored.iter().filter(|index| index.is_unique());
+        let unique = unique.map(|index| {
+            let constraint = index_store::name(row.serial, index.number);
+            (constraint, index.members.join(","))
+        });
         Ok(Self {
             name: row.name.clone(),
             serial: row.serial,
             generation: row.generation,
             requires_precondition: declaration.require_precondition,
+            has_history: declaration.history,
             rules: Rules::compile(&declaration).map_err(broken)?,
-            indexes: indexes::parse(&declaration).map_err(broken)?,
+            indexes: indexes::of(&declaration, &extensions).map_err(broken)?,
+            unique: unique.collect(),
+            extensions,
             members: schema::members(&declaration),
             shape: schema::compile(&declaration).map_err(broken)?,
             declaration,
         })
     }
 
+    /// The members that its documents are known to have, of those that a caller may see in every record.
+    pub fn members_for(&self, asker: &Asker) -> Members {
+        let hidden = self.extensions.hidden(asker);
+        self.members.clone().without(&hidden)
+    }
+
     /// The members that its documents are known to have.
-    pub fn members(&self) -> &Members {
+    pub fn declared(&self) -> &Members {
         &self.members
+    }
+
+    /// The words of its documents that are searched, in SQL, where any are.
+    pub fn searched(&self) -> Option<String> {
+        let names = &self.extensions.searched;
+        (!names.is_empty()).then(|| indexes::words_of(names))
+    }
+
+    /// The refusal of what could not be written: a value that another record has, say.
+    pub fn refusal(&self, error: diesel::result::Error) -> ApiError {
+        use diesel::result::{DatabaseErrorKind, Error};
+
+        if let Error::DatabaseError(DatabaseErrorKind::UniqueViolation, information) = &error
+            && let Some(constraint) = information.constraint_name()
+            && constraint.starts_with(&format!("c{}_i", self.serial))
+        {
+            let member = self.unique.get(constraint);
+            let fault = member.map(|member| {
+                let pointer = format!("/{}", escaped(member));
+                FieldError::new(pointer, "unique", "another record has this value")
+            });
+            return ApiError::with_errors(Code::NotUnique, fault.into_iter().collect());
+        }
+        error.into()
+    }
+
+    /// Who may see single members.
+    pub fn readable(&self) -> &[MemberRule] {
+        &self.extensions.readable
+    }
+
+    /// Who may write single members.
+    pub fn writable(&self) -> &[MemberRule] {
+        &self.extensions.writable
+    }
+
+    /// Whether single members have rules of their own.
+    pub fn has_member_rules(&self) -> bool {
+        !self.extensions.readable.is_empty() || !self.extensions.writable.is_empty()
     }
 
     /// Whether the values of a member are short enough to order by: cursors hold them.
@@ -89,8 +152,12 @@ impl Collection {
         own || firsts.any(|term| is_bounded(&term.path))
     }
 
-    /// Brings the timestamps of a document that is to be stored into the form in which they are stored, and checks it; answers
-    /// its text.
+    /// Brings the timestamps of a document into the form in which they are stored.
+    pub fn settle(&self, document: &mut Value) {
+        schema::settle(document, &self.members);
+    }
+
+    /// Settles a document that is to be stored, and checks it; answers its text.
     ///
     /// # Errors
     /// 422 with a pointer to every fault; 413 for one that patches made too large or too deep.
@@ -99,7 +166,7 @@ impl Collection {
         if schema::is_too_deep(document) {
             return Err(Code::PayloadTooLarge.into());
         }
-        schema::settle(document, &self.members);
+        self.settle(document);
         let text = document.to_string();
         if text.len() > LARGEST_DOCUMENT {
             return Err(Code::PayloadTooLarge.into());
@@ -218,7 +285,7 @@ impl Rules {
 }
 
 /// What a token is known to say; others may have more (private claims).
-fn claims() -> Members {
+pub(super) fn claims() -> Members {
     let texts = || Kind::List(Box::new(Kind::String));
     Members::open([
         ("sub", Kind::String),

@@ -37,6 +37,9 @@ pub struct Declaration {
     #[serde(default)]
     #[schema(inline = false)]
     pub rules: RuleTexts,
+    /// Whether the versions that are replaced are kept, as long as the record is there.
+    #[serde(default)]
+    pub history: bool,
     /// Whether changing and deleting takes `If-Match`.
     #[serde(default)]
     pub require_precondition: bool,

@@ -1,12 +1,17 @@
 //! The table of indexes, and the indexes themselves.
 
+use std::collections::HashMap;
+
 use diesel::{
     connection::SimpleConnection,
     prelude::*,
-    sql_types::{BigInt, Bool, Text},
+    sql_types::{BigInt, Bool, Double, Text},
 };
 
-use super::store::table_name;
+use super::{
+    indexes::{Index, Method},
+    store::table_name,
+};
 use crate::schema::{collection_indexes, collections};
 
 /// Held by whoever builds an index ("tg index" in ASCII).
@@ -28,6 +33,43 @@ pub struct IndexRow {
     pub state: String,
     /// Why it failed.
     pub detail: Option<String>,
+    /// `order`, `unique` or `search`.
+    pub method: String,
+}
+
+impl IndexRow {
+    /// Whether no two records have the same value.
+    pub fn is_unique(&self) -> bool {
+        self.method == Method::Unique.name()
+    }
+}
+
+/// How far those are that are being built, by their number, from 0 to 1.
+///
+/// # Errors
+/// Postgres.
+pub fn progress(conn: &mut PgConnection) -> QueryResult<HashMap<i64, f64>> {
+    let running: Vec<Progress> = diesel::sql_query(
+        "select split_part(relname, '_i', 2)::bigint as number, case
+            when blocks_total > 0 then blocks_done::float8 / blocks_total
+            when tuples_total > 0 then tuples_done::float8 / tuples_total
+            else 0 end as done
+         from pg_stat_progress_create_index as building join pg_class on pg_class.oid = building.index_relid
+         where relname ~ '^c[0-9]+_i[0-9]+$' and datname = current_database()",
+    )
+    .load(conn)?;
+    Ok(running
+        .into_iter()
+        .map(|one| (one.number, one.done))
+        .collect())
+}
+
+#[derive(QueryableByName)]
+struct Progress {
+    #[diesel(sql_type = BigInt)]
+    number: i64,
+    #[diesel(sql_type = Double)]
+    done: f64,
 }
 
 /// Lists the indexes of a collection, in the order in which they were declared.
@@ -59,7 +101,7 @@ pub fn are_building(conn: &mut PgConnection) -> QueryResult<bool> {
 pub(super) fn insert(
     conn: &mut PgConnection,
     collection: &str,
-    members: &[String],
+    index: &Index,
     definition: &str,
     is_ready: bool,
 ) -> QueryResult<Option<i64>> {
@@ -67,7 +109,8 @@ pub(super) fn insert(
     let inserted = diesel::insert_into(collection_indexes::table)
         .values((
             collection_indexes::collection.eq(collection),
-            collection_indexes::members.eq(members),
+            collection_indexes::members.eq(&index.members),
+            collection_indexes::method.eq(index.method.name()),
             collection_indexes::definition.eq(definition),
             collection_indexes::state.eq(state),
         ))
@@ -89,7 +132,8 @@ pub(super) fn insert(
     Ok(inserted)
 }
 
-fn name(serial: i64, number: i64) -> String {
+/// What an index of a collection is called, and its constraint where it is unique.
+pub(super) fn name(serial: i64, number: i64) -> String {
     format!("c{serial}_i{number}")
 }
 
@@ -123,10 +167,39 @@ pub(super) fn create(
     conn: &mut PgConnection,
     serial: i64,
     number: i64,
+    method: &str,
     definition: &str,
 ) -> QueryResult<()> {
     let (name, table) = (name(serial, number), table_name(serial));
-    conn.batch_execute(&format!("create index {name} on {table} ({definition})"))
+    conn.batch_execute(&statement(method, "", &name, &table, definition))
+}
+
+/// The statement that makes an index, `concurrently` or not.
+fn statement(method: &str, how: &str, name: &str, table: &str, definition: &str) -> String {
+    let (unique, using) = match method {
+        "unique" => ("unique ", ""),
+        "search" => ("", "using gin "),
+        _ => ("", ""),
+    };
+    format!("create {unique}index {how}{name} on {table} {using}({definition})")
+}
+
+/// Why an index could not be built; which values are there twice.
+pub(super) fn reason(error: &diesel::result::Error) -> String {
+    match error {
+        diesel::result::Error::DatabaseError(_, information) => match information.details() {
+            Some(details) => format!("{}: {details}", information.message()),
+            None => information.message().to_owned(),
+        },
+        error => error.to_string(),
+    }
+}
+
+pub(super) fn drop_one(conn: &mut PgConnection, serial: i64, number: i64) -> QueryResult<()> {
+    let name = name(serial, number);
+    conn.batch_execute(&format!(
+        "drop index concurrently if exists tollgate_data.{name}"
+    ))
 }
 
 #[derive(QueryableByName)]
@@ -166,13 +239,14 @@ pub(super) fn create_concurrently(
     index: &IndexRow,
 ) -> QueryResult<()> {
     let (name, table) = (name(serial, index.number), table_name(serial));
-    let definition = &index.definition;
     conn.batch_execute("set statement_timeout = 0")?;
-    conn.batch_execute(&format!(
-        "drop index concurrently if exists tollgate_data.{name}"
-    ))?;
-    conn.batch_execute(&format!(
-        "create index concurrently {name} on {table} ({definition})"
+    drop_one(conn, serial, index.number)?;
+    conn.batch_execute(&statement(
+        &index.method,
+        "concurrently ",
+        &name,
+        &table,
+        &index.definition,
     ))
 }
 

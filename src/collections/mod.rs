@@ -3,6 +3,7 @@
 mod catalog;
 mod compiled;
 mod declaration;
+mod extensions;
 mod index_store;
 mod indexes;
 pub mod routes;
@@ -20,11 +21,13 @@ use serde_json::json;
 pub use catalog::Catalog;
 pub use compiled::{Asker, Collection, Permission, RECORD, Rules};
 pub use declaration::{Declaration, OnOwnerDelete, RuleTexts};
-pub use index_store::{IndexRow, are_building, list as list_indexes};
+pub use extensions::MemberRule;
+pub use index_store::{IndexRow, are_building, list as list_indexes, progress as index_progress};
 pub use indexes::build_next;
-pub use store::{CollectionRow, find, gate_name, generation, list, table_name};
+pub use store::{CollectionRow, find, gate_name, generation, history_name, list, table_name};
 pub use term::Term;
 
+use extensions::Extensions;
 use indexes::Index;
 
 use crate::{
@@ -143,6 +146,9 @@ pub fn save(
                 (row, Action::CollectionUpdated)
             }
         };
+        if declaration.history {
+            store::create_history(conn, row.serial)?;
+        }
         indexes::settle(conn, &row, &indexes, stored.is_none())?;
         let details = json!({
             "collection": name,
@@ -168,7 +174,8 @@ fn compile(declaration: &Declaration) -> Result<(Shape, Vec<Index>), ApiError> {
     declaration.check_type_name()?;
     let shape = schema::compile(declaration)?;
     Rules::compile(declaration)?;
-    Ok((shape, indexes::parse(declaration)?))
+    let extensions = Extensions::compile(declaration)?;
+    Ok((shape, indexes::of(declaration, &extensions)?))
 }
 
 /// How much earlier a record may have got its time than it was committed.

@@ -1,5 +1,7 @@
 //! Collections over HTTP.
 
+use std::collections::HashMap;
+
 use actix_web::{Either, HttpResponse, web};
 use diesel::PgConnection;
 use serde::{Deserialize, Serialize};
@@ -26,17 +28,26 @@ pub struct IndexState {
     /// `building`, `ready` or `failed`.
     #[schema(pattern = "^(building|ready|failed)$", example = "ready")]
     pub state: String,
+    /// How it works: by `order`, by order and `unique`, or by `search` of words.
+    #[schema(pattern = "^(order|unique|search)$", example = "order")]
+    pub method: String,
+    /// How much of it is built, from 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    pub progress: Option<f64>,
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false)]
     pub detail: Option<String>,
 }
 
-impl From<IndexRow> for IndexState {
-    fn from(row: IndexRow) -> Self {
+impl IndexState {
+    fn of(row: IndexRow, progress: &HashMap<i64, f64>) -> Self {
         Self {
+            progress: progress.get(&row.number).copied(),
             members: row.members,
             state: row.state,
+            method: row.method,
             detail: row.detail,
         }
     }
@@ -49,8 +60,9 @@ impl From<IndexRow> for IndexState {
     "type_name": "Order",
     "schema": {"type": "object", "properties": {"title": {"type": "string"}}},
     "indexes": [["owner", "-price"]],
-    "index_states": [{"members": ["owner", "-price"], "state": "ready"}],
+    "index_states": [{"members": ["owner", "-price"], "state": "ready", "method": "order"}],
     "rules": {"list": "record.owner == auth.sub", "create": "auth.sub != null"},
+    "history": false,
     "require_precondition": false,
     "on_owner_delete": "delete",
     "version": 7,
@@ -72,6 +84,8 @@ pub struct DeclaredCollection {
     /// Who may do what.
     #[schema(inline = false)]
     pub rules: RuleTexts,
+    /// Whether the versions that are replaced are kept, as long as the record is there.
+    pub history: bool,
     /// Whether changing and deleting takes `If-Match`.
     pub require_precondition: bool,
     /// What becomes of somebody's records when their account is erased.
@@ -92,13 +106,20 @@ impl DeclaredCollection {
     pub fn of(conn: &mut PgConnection, row: CollectionRow) -> Result<Self, ApiError> {
         let declaration = row.declaration()?;
         let indexes = super::list_indexes(conn, &row.name)?;
+        let progress = match indexes.iter().any(|index| index.state == "building") {
+            true => super::index_progress(conn)?,
+            false => HashMap::new(),
+        };
+        let states = indexes.into_iter();
+        let states = states.map(|index| IndexState::of(index, &progress));
         Ok(Self {
             indexes: declaration.indexes,
-            index_states: indexes.into_iter().map(IndexState::from).collect(),
+            index_states: states.collect(),
             name: row.name,
             type_name: declaration.type_name,
             schema: declaration.schema,
             rules: declaration.rules,
+            history: declaration.history,
             require_precondition: declaration.require_precondition,
             on_owner_delete: declaration.on_owner_delete,
             version: row.generation,

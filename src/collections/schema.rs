@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use chrono::DateTime;
 use serde_json::{Map, Value};
 
-use super::Declaration;
+use super::{Declaration, extensions};
 use crate::{
     error::{ApiError, FieldError},
     input::{Shape, escaped},
@@ -136,7 +136,7 @@ fn check(part: &Value, place: &str, faults: &mut Vec<FieldError>) {
                     let detail = "a schema refers to nothing outside itself: `#/$defs/…`";
                     faults.push(FieldError::new(&pointer, "reference", detail));
                 }
-                if name.starts_with("x-") {
+                if name.starts_with("x-") && !extensions::is_known(name, place) {
                     let detail = "there is no such extension";
                     faults.push(FieldError::new(&pointer, "extension", detail));
                 }

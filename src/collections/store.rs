@@ -131,9 +131,10 @@ pub(super) fn update(
 
 pub(super) fn delete(conn: &mut PgConnection, stored: &CollectionRow) -> QueryResult<()> {
     diesel::delete(collections::table.find(&stored.name)).execute(conn)?;
-    let table = table_name(stored.serial);
+    let (table, gate) = (table_name(stored.serial), gate_name(stored.serial));
+    let history = history_name(stored.serial);
     conn.batch_execute(&format!(
-        "set local lock_timeout = '1s'; drop table {table}"
+        "set local lock_timeout = '1s'; drop table if exists {history}; drop table {table}, {gate}"
     ))
 }
 
@@ -146,6 +147,25 @@ pub fn table_name(serial: i64) -> String {
 /// out would wait for vacuums and for indexes that are being built.
 pub fn gate_name(serial: i64) -> String {
     format!("tollgate_data.g{serial}")
+}
+
+/// The table of what records of a collection were before they were replaced.
+pub fn history_name(serial: i64) -> String {
+    format!("tollgate_data.h{serial}")
+}
+
+/// Makes the table of replaced versions, where there is none yet; they go with their record.
+pub(super) fn create_history(conn: &mut PgConnection, serial: i64) -> QueryResult<()> {
+    let (table, history) = (table_name(serial), history_name(serial));
+    conn.batch_execute(&format!(
+        "create table if not exists {history} (
+            id uuid not null,
+            version bigint not null,
+            updated_at timestamptz(3) not null,
+            data jsonb not null,
+            constraint h{serial}_pkey primary key (id, version),
+            constraint h{serial}_id_fkey foreign key (id) references {table} (id) on delete cascade)"
+    ))
 }
 
 /// Makes the table of a collection's records.

@@ -63,6 +63,23 @@ impl Term {
         format!("{sign}{}", self.path.join("."))
     }
 
+    /// Whether there is a smallest and a largest of its values.
+    pub fn has_extremes(&self) -> bool {
+        self.sql_type != "boolean"
+    }
+
+    /// How SQL shows it in JSON, in the order of its values.
+    pub fn shown(&self) -> String {
+        let accessor = &self.accessor;
+        match self.sql_type {
+            "uuid" => format!("{accessor}::text"),
+            "timestamptz" => format!(
+                "to_char({accessor} at time zone 'utc', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')"
+            ),
+            _ => self.accessor.clone(),
+        }
+    }
+
     /// Whether it is a text of the document.
     pub fn is_text(&self) -> bool {
         self.sql_type == "text"

@@ -14,12 +14,13 @@ use utoipa::{
 pub(super) struct Manners;
 
 /// Resources whose state has a tag, and whether writes compare it.
-const TAGGED: [(&str, bool); 7] = [
+const TAGGED: [(&str, bool); 8] = [
     ("/v1/users/{id}", true),
     ("/v1/clients/{id}", true),
     ("/v1/roles/{name}", true),
     ("/v1/collections/{name}", true),
     ("/v1/data/{collection}/{id}", true),
+    ("/v1/data/{collection}/{id}/versions/{version}", false),
     ("/v1/sessions/{id}", false),
     ("/v1/keys/{kid}", false),
 ];
@@ -33,8 +34,16 @@ const MAKING: [&str; 5] = [
     "/v1/data/{collection}",
 ];
 
-/// Lists whose POST may carry an `Idempotency-Key`.
-const IDEMPOTENT: [&str; 3] = ["/v1/users", "/v1/roles", "/v1/data/{collection}"];
+/// Resources whose POST may carry an `Idempotency-Key`.
+const IDEMPOTENT: [&str; 4] = [
+    "/v1/users",
+    "/v1/roles",
+    "/v1/data/{collection}",
+    "/v1/batch",
+];
+
+/// Whose POST changes a resource that has a tag.
+const CHANGING: [&str; 1] = ["/v1/data/{collection}/{id}/versions/{version}/restore"];
 
 impl Modify for Manners {
     fn modify(&self, document: &mut OpenApi) {
@@ -43,18 +52,24 @@ impl Modify for Manners {
                 tag(item, compares);
             }
         }
-        for path in MAKING {
-            let operation = document
-                .paths
-                .paths
-                .get_mut(path)
-                .and_then(|item| item.post.as_mut());
-            if let Some(operation) = operation {
-                prefer(operation);
-                if IDEMPOTENT.contains(&path) {
-                    add(operation, "Idempotency-Key", KEY);
-                }
+        let paths = &mut document.paths.paths;
+        let mut post = |path: &str, change: fn(&mut Operation)| {
+            if let Some(operation) = paths.get_mut(path).and_then(|item| item.post.as_mut()) {
+                change(operation);
             }
+        };
+        for path in MAKING {
+            post(path, prefer);
+        }
+        for path in IDEMPOTENT {
+            post(path, |operation| add(operation, "Idempotency-Key", KEY));
+        }
+        for path in CHANGING {
+            post(path, |operation| {
+                prefer(operation);
+                show_tag(operation, "200");
+                add(operation, "If-Match", IF_MATCH);
+            });
         }
         for (path, item) in &mut document.paths.paths {
             if path.starts_with("/v1/") {

@@ -191,6 +191,12 @@ impl Code {
                 "Stored records don't fit the schema",
                 "Mend the records that `errors` points at, or declare with `?force=true`: then they stay until they are changed.",
             ),
+            Self::NotUnique => entry(
+                "not-unique",
+                409,
+                "Another record has this value",
+                "`errors` points at the member, of which no two records of the collection may have the same value: choose another one.",
+            ),
             Self::PreconditionRequired => entry(
                 "precondition-required",
                 428,

@@ -21,7 +21,7 @@ use crate::{
 };
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
-/// Characters of a hash that tells the resources of one alias apart.
+/// Characters of a hash that tells the resources of one alias apart, or the forms of one resource.
 const SHORT_HASH: usize = 8;
 
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
@@ -159,11 +159,18 @@ impl<T> Tagged<T> {
     /// The same under an alias that is another resource for every caller: the tag tells them apart.
     #[must_use]
     pub fn alias_of(self, location: String) -> Self {
-        let mut whose = hash(location.as_bytes());
-        whose.truncate(SHORT_HASH);
         Self {
-            whose: Some(whose),
+            whose: Some(short_hash(&location)),
             content_location: Some(location),
+            ..self
+        }
+    }
+
+    /// The same in a form that not everybody is shown: the tag tells the forms of a version apart.
+    #[must_use]
+    pub fn in_form(self, shown: &str) -> Self {
+        Self {
+            whose: Some(short_hash(shown)),
             ..self
         }
     }
@@ -283,6 +290,12 @@ fn plain(tag: &str) -> &str {
         .iter()
         .find_map(|coding| tag.strip_suffix(coding)?.strip_suffix('.'))
         .unwrap_or(tag)
+}
+
+fn short_hash(text: &str) -> String {
+    let mut hash = hash(text.as_bytes());
+    hash.truncate(SHORT_HASH);
+    hash
 }
 
 /// A tag made of what an answer shows.

@@ -35,6 +35,10 @@ pub struct Page<T> {
     pub items: Vec<T>,
     /// Goes into `?cursor=` for the next page; null on the last one.
     pub next_cursor: Option<String>,
+    /// How many items there are on all pages, where that is told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(ignore)]
+    pub count: Option<i64>,
     /// The limit that was asked for, which the next page has, too.
     #[serde(skip)]
     limit: Option<u32>,
@@ -46,6 +50,7 @@ impl<T> Page<T> {
         Self {
             items,
             next_cursor: None,
+            count: None,
             limit: None,
         }
     }
@@ -176,6 +181,7 @@ impl<A: Serialize + DeserializeOwned> Pager<A> {
         Ok(Page {
             items: rows.into_iter().map(T::from).collect(),
             next_cursor,
+            count: None,
             limit: self.asked,
         })
     }

@@ -56,7 +56,9 @@ impl Server {
             return Ok(None);
         }
         match store::find_code(conn, code, &client.id)? {
-            Some(found) if found.code.session_id.is_none() && check(&found.code, request).is_ok() => {
+            Some(found)
+                if found.code.session_id.is_none() && check(&found.code, request).is_ok() =>
+            {
                 db::go_on()?;
                 self.open_for(conn, code, found.code, request)
             }

@@ -1,17 +1,21 @@
 //! Lists: what the rule shows and the filter leaves, page by page.
 
-use diesel::PgConnection;
+use diesel::{PgConnection, QueryResult};
+use serde::Deserialize;
 use serde_json::json;
+use utoipa::ToSchema;
 
 use super::{
-    Request,
-    list_store::{self, Listed, Part, Wanted},
+    Request, Wanted, count_store,
+    form::{Form, Shown},
+    list_store::{self, Found, Part, Window},
     order::{Order, Place},
+    selection::Selection,
 };
 use crate::{
-    collections::{Asker, Catalog, Collection, RECORD, Term},
+    collections::{Asker, Catalog, Collection, Term},
     error::{ApiError, Code, FieldError},
-    rules::{Rule, Test, Vocabulary},
+    rules::{Bound, Rule, Test},
 };
 
 /// What a list is asked for.
@@ -19,17 +23,50 @@ use crate::{
 pub struct ListQuery {
     /// An expression that every record has to meet.
     pub filter: Option<String>,
+    /// Words that every record has to hold.
+    pub search: Option<String>,
     /// Members to order by.
     pub order_by: Option<String>,
+    /// What of each record.
+    pub wanted: Wanted,
+    /// Whether to tell how many there are, on all pages.
+    pub count: Option<Count>,
     /// Whether it is refused where no index serves it.
     pub demands_index: bool,
+}
+
+/// How many records a list has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Count {
+    /// So many.
+    Exact,
+    /// About so many, as Postgres guesses without looking.
+    Estimated,
+}
+
+/// A record of a page, and where in the list it is.
+#[derive(Debug)]
+pub struct Item {
+    /// The record.
+    pub shown: Shown,
+    /// Its place.
+    pub place: Place,
+}
+
+impl From<Item> for Shown {
+    fn from(item: Item) -> Self {
+        item.shown
+    }
 }
 
 /// Records of a page.
 #[derive(Debug)]
 pub struct Listing {
     /// The records.
-    pub listed: Vec<Listed>,
+    pub items: Vec<Item>,
+    /// How many the list has, if that was asked for.
+    pub count: Option<i64>,
     /// Whether there are more, though they are fewer than were asked for.
     pub is_cut: bool,
     /// What to declare, where no index serves the list.
@@ -49,16 +86,20 @@ pub fn list(
     rows: i64,
 ) -> Result<Listing, ApiError> {
     catalog.with(conn, &request.collection, |conn, collection| {
-        let rule = collection.rules.list.predicate(&request.asker, None);
-        let filter = filter(query.filter.as_deref(), collection)?;
-        let order = Order::parse(query.order_by.as_deref(), collection)?;
-        let unserved = unserved(collection, &request.asker, filter.as_ref(), &order);
+        let form = Form::of(collection, &request.asker, query.wanted.fields.as_deref())?;
+        let selection = Selection::of(
+            collection,
+            &request.asker,
+            query.filter.as_deref(),
+            query.search.as_deref(),
+        )?;
+        let order = Order::parse(query.order_by.as_deref(), collection, &request.asker)?;
+        let unserved = unserved(collection, &request.asker, &selection, &order);
         if let Some((pointer, detail)) = &unserved
             && query.demands_index
         {
             return Err(refused(pointer, "index", detail));
         }
-        let filter = filter.map(|filter| filter.predicate(&request.asker.facts(None), RECORD));
         // The collection may be declared otherwise since the page before.
         if after.is_some_and(|place| !order.fits(place)) {
             return Err(refused(
@@ -67,52 +108,65 @@ pub fn list(
                 "the cursor belongs to another list",
             ));
         }
-        let wanted = |part, rows| Wanted {
+        let window = Window {
             collection,
-            rule: &rule,
-            filter: filter.as_ref(),
+            selection: &selection,
             order: &order,
-            part,
+            part: after.map_or(Part::Beginning, Part::After),
             rows,
         };
-        let first = after.map_or(Part::Beginning, Part::After);
-        let Some(mut found) = list_store::list(conn, wanted(first, rows))? else {
+        let Some(found) = page(conn, window)? else {
             return Ok(None);
         };
-        let missing = rows - i64::try_from(found.listed.len()).unwrap_or(rows);
-        let has_value = |place: &Place| matches!(place.keys.first(), Some(Some(_)));
-        if missing > 0 && !found.is_cut && after.is_some_and(has_value) {
-            match list_store::list(conn, wanted(Part::Lacking, missing))? {
-                Some(rest) => {
-                    found.listed.extend(rest.listed);
-                    found.is_cut = rest.is_cut;
-                }
-                None => return Ok(None),
-            }
-        }
+        let count = match query.count {
+            None => None,
+            Some(count) => Some(count_store::count(conn, collection, &selection, count)?),
+        };
+        let item = |listed: &list_store::Listed| {
+            let shown = form.show(&listed.record)?;
+            let place = listed.place();
+            Ok::<_, ApiError>(Item { shown, place })
+        };
         Ok(Some(Listing {
-            listed: found.listed,
+            items: found.listed.iter().map(item).collect::<Result<_, _>>()?,
+            count,
             is_cut: found.is_cut,
             warning: unserved.map(|(_, detail)| detail),
         }))
     })
 }
 
+/// The records of a page: after those that have the first term, those that lack it.
+fn page(conn: &mut PgConnection, window: Window<'_>) -> QueryResult<Option<Found>> {
+    let Some(mut found) = list_store::list(conn, window)? else {
+        return Ok(None);
+    };
+    let missing = window.rows - i64::try_from(found.listed.len()).unwrap_or(window.rows);
+    let has_value = |place: &Place| matches!(place.keys.first(), Some(Some(_)));
+    let goes_on = matches!(window.part, Part::After(place) if has_value(place));
+    if missing > 0 && !found.is_cut && goes_on {
+        let lacking = Window {
+            part: Part::Lacking,
+            rows: missing,
+            ..window
+        };
+        let Some(rest) = list_store::list(conn, lacking)? else {
+            return Ok(None);
+        };
+        found.listed.extend(rest.listed);
+        found.is_cut = rest.is_cut;
+    }
+    Ok(Some(found))
+}
+
 /// What no index serves: the parameter, and what to declare. For lists that nobody narrows or orders the ids are enough.
 fn unserved(
     collection: &Collection,
     asker: &Asker,
-    filter: Option<&Rule>,
+    selection: &Selection,
     order: &Order,
 ) -> Option<(&'static str, String)> {
-    let mut bounds = collection.rules.list.bounds(asker);
-    let narrower = filter.map(|filter| filter.bounds_for(&asker.facts(None)));
-    bounds.extend(narrower.unwrap_or_default());
-    let paths = |test: fn(Test) -> bool| -> Vec<_> {
-        let bounds = bounds.iter().filter(|bound| test(bound.test));
-        bounds.map(|bound| bound.path.clone()).collect()
-    };
-    let equal = paths(|test| test == Test::Equal);
+    let equal = equal(&bounds(collection, asker, selection));
     if !collection.serves_order(&order.terms, &equal) {
         let members: Vec<_> = order.terms.iter().map(Term::name).collect();
         let detail = format!(
@@ -121,25 +175,43 @@ fn unserved(
         );
         return Some(("/order_by", detail));
     }
-    let filtered = filter.is_some_and(Rule::uses_record);
-    if filtered && !collection.serves_bounds(&paths(|_any| true), &equal) {
+    unserved_filter(collection, asker, selection).map(|detail| ("/filter", detail))
+}
+
+/// What to declare where no index serves a filter.
+pub(super) fn unserved_filter(
+    collection: &Collection,
+    asker: &Asker,
+    selection: &Selection,
+) -> Option<String> {
+    let bounds = bounds(collection, asker, selection);
+    let filtered = !selection.is_search() && selection.filter().is_some_and(Rule::uses_record);
+    if filtered && !collection.serves_bounds(&paths(&bounds, |_any| true), &equal(&bounds)) {
         let detail = "no index serves this filter; declare one that begins with a member that it compares with a value";
-        return Some(("/filter", detail.to_owned()));
+        return Some(detail.to_owned());
     }
     None
 }
 
-fn filter(text: Option<&str>, collection: &Collection) -> Result<Option<Rule>, ApiError> {
-    let Some(text) = text else {
-        return Ok(None);
-    };
-    let vocabulary = Vocabulary::of_filter(collection.members().clone());
-    Rule::parse(text, &vocabulary)
-        .map(Some)
-        .map_err(|mistake| refused("/filter", "filter", &format!("{mistake}")))
+/// The conditions that every record of a list meets.
+fn bounds(collection: &Collection, asker: &Asker, selection: &Selection) -> Vec<Bound> {
+    let mut bounds = collection.rules.list.bounds(asker);
+    let narrower = selection.filter();
+    let narrower = narrower.map(|filter| filter.bounds_for(&asker.facts(None)));
+    bounds.extend(narrower.unwrap_or_default());
+    bounds
 }
 
-fn refused(pointer: &str, code: &str, detail: &str) -> ApiError {
+fn paths(bounds: &[Bound], test: fn(Test) -> bool) -> Vec<Vec<String>> {
+    let bounds = bounds.iter().filter(|bound| test(bound.test));
+    bounds.map(|bound| bound.path.clone()).collect()
+}
+
+fn equal(bounds: &[Bound]) -> Vec<Vec<String>> {
+    paths(bounds, |test| test == Test::Equal)
+}
+
+pub(super) fn refused(pointer: &str, code: &str, detail: &str) -> ApiError {
     let fault = FieldError::new(pointer, code, detail);
     ApiError::with_errors(Code::InvalidQuery, vec![fault])
 }

@@ -10,12 +10,9 @@ use diesel::{
 use super::{
     order::{Order, Place},
     row::{RecordRow, Told},
-    store::put,
+    selection::Selection,
 };
-use crate::{
-    collections::{Collection, Term, generation, table_name},
-    rules::Predicate,
-};
+use crate::collections::{Collection, Term, generation, table_name};
 
 /// Bytes of records after which a page ends.
 const MOST_BYTES: u32 = 4_194_304;
@@ -37,10 +34,9 @@ pub(super) enum Part<'a> {
 
 /// What a page is to hold.
 #[derive(Clone, Copy)]
-pub(super) struct Wanted<'a> {
+pub(super) struct Window<'a> {
     pub collection: &'a Collection,
-    pub rule: &'a Predicate,
-    pub filter: Option<&'a Predicate>,
+    pub selection: &'a Selection,
     pub order: &'a Order,
     pub part: Part<'a>,
     pub rows: i64,
@@ -48,7 +44,7 @@ pub(super) struct Wanted<'a> {
 
 /// A record of a page, and what it has of the terms that the page is ordered by.
 #[derive(Clone, Debug)]
-pub struct Listed {
+pub(super) struct Listed {
     /// The record.
     pub record: RecordRow,
     keys: Vec<Option<String>>,
@@ -63,12 +59,6 @@ impl Listed {
             types: self.types.clone(),
             id: self.record.id,
         }
-    }
-}
-
-impl From<Listed> for RecordRow {
-    fn from(listed: Listed) -> Self {
-        listed.record
     }
 }
 
@@ -89,11 +79,11 @@ pub(super) struct Found {
 }
 
 /// Reads the records of a page; `None` where the collection is declared otherwise by now.
-pub(super) fn list(conn: &mut PgConnection, wanted: Wanted<'_>) -> QueryResult<Option<Found>> {
-    let collection = wanted.collection;
-    let types = wanted.order.terms.iter();
+pub(super) fn list(conn: &mut PgConnection, window: Window<'_>) -> QueryResult<Option<Found>> {
+    let collection = window.collection;
+    let types = window.order.terms.iter();
     let types: Vec<_> = types.map(|term| term.sql_type.to_owned()).collect();
-    let rows: Vec<Row> = Statement(wanted).load(conn)?;
+    let rows: Vec<Row> = Statement(window).load(conn)?;
     let current = match rows.first() {
         Some(row) => row.told.generation,
         // Generations only grow: if it is the same now, it was the same then.
@@ -117,7 +107,7 @@ pub(super) fn list(conn: &mut PgConnection, wanted: Wanted<'_>) -> QueryResult<O
     Ok(Some(found))
 }
 
-struct Statement<'a>(Wanted<'a>);
+struct Statement<'a>(Window<'a>);
 
 impl QueryId for Statement<'_> {
     type QueryId = ();
@@ -132,44 +122,38 @@ impl RunQueryDsl<PgConnection> for Statement<'_> {}
 
 impl QueryFragment<Pg> for Statement<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        let wanted = &self.0;
+        let window = &self.0;
         // Of one member there are few orders; of several, or with every limit, more than plans should be kept for.
-        if wanted.order.terms.len() > 1 || wanted.rows != KEPT_ROWS {
+        if window.order.terms.len() > 1 || window.rows != KEPT_ROWS {
             out.unsafe_to_cache_prepared();
         }
         out.push_sql("select (select generation from collections where name = ");
-        out.push_bind_param::<Text, _>(&wanted.collection.name)?;
+        out.push_bind_param::<Text, _>(&window.collection.name)?;
         // Rows beyond the bytes of a page have no data.
         out.push_sql(&format!(
             ") as generation, id, owner, version, created_at, updated_at, \
              case when total - size < {MOST_BYTES} then data::text end as data, keys from (select record.*, array["
         ));
-        for (index, term) in wanted.order.terms.iter().enumerate() {
+        for (index, term) in window.order.terms.iter().enumerate() {
             out.push_sql(if index == 0 { "(" } else { ", (" });
             out.push_sql(&term.accessor);
             out.push_sql(")::text");
         }
         out.push_sql("]::text[] as keys, sum(size) over (");
-        wanted.order_by(&mut out);
+        window.order_by(&mut out);
         out.push_sql(" rows unbounded preceding) as total from ");
-        out.push_sql(&table_name(wanted.collection.serial));
-        out.push_sql(" as record where (");
-        put(wanted.rule, out.reborrow())?;
-        out.push_sql(")");
-        if let Some(filter) = wanted.filter {
-            out.push_sql(" and (");
-            put(filter, out.reborrow())?;
-            out.push_sql(")");
-        }
-        wanted.from(out.reborrow())?;
-        wanted.order_by(&mut out);
+        out.push_sql(&table_name(window.collection.serial));
+        out.push_sql(" as record where ");
+        window.selection.put(out.reborrow())?;
+        window.from(out.reborrow())?;
+        window.order_by(&mut out);
         // No bind: a plan for any number of rows would be one for a tenth of the table.
-        out.push_sql(&format!(" limit {}) as page", wanted.rows));
+        out.push_sql(&format!(" limit {}) as page", window.rows));
         Ok(())
     }
 }
 
-impl Wanted<'_> {
+impl Window<'_> {
     fn order_by(&self, out: &mut AstPass<'_, '_, Pg>) {
         out.push_sql(" order by ");
         for term in &self.order.terms {

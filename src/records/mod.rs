@@ -1,21 +1,35 @@
 //! Records: the documents of declared collections, as far as their rules let a caller go.
 
+mod aggregate;
+pub mod aggregate_routes;
+mod aggregate_store;
+mod batch;
+pub mod batch_routes;
 mod conditions;
+mod count_store;
+mod form;
+mod history;
+pub mod history_routes;
+mod history_store;
 mod list;
+pub mod list_routes;
 mod list_store;
 mod order;
 pub mod routes;
 mod row;
+mod selection;
 mod store;
 
 use diesel::PgConnection;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
-pub use list::{ListQuery, Listing, list};
-pub use list_store::Listed;
+pub use aggregate::{Aggregated, Aggregation, Figure, aggregate};
+pub use batch::{Action, Batch, Operation, Outcome, Outcomes, run_batch};
+pub use form::Shown;
+pub use history::{list_versions, read_version, restore};
+pub use list::{Count, Item, ListQuery, Listing, list};
 pub use order::Place;
-pub use row::RecordRow;
 
 use crate::{
     collections::{Asker, Catalog, Collection, CollectionName},
@@ -23,8 +37,11 @@ use crate::{
     idempotency,
     patch::Patch,
     precondition::Precondition,
+    rules::Record,
 };
 use conditions::Conditions;
+use form::{Form, settle_members, without_hidden};
+use row::RecordRow;
 use store::{Inserted, New, Written};
 
 /// How often a patch is tried on a record that others write to meanwhile.
@@ -41,19 +58,31 @@ pub struct Request {
     pub owner: Option<Uuid>,
 }
 
-/// Reads a record that the caller may see.
+/// What of a record is asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// Members, separated by commas; without, all.
+    pub fields: Option<String>,
+}
+
+/// Reads a record that the caller may see: all that they may see of it, or the members that `fields` names.
 ///
 /// # Errors
-/// 404 for what is not there, or not theirs to see.
+/// 404 for what is not there, or not theirs to see; 400 for fields that are none.
 pub fn read(
     conn: &mut PgConnection,
     catalog: &Catalog,
     request: &Request,
     id: Uuid,
-) -> Result<RecordRow, ApiError> {
+    wanted: &Wanted,
+) -> Result<Shown, ApiError> {
     let found = catalog.with(conn, &request.collection, |conn, collection| {
+        let form = Form::of(collection, &request.asker, wanted.fields.as_deref())?;
         let rule = collection.rules.read.predicate(&request.asker, None);
-        Ok(store::find(conn, collection, id, &rule)?)
+        let Some(found) = store::find(conn, collection, id, &rule)? else {
+            return Ok(None);
+        };
+        found.map(|row| form.show(&row)).transpose().map(Some)
     })?;
     found.ok_or_else(ApiError::not_found)
 }
@@ -67,8 +96,18 @@ pub fn create(
     catalog: &Catalog,
     request: &Request,
     document: &Value,
-) -> Result<RecordRow, ApiError> {
-    let id = Uuid::now_v7();
+) -> Result<Shown, ApiError> {
+    create_as(conn, catalog, request, Uuid::now_v7(), document)
+}
+
+/// Makes a record under an id that nobody has had.
+fn create_as(
+    conn: &mut PgConnection,
+    catalog: &Catalog,
+    request: &Request,
+    id: Uuid,
+    document: &Value,
+) -> Result<Shown, ApiError> {
     let made = catalog.with(conn, &request.collection, |conn, collection| {
         insert(conn, collection, request, id, true, document)
     })?;
@@ -83,8 +122,9 @@ fn insert(
     id: Uuid,
     is_id_new: bool,
     document: &Value,
-) -> Result<Option<Option<RecordRow>>, ApiError> {
+) -> Result<Option<Option<Shown>>, ApiError> {
     let mut document = document.clone();
+    settle_new(collection, request, id, &mut document)?;
     let text = collection.accept(&mut document)?;
     if !collection.rules.create.allows(&request.asker, &document) {
         return Err(Code::RuleForbids.into());
@@ -95,15 +135,39 @@ fn insert(
         document: text,
         is_id_new,
     };
-    match store::insert(conn, collection, &new)? {
+    let inserted = store::insert(conn, collection, &new);
+    match inserted.map_err(|error| collection.refusal(error))? {
         // Their account was erased while their token lived on.
         Some(Inserted::Ownerless) => {
             Err(ApiError::from(Code::InvalidToken).challenge(", error=\"invalid_token\""))
         }
         Some(Inserted::Taken) => Ok(Some(None)),
-        Some(Inserted::Done(row)) => Ok(Some(Some(row))),
+        Some(Inserted::Done(row)) => show(collection, request, &row).map(|shown| Some(Some(shown))),
         None => Ok(None),
     }
+}
+
+/// Refuses members of a new record that are not the caller's to write: to rules it is a record of theirs without members.
+fn settle_new(
+    collection: &Collection,
+    request: &Request,
+    id: Uuid,
+    document: &mut Value,
+) -> Result<(), ApiError> {
+    let (nothing, now) = (Value::Object(Map::new()), request.asker.now);
+    let before = Record {
+        id,
+        owner: request.owner,
+        version: 0,
+        created_at: now,
+        updated_at: now,
+        data: &nothing,
+    };
+    settle_members(collection, &request.asker, &before, &[], document)
+}
+
+fn show(collection: &Collection, request: &Request, row: &RecordRow) -> Result<Shown, ApiError> {
+    Form::whole(collection, &request.asker).show(row)
 }
 
 /// Replaces a record, or makes it under this id.
@@ -117,29 +181,96 @@ pub fn replace(
     id: Uuid,
     precondition: &Precondition,
     document: &Value,
-) -> Result<(RecordRow, bool), ApiError> {
+) -> Result<(Shown, bool), ApiError> {
     catalog.with(conn, &request.collection, |conn, collection| {
         for _ in 0..TRIES {
-            let mut document = document.clone();
-            let text = collection.accept(&mut document)?;
-            let conditions = Conditions::of(collection, request, precondition, Some(&document));
-            let Some(written) = store::replace(conn, collection, id, &conditions, text)? else {
+            let Some(written) = overwrite(conn, collection, request, id, precondition, document)?
+            else {
                 return Ok(None);
             };
-            if !matches!(written, Written::Nothing) {
-                return settle(written, collection, precondition).map(|row| Some((row, false)));
+            match written {
+                Written::Nothing => {}
+                // Somebody else was faster than it was read.
+                Written::Unexpected(version) if collection.has_member_rules() => {
+                    demand(collection, precondition, version)?;
+                    continue;
+                }
+                written => {
+                    let row = settle(written, collection, precondition)?;
+                    return show(collection, request, &row).map(|shown| Some((shown, false)));
+                }
             }
             precondition.check(None)?;
             check_id(id)?;
-            match insert(conn, collection, request, id, false, &document)? {
+            match insert(conn, collection, request, id, false, document)? {
                 None => return Ok(None),
-                Some(Some(row)) => return Ok(Some((row, true))),
+                Some(Some(shown)) => return Ok(Some((shown, true))),
                 // Somebody else has made it meanwhile.
                 Some(None) => {}
             }
         }
         Err(Code::Overloaded.into())
     })
+}
+
+/// Replaces a record that is there. Where members have rules of their own, what was read is what is replaced.
+fn overwrite(
+    conn: &mut PgConnection,
+    collection: &Collection,
+    request: &Request,
+    id: Uuid,
+    precondition: &Precondition,
+    document: &Value,
+) -> Result<Option<Written>, ApiError> {
+    if collection.has_member_rules() {
+        let replaced = |_visible: &mut Value| Ok(document.clone());
+        let written = rewrite(conn, collection, request, id, precondition, replaced)?;
+        if !matches!(written, Some(Written::Nothing)) {
+            return Ok(written);
+        }
+    }
+    let mut document = document.clone();
+    let text = collection.accept(&mut document)?;
+    let mut conditions = Conditions::of(collection, request, precondition, Some(&document));
+    if collection.has_member_rules() {
+        // Only to tell whether it is hidden: no record has this version.
+        conditions = conditions.only(0);
+    }
+    let written = store::replace(conn, collection, id, &conditions, text);
+    written.map_err(|error| collection.refusal(error))
+}
+
+/// Reads a record, makes another document of what the caller sees of it, and writes that in place of the version that was
+/// read; what became of that is `Unexpected` where somebody else was faster, and `Nothing` where there is nothing to see.
+fn rewrite(
+    conn: &mut PgConnection,
+    collection: &Collection,
+    request: &Request,
+    id: Uuid,
+    precondition: &Precondition,
+    make: impl Fn(&mut Value) -> Result<Value, ApiError>,
+) -> Result<Option<Written>, ApiError> {
+    let rule = collection.rules.read.predicate(&request.asker, None);
+    let Some(found) = store::find(conn, collection, id, &rule)? else {
+        return Ok(None);
+    };
+    let Some(found) = found else {
+        return Ok(Some(Written::Nothing));
+    };
+    demand(collection, precondition, found.version)?;
+    let mut visible = found.members()?;
+    let hidden = Form::whole(collection, &request.asker).hidden(&found, &visible);
+    let stored = Value::Object(visible.clone());
+    visible.retain(|name, _| !hidden.contains(name));
+    let mut document = make(&mut Value::Object(visible))?;
+    let before = found.image(&stored);
+    settle_members(collection, &request.asker, &before, &hidden, &mut document)?;
+    let accepted = collection.accept(&mut document);
+    let text = accepted.map_err(|error| without_hidden(error, &hidden))?;
+    let seen =
+        Conditions::of(collection, request, precondition, Some(&document)).only(found.version);
+    let written = store::replace(conn, collection, id, &seen, text);
+    written.map_err(|error| collection.refusal(error))
 }
 
 /// Checks an id that a caller chose: they grow with time, so that records stay together that were made together.
@@ -164,28 +295,21 @@ pub fn change(
     id: Uuid,
     precondition: &Precondition,
     patch: &Patch,
-) -> Result<RecordRow, ApiError> {
+) -> Result<Shown, ApiError> {
+    let make = |visible: &mut Value| {
+        let mut document = visible.take();
+        patch.apply(&mut document)?;
+        Ok(document)
+    };
     catalog.with(conn, &request.collection, |conn, collection| {
         for _ in 0..TRIES {
-            let rule = collection.rules.read.predicate(&request.asker, None);
-            let Some(found) = store::find(conn, collection, id, &rule)? else {
+            let Some(written) = rewrite(conn, collection, request, id, precondition, make)? else {
                 return Ok(None);
             };
-            let found = found.ok_or_else(ApiError::not_found)?;
-            demand(collection, precondition, found.version)?;
-            let mut document = found.document()?;
-            patch.apply(&mut document)?;
-            let text = collection.accept(&mut document)?;
-            let seen = Conditions::of(collection, request, precondition, Some(&document))
-                .only(found.version);
-            let Some(written) = store::replace(conn, collection, id, &seen, text)? else {
-                return Ok(None);
-            };
-            match written {
-                // Somebody else was faster; what they made of it may still fit the caller's condition.
-                Written::Unexpected(_) => {}
-                Written::Nothing => return Err(ApiError::not_found()),
-                written => return settle(written, collection, precondition).map(Some),
+            // Else somebody else was faster; what they made of it may still fit the caller's condition.
+            if !matches!(written, Written::Unexpected(_)) {
+                let row = settle(written, collection, precondition)?;
+                return show(collection, request, &row).map(Some);
             }
         }
         Err(Code::Overloaded.into())

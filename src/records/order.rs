@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
-    collections::{Collection, Term},
+    collections::{Asker, Collection, Term},
     error::{ApiError, Code, FieldError},
 };
 
@@ -31,10 +31,15 @@ impl Order {
     ///
     /// # Errors
     /// 400 for what is no member, or has no order.
-    pub fn parse(text: Option<&str>, collection: &Collection) -> Result<Self, ApiError> {
+    pub fn parse(
+        text: Option<&str>,
+        collection: &Collection,
+        asker: &Asker,
+    ) -> Result<Self, ApiError> {
+        let members = collection.members_for(asker);
         let words = text.into_iter().flat_map(|text| text.split(','));
         let terms: Vec<_> = words
-            .map(|word| Term::parse(word, collection.members()).map_err(refused))
+            .map(|word| Term::parse(word, &members).map_err(refused))
             .collect::<Result<_, _>>()?;
         if let Some(term) = terms.iter().find(|term| !collection.can_order_by(term)) {
             let detail = "has no `maxLength`, or a large one, and nothing can be ordered by that";

@@ -1,21 +1,17 @@
 //! Records over HTTP.
 
-use actix_web::{HttpResponse, http::header, web};
+use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 use serde_json::{Map, Value, json, value::RawValue};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::{ListQuery, Listed, Place, RecordRow, Request, location};
+use super::{Request, Shown, Wanted, location};
 use crate::{
     app::AppState,
     collections::{Asker, CollectionName},
-    config::Mode,
     error::{ApiError, Problem},
-    http::{
-        AnyJson, AnyPatch, Idempotency, JsonPatch, Page, PageQuery, Pager, Query, Tagged, Visitor,
-        hash,
-    },
+    http::{AnyJson, AnyPatch, Idempotency, JsonPatch, Query, Tagged, Visitor},
     idempotency::{self, Answer},
     precondition::Precondition,
     scope::{Demand, RecordsRead, RecordsWrite},
@@ -63,109 +59,57 @@ pub struct Document {
 
 impl Request {
     /// What a visitor asks of a collection.
-    fn new<S: Demand>(
+    pub(super) fn new<S: Demand>(
         app: &AppState,
         visitor: &Visitor<S>,
         collection: CollectionName,
     ) -> Result<Self, ApiError> {
-        let caller = visitor.caller();
-        let auth = match caller {
-            Some(caller) => serde_json::to_value(caller.claims()).map_err(ApiError::internal)?,
-            None => json!({}),
-        };
         Ok(Self {
             collection,
-            asker: Asker {
-                auth,
-                is_administrator: caller
-                    .is_some_and(|caller| caller.authority().is_administrator()),
-                now: app.tokens.now(),
-            },
-            owner: caller.and_then(|caller| caller.claims().sub.user()),
+            asker: asker(app, visitor)?,
+            owner: owner(visitor),
         })
     }
 }
 
-fn tagged(row: RecordRow) -> Tagged<RecordRow> {
-    let version = row.version;
-    Tagged::versioned(row, version)
+/// Who asks, as rules see it.
+pub(super) fn asker<S: Demand>(app: &AppState, visitor: &Visitor<S>) -> Result<Asker, ApiError> {
+    let caller = visitor.caller();
+    let auth = match caller {
+        Some(caller) => serde_json::to_value(caller.claims()).map_err(ApiError::internal)?,
+        None => json!({}),
+    };
+    Ok(Asker {
+        auth,
+        is_administrator: caller.is_some_and(|caller| caller.authority().is_administrator()),
+        now: app.tokens.now(),
+    })
 }
 
-/// What a list of records is asked for.
+/// Whose records become that a visitor makes.
+pub(super) fn owner<S: Demand>(visitor: &Visitor<S>) -> Option<Uuid> {
+    visitor
+        .caller()
+        .and_then(|caller| caller.claims().sub.user())
+}
+
+pub(super) fn tagged(shown: Shown) -> Tagged<Shown> {
+    let version = shown.version;
+    let form = (!shown.is_whole).then(|| shown.text().to_owned());
+    let tagged = Tagged::versioned(shown, version);
+    match form {
+        Some(form) => tagged.in_form(&form),
+        None => tagged,
+    }
+}
+
+/// What of a record is asked for.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub struct RecordsQuery {
-    /// An expression that every record has to meet, in the language of the rules; members are named directly.
-    #[param(max_length = 4096, example = "price >= 10 && status == 'open'")]
-    pub filter: Option<String>,
-    /// Members to order by, separated by commas, a minus before those that descend; what lacks one comes last.
-    #[param(max_length = 500, example = "-price,title")]
-    pub order_by: Option<String>,
-    /// Items of a page: 50 when left out, at most 200 (more is clamped).
-    #[param(minimum = 1, example = 50)]
-    pub limit: Option<u32>,
-    /// Where to go on: the `next_cursor` of the page before, with the same other parameters.
-    pub cursor: Option<String>,
-}
-
-/// Lists records
-///
-/// Those that the collection's `list` rule shows the caller and the filter leaves.
-#[utoipa::path(
-    get,
-    path = "/v1/data/{collection}",
-    tag = "records",
-    params(("collection" = String, Path, description = "The collection's name", example = "orders"), RecordsQuery),
-    security((), ("bearer" = ["records:read"])),
-    responses(
-        (status = 200, description = "A page", body = Page<Record>),
-        (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
-    ),
-)]
-pub async fn list_records(
-    app: web::Data<AppState>,
-    visitor: Visitor<RecordsRead>,
-    collection: web::Path<CollectionName>,
-    query: Query<RecordsQuery>,
-) -> Result<HttpResponse, ApiError> {
-    let (collection, Query(query)) = (collection.into_inner(), query);
-    let path = format!("/v1/data/{}", collection.as_ref());
-    let request = Request::new(&app, &visitor, collection)?;
-    let page = PageQuery {
-        limit: query.limit,
-        cursor: query.cursor,
-    };
-    let query = ListQuery {
-        filter: query.filter,
-        order_by: query.order_by,
-        demands_index: app.config.mode() == Mode::Production,
-    };
-    let sub = request.asker.auth.get("sub");
-    let list = hash(
-        json!([path, sub, query.filter, query.order_by])
-            .to_string()
-            .as_bytes(),
-    );
-    let keyring = app.tokens.keyring();
-    let pager: Pager<Place> = Pager::new(list, &page, &keyring)?;
-    let (after, rows) = (pager.after().cloned(), pager.rows());
-    let (catalog, asked) = (app.catalog.clone(), query.clone());
-    let listing = app
-        .db
-        .run_again(move |conn| super::list(conn, &catalog, &request, &asked, after.as_ref(), rows))
-        .await?;
-    let page: Page<RecordRow> =
-        pager.page_of(listing.listed, listing.is_cut, Listed::place, &keyring)?;
-    let filters = [("filter", query.filter), ("order_by", query.order_by)];
-    let mut response = page.respond(&path, &filters);
-    if let Some(warning) = listing.warning {
-        tracing::warn!(path, warning, "production refuses this list");
-        // RFC 9111 section 5.5 has the header no more; the tools of browsers show it all the same.
-        let text = format!("299 - \"{}\"", warning.replace('"', "'"));
-        let value = text.parse().map_err(ApiError::internal)?;
-        response.headers_mut().insert(header::WARNING, value);
-    }
-    Ok(response)
+pub struct RecordQuery {
+    /// Members to show, separated by commas; `id` and `version` are there in any case.
+    #[param(example = "title,price")]
+    pub fields: Option<String>,
 }
 
 /// Makes a record
@@ -195,8 +139,8 @@ pub async fn create_record(
     let key = visitor.caller().and_then(|caller| idempotency.of(caller));
     let catalog = app.catalog.clone();
     let make = move |conn: &mut _| {
-        let row = super::create(conn, &catalog, &request, &document)?;
-        Answer::new(location(&request.collection, row.id), row.version, &row)
+        let made = super::create(conn, &catalog, &request, &document)?;
+        Answer::new(location(&request.collection, made.id), made.version, &made)
     };
     let answer = app
         .db
@@ -215,6 +159,7 @@ pub async fn create_record(
     params(
         ("collection" = String, Path, description = "The collection's name", example = "orders"),
         ("id" = Uuid, Path, description = "The record's id"),
+        RecordQuery,
     ),
     security((), ("bearer" = ["records:read"])),
     responses(
@@ -226,15 +171,20 @@ pub async fn read_record(
     app: web::Data<AppState>,
     visitor: Visitor<RecordsRead>,
     place: web::Path<(CollectionName, Uuid)>,
-) -> Result<Tagged<RecordRow>, ApiError> {
+    query: Query<RecordQuery>,
+) -> Result<Tagged<Shown>, ApiError> {
     let (collection, id) = place.into_inner();
+    let Query(query) = query;
     let request = Request::new(&app, &visitor, collection)?;
     let catalog = app.catalog.clone();
-    let row = app
+    let wanted = Wanted {
+        fields: query.fields,
+    };
+    let shown = app
         .db
-        .run_again(move |conn| super::read(conn, &catalog, &request, id))
+        .run_again(move |conn| super::read(conn, &catalog, &request, id, &wanted))
         .await?;
-    Ok(tagged(row))
+    Ok(tagged(shown))
 }
 
 /// Replaces a record
@@ -262,20 +212,20 @@ pub async fn replace_record(
     place: web::Path<(CollectionName, Uuid)>,
     precondition: Precondition,
     input: AnyJson,
-) -> Result<Tagged<RecordRow>, ApiError> {
+) -> Result<Tagged<Shown>, ApiError> {
     let (collection, id) = place.into_inner();
     let AnyJson(document) = input;
     let request = Request::new(&app, &visitor, collection)?;
     let uri = location(&request.collection, id);
     let catalog = app.catalog.clone();
-    let (row, is_new) = app
+    let (shown, is_new) = app
         .db
         .run(move |conn| super::replace(conn, &catalog, &request, id, &precondition, &document))
         .await?;
     Ok(if is_new {
-        tagged(row).created(uri)
+        tagged(shown).created(uri)
     } else {
-        tagged(row)
+        tagged(shown)
     })
 }
 
@@ -307,16 +257,16 @@ pub async fn update_record(
     place: web::Path<(CollectionName, Uuid)>,
     precondition: Precondition,
     input: AnyPatch,
-) -> Result<Tagged<RecordRow>, ApiError> {
+) -> Result<Tagged<Shown>, ApiError> {
     let (collection, id) = place.into_inner();
     let AnyPatch(patch) = input;
     let request = Request::new(&app, &visitor, collection)?;
     let catalog = app.catalog.clone();
-    let row = app
+    let shown = app
         .db
         .run(move |conn| super::change(conn, &catalog, &request, id, &precondition, &patch))
         .await?;
-    Ok(tagged(row))
+    Ok(tagged(shown))
 }
 
 /// Deletes a record

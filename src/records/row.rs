@@ -1,15 +1,16 @@
-//! A record as it is stored and as it is shown.
+//! A record as it is stored.
+
+use std::fmt::Write;
 
 use chrono::{DateTime, Utc};
 use diesel::{
     prelude::*,
     sql_types::{BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid},
 };
-use serde::{Serialize, Serializer, ser::Error};
-use serde_json::{Value, value::RawValue};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use crate::{error::ApiError, timestamp::Timestamp};
+use crate::{error::ApiError, rules::Record, timestamp::Timestamp};
 
 /// A stored record; its document stays the text that Postgres gave.
 #[derive(Clone, Debug)]
@@ -28,38 +29,73 @@ pub struct RecordRow {
 }
 
 impl RecordRow {
-    /// Its document.
+    /// The members of its document.
     ///
     /// # Errors
     /// None that happens.
-    pub fn document(&self) -> Result<Value, ApiError> {
+    pub fn members(&self) -> Result<Map<String, Value>, ApiError> {
         serde_json::from_str(&self.data).map_err(ApiError::internal)
     }
 
-    /// The record as it is shown: the document's members after those that the server keeps.
-    fn text(&self) -> String {
-        let owner = match self.owner {
-            Some(owner) => format!("\"{owner}\""),
-            None => "null".to_owned(),
-        };
-        let rest = self.data.trim_start_matches('{').trim_start();
-        let comma = if rest == "}" { "" } else { "," };
-        format!(
-            "{{\"id\":\"{}\",\"owner\":{owner},\"version\":{},\"created_at\":\"{}\",\"updated_at\":\"{}\"{comma}{rest}",
-            self.id,
-            self.version,
-            Timestamp::from(self.created_at),
-            Timestamp::from(self.updated_at),
-        )
+    /// The record as rules see it.
+    pub fn image<'a>(&self, data: &'a Value) -> Record<'a> {
+        Record {
+            id: self.id,
+            owner: self.owner,
+            version: self.version,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+            data,
+        }
+    }
+
+    /// The record as it is stored: the document's members after those that the server keeps.
+    pub fn text(&self, head: &[&str]) -> String {
+        self.splice(head, &self.data)
+    }
+
+    /// The same with other members.
+    pub fn text_with(&self, head: &[&str], document: &Map<String, Value>) -> String {
+        self.splice(head, &json!(document).to_string())
+    }
+
+    fn splice(&self, head: &[&str], document: &str) -> String {
+        let mut text = String::with_capacity(document.len() + 200);
+        for name in head {
+            text.push(if text.is_empty() { '{' } else { ',' });
+            // Writing to a String does not fail.
+            let _written = match *name {
+                "id" => write!(text, "\"id\":\"{}\"", self.id),
+                "owner" => match self.owner {
+                    Some(owner) => write!(text, "\"owner\":\"{owner}\""),
+                    None => write!(text, "\"owner\":null"),
+                },
+                "version" => write!(text, "\"version\":{}", self.version),
+                "created_at" => {
+                    write!(
+                        text,
+                        "\"created_at\":\"{}\"",
+                        Timestamp::from(self.created_at)
+                    )
+                }
+                _ => write!(
+                    text,
+                    "\"updated_at\":\"{}\"",
+                    Timestamp::from(self.updated_at)
+                ),
+            };
+        }
+        let rest = document.trim_start_matches('{').trim_start();
+        if rest != "}" {
+            text.push(',');
+        }
+        text.push_str(rest);
+        text
     }
 }
 
-impl Serialize for RecordRow {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let raw = RawValue::from_string(self.text()).map_err(S::Error::custom)?;
-        raw.serialize(serializer)
-    }
-}
+/// The members that the server keeps, in the order in which they are shown.
+pub const SERVER_MEMBERS: [&str; 5] = ["id", "owner", "version", "created_at", "updated_at"];
 
 /// What a statement tells: the generation of the collection, and a record where it found one.
 #[derive(Debug, QueryableByName)]

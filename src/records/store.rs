@@ -13,7 +13,7 @@ use super::{
     row::{RecordRow, Told},
 };
 use crate::{
-    collections::{Collection, gate_name, table_name},
+    collections::{Collection, gate_name, history_name, table_name},
     db,
     rules::Predicate,
 };
@@ -270,7 +270,7 @@ impl Statement<'_> {
         conditions: &'b Conditions,
         mut out: AstPass<'_, 'b, Pg>,
     ) -> QueryResult<()> {
-        out.push_sql(", old as (select record.id, record.version, (");
+        out.push_sql(", old as (select record.*, (");
         put(&conditions.visible, out.reborrow())?;
         out.push_sql(") is true as visible, (");
         put(&conditions.allowed, out.reborrow())?;
@@ -284,8 +284,8 @@ impl Statement<'_> {
         Ok(())
     }
 
-    /// Ends a write of the record that was held.
-    fn end<'b>(
+    /// Writes only where the conditions allow it.
+    fn restrict<'b>(
         &'b self,
         conditions: &'b Conditions,
         mut out: AstPass<'_, 'b, Pg>,
@@ -298,11 +298,16 @@ impl Statement<'_> {
         out.push_bind_param::<Array<BigInt>, _>(&conditions.excluded)?;
         out.push_sql(") returning ");
         out.push_sql(&Told::columns("record"));
+        out.push_sql(")");
+        Ok(())
+    }
+
+    /// Tells what was found and what was written.
+    fn end(out: &mut AstPass<'_, '_, Pg>) {
         out.push_sql(
-            ") select (select generation from current) as generation, old.version as old_version, old.visible, old.allowed, written.* \
+            " select (select generation from current) as generation, old.version as old_version, old.visible, old.allowed, written.* \
              from (select) as one left join old on true left join written on true",
         );
-        Ok(())
     }
 
     fn replace<'b>(
@@ -319,7 +324,16 @@ impl Statement<'_> {
         out.push_sql(
             "::jsonb, version = record.version + 1, updated_at = clock_timestamp() from old",
         );
-        self.end(conditions, out)
+        self.restrict(conditions, out.reborrow())?;
+        if self.collection.has_history {
+            out.push_sql(", kept as (insert into ");
+            out.push_sql(&history_name(self.collection.serial));
+            out.push_sql(
+                " (id, version, updated_at, data) select old.id, old.version, old.updated_at, old.data from old, written)",
+            );
+        }
+        Self::end(&mut out);
+        Ok(())
     }
 
     fn delete<'b>(
@@ -331,7 +345,9 @@ impl Statement<'_> {
         out.push_sql(", written as (delete from ");
         out.push_sql(&self.table());
         out.push_sql(" as record using old");
-        self.end(conditions, out)
+        self.restrict(conditions, out.reborrow())?;
+        Self::end(&mut out);
+        Ok(())
     }
 }
 

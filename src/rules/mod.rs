@@ -103,6 +103,12 @@ impl Rule {
         }
     }
 
+    /// Whether it holds of every record, as far as these facts go.
+    pub fn is_true_for(&self, facts: &Facts<'_>) -> bool {
+        let folded = fold::without_errors(fold::fold(&self.0.positive, facts));
+        matches!(folded, Expr::Constant(Value::Boolean(true)))
+    }
+
     /// Compiles it like [`Self::predicate`], but so that Postgres tells the whole verdict: null for an error.
     pub fn verdict(&self, facts: &Facts<'_>, alias: &'static str) -> Condition {
         let mut writer = Writer::new(alias);

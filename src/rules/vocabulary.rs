@@ -62,6 +62,20 @@ impl Members {
         self.known.keys().map(String::as_str)
     }
 
+    /// Whether there are no others than those that are known.
+    pub fn is_closed(&self) -> bool {
+        !self.open
+    }
+
+    /// The same but for some of those that are known.
+    #[must_use]
+    pub fn without(mut self, names: &[&str]) -> Self {
+        if !names.is_empty() {
+            Arc::make_mut(&mut self.known).retain(|name, _| !names.contains(&name.as_str()));
+        }
+        self
+    }
+
     pub(super) fn declares(&self, name: &str) -> bool {
         self.known.contains_key(name)
     }

@@ -46,29 +46,32 @@ async fn oau_03_of_fifty_parallel_redemptions_one_gets_tokens() {
     let replica = app
         .replica(&[("TOLLGATE_LIMITS__ENABLED", "false")])
         .unwrap();
-    let client = App::register(&app, json!({})).await;
-    let answer = client.answer(&app.person().await, &[]).await;
-    let elsewhere = client.at(&replica);
-    // Both replicas know the client before the race begins.
-    while elsewhere.redeem("x").await.status() == 401 {
-        tokio::task::yield_now().await;
+    // Those of first-party clients are redeemed without a transaction.
+    for first_party in [false, true] {
+        let client = App::register(&app, json!({"first_party": first_party})).await;
+        let answer = client.answer(&app.person().await, &[]).await;
+        let elsewhere = client.at(&replica);
+        // Both replicas know the client before the race begins.
+        while elsewhere.redeem("x").await.status() == 401 {
+            tokio::task::yield_now().await;
+        }
+        let redeemed = join_all((0..50).map(|index| {
+            let client = if index % 2 == 0 { &client } else { &elsewhere };
+            client.redeem(answer.code())
+        }))
+        .await;
+        let (good, bad): (Vec<_>, Vec<_>) = redeemed
+            .into_iter()
+            .partition(|response| response.status() == 200);
+        assert_eq!(good.len(), 1);
+        for refused in bad {
+            refused.expect_error(400, "invalid_grant");
+        }
+        assert_eq!(end_reason(&app, &good[0].json()), "code_reused");
+        let sessions = "select count(*)::text as value from sessions where client_id = ";
+        let count = query_value(app.database(), &format!("{sessions}'{}'", client.id));
+        assert_eq!(count, "1");
     }
-    let redeemed = join_all((0..50).map(|index| {
-        let client = if index % 2 == 0 { &client } else { &elsewhere };
-        client.redeem(answer.code())
-    }))
-    .await;
-    let (good, bad): (Vec<_>, Vec<_>) = redeemed
-        .into_iter()
-        .partition(|response| response.status() == 200);
-    assert_eq!(good.len(), 1);
-    for refused in bad {
-        refused.expect_error(400, "invalid_grant");
-    }
-    assert_eq!(end_reason(&app, &good[0].json()), "code_reused");
-    let sessions = "select count(*)::text as value from sessions where client_id = ";
-    let count = query_value(app.database(), &format!("{sessions}'{}'", client.id));
-    assert_eq!(count, "1");
 }
 
 #[tokio::test]

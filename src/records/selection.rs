@@ -1,0 +1,106 @@
+//! Which records of a collection are meant: those that a rule shows, less what a filter or a search leaves out.
+
+use diesel::{
+    pg::Pg,
+    prelude::*,
+    query_builder::{AstPass, QueryFragment},
+    sql_types::Text,
+};
+
+use super::{list::refused, store::put};
+use crate::{
+    collections::{Asker, Collection, RECORD},
+    error::ApiError,
+    rules::{Predicate, Rule, Vocabulary},
+};
+
+/// Bytes of a search.
+const LONGEST_SEARCH: usize = 1_000;
+
+/// Which records of a collection are meant.
+pub(super) struct Selection {
+    rule: Predicate,
+    filter: Option<(Rule, Predicate)>,
+    search: Option<Search>,
+}
+
+/// Words that are sought, and where.
+struct Search {
+    words: String,
+    document: String,
+}
+
+impl Selection {
+    /// Those that the caller may list and that a filter and a search leave, as far as there are any.
+    ///
+    /// # Errors
+    /// 400 for a filter that is not understood or names what the caller may not see, and for a search where nothing is searched.
+    pub fn of(
+        collection: &Collection,
+        asker: &Asker,
+        filter: Option<&str>,
+        search: Option<&str>,
+    ) -> Result<Self, ApiError> {
+        let filter = filter.map(|text| {
+            let vocabulary = Vocabulary::of_filter(collection.members_for(asker));
+            let parsed = Rule::parse(text, &vocabulary);
+            let rule =
+                parsed.map_err(|mistake| refused("/filter", "filter", &mistake.to_string()))?;
+            let predicate = rule.predicate(&asker.facts(None), RECORD);
+            Ok::<_, ApiError>((rule, predicate))
+        });
+        let search = search.map(|words| {
+            let document = collection.searched().ok_or_else(|| {
+                let detail = "no member of this collection is marked `x-search`";
+                refused("/search", "search", detail)
+            })?;
+            if words.len() > LONGEST_SEARCH {
+                let detail = format!("at most {LONGEST_SEARCH} bytes");
+                return Err(refused("/search", "maxLength", &detail));
+            }
+            let words = words.to_owned();
+            Ok(Search { words, document })
+        });
+        Ok(Self {
+            rule: collection.rules.list.predicate(asker, None),
+            filter: filter.transpose()?,
+            search: search.transpose()?,
+        })
+    }
+
+    /// The filter.
+    pub fn filter(&self) -> Option<&Rule> {
+        self.filter.as_ref().map(|(rule, _)| rule)
+    }
+
+    /// Whether words are sought, for which there is an index.
+    pub fn is_search(&self) -> bool {
+        self.search.is_some()
+    }
+
+    /// Writes what has to hold of a record.
+    pub fn put<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("(");
+        put(&self.rule, out.reborrow())?;
+        out.push_sql(")");
+        if let Some((_, filter)) = &self.filter {
+            out.push_sql(" and (");
+            put(filter, out.reborrow())?;
+            out.push_sql(")");
+        }
+        if let Some(search) = &self.search {
+            out.push_sql(" and ");
+            out.push_sql(&search.document);
+            out.push_sql(" @@ websearch_to_tsquery('simple', ");
+            out.push_bind_param::<Text, _>(&search.words)?;
+            out.push_sql(")");
+        }
+        Ok(())
+    }
+}
+
+impl QueryFragment<Pg> for Selection {
+    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        self.put(out)
+    }
+}
