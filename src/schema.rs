@@ -83,6 +83,16 @@ diesel::table! {
 }
 
 diesel::table! {
+    collection_references (number) {
+        number -> Int8,
+        collection -> Text,
+        member -> Text,
+        target -> Text,
+        on_delete -> Text,
+    }
+}
+
+diesel::table! {
     collections (name) {
         name -> Text,
         serial -> Int8,

@@ -7,7 +7,7 @@ use std::{
 
 use diesel::PgConnection;
 
-use super::{Collection, CollectionName, index_store, store};
+use super::{Collection, CollectionName, index_store, reference_store, store};
 use crate::error::{ApiError, Code};
 
 /// How often a declaration may change while one request tries to keep up.
@@ -54,7 +54,8 @@ impl Catalog {
         drop(known);
         let row = store::find(conn, name)?.ok_or_else(ApiError::not_found)?;
         let indexes = index_store::list(conn, name)?;
-        let collection = Arc::new(Collection::new(&row, &indexes)?);
+        let references = reference_store::list(conn, name)?;
+        let collection = Arc::new(Collection::new(&row, &indexes, &references)?);
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
         known.insert(row.name, Arc::clone(&collection));
         Ok(collection)

@@ -6,10 +6,11 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::{
-    CollectionRow, Declaration, IndexRow, MemberRule, Term,
+    CollectionRow, Declaration, IndexRow, MemberRule, Reference, Term,
     extensions::Extensions,
     index_store,
     indexes::{self, Index},
+    reference_store::ReferenceRow,
     schema,
 };
 use crate::{
@@ -43,8 +44,8 @@ pub struct Collection {
     members: Members,
     shape: Shape,
     indexes: Vec<Index>,
-    /// The constraints of unique members.
-    unique: HashMap<String, String>,
+    /// The members that constraints are for.
+    constraints: HashMap<String, String>,
 }
 
 impl Collection {
@@ -52,7 +53,12 @@ impl Collection {
     ///
     /// # Errors
     /// 500 for one that compiled when it was stored.
-    pub(super) fn new(row: &CollectionRow, stored: &[IndexRow]) -> Result<Self, ApiError> {
+    pub(super) fn new(
+        row: &CollectionRow,
+        stored: &[IndexRow],
+        references: &[ReferenceRow],
+    ) -> Result<Self, ApiError> {
+        let serial = row.serial;
         let declaration = row.declaration()?;
         let broken = |error: ApiError| ApiError::internal(format!("{}: {error}", row.name));
         let extensions = Extensions::compile(&declaration).map_err(broken)?;
@@ -61,6 +67,9 @@ impl Collection {
             let constraint = index_store::name(row.serial, index.number);
             (constraint, index.members.join(","))
         });
+        let keys = references.iter();
+        let keys = keys.map(|row| (row.constraint(serial), row.member.clone()));
+        let constraints = unique.chain(keys);
         Ok(Self {
             name: row.name.clone(),
             serial: row.serial,
@@ -69,7 +78,7 @@ impl Collection {
             has_history: declaration.history,
             rules: Rules::compile(&declaration).map_err(broken)?,
             indexes: indexes::of(&declaration, &extensions).map_err(broken)?,
-            unique: unique.collect(),
+            constraints: constraints.collect(),
             extensions,
             members: schema::members(&declaration),
             shape: schema::compile(&declaration).map_err(broken)?,
@@ -94,22 +103,47 @@ impl Collection {
         (!names.is_empty()).then(|| indexes::words_of(names))
     }
 
-    /// The refusal of what could not be written: a value that another record has, say.
+    /// The members that refer to other records.
+    pub fn references(&self) -> &[Reference] {
+        &self.extensions.references
+    }
+
+    /// The refusal of what could not be written: a value that another record has, or that refers to none.
     pub fn refusal(&self, error: diesel::result::Error) -> ApiError {
         use diesel::result::{DatabaseErrorKind, Error};
 
-        if let Error::DatabaseError(DatabaseErrorKind::UniqueViolation, information) = &error
-            && let Some(constraint) = information.constraint_name()
-            && constraint.starts_with(&format!("c{}_i", self.serial))
-        {
-            let member = self.unique.get(constraint);
-            let fault = member.map(|member| {
-                let pointer = format!("/{}", escaped(member));
-                FieldError::new(pointer, "unique", "another record has this value")
-            });
-            return ApiError::with_errors(Code::NotUnique, fault.into_iter().collect());
+        let Error::DatabaseError(kind, information) = &error else {
+            return error.into();
+        };
+        let constraint = information.constraint_name().unwrap_or_default();
+        let member = self.constraints.get(constraint);
+        let fault = |code, detail: &str| {
+            let pointer = member.map(|member| format!("/{}", escaped(member)));
+            FieldError::new(pointer.unwrap_or_default(), code, detail)
+        };
+        let is_ours = |infix| constraint.starts_with(&format!("c{}_{infix}", self.serial));
+        match kind {
+            DatabaseErrorKind::UniqueViolation if is_ours("i") => {
+                let fault = fault("unique", "another record has this value");
+                ApiError::with_errors(Code::NotUnique, vec![fault])
+            }
+            DatabaseErrorKind::ForeignKeyViolation if is_ours("r") => {
+                ApiError::invalid(vec![fault("reference", "it refers to no record")])
+            }
+            _ => error.into(),
         }
-        error.into()
+    }
+
+    /// The refusal of what could not be deleted.
+    pub fn refusal_of_deletion(&self, error: diesel::result::Error) -> ApiError {
+        use diesel::result::{DatabaseErrorKind, Error};
+
+        match error {
+            Error::DatabaseError(DatabaseErrorKind::ForeignKeyViolation, _) => {
+                Code::RecordReferenced.into()
+            }
+            error => error.into(),
+        }
     }
 
     /// Who may see single members.

@@ -2,15 +2,24 @@
 
 use serde_json::Value;
 
-use super::{Asker, Declaration, Term, compiled::claims, indexes::LONGEST_TEXTS, schema};
+use super::{
+    Asker, CollectionName, Declaration, Term, compiled::claims, indexes::LONGEST_TEXTS, schema,
+};
 use crate::{
     error::{ApiError, FieldError},
     input::escaped,
-    rules::{Kind, Members, Rule, Vocabulary},
+    rules::{self, Kind, Members, Rule, Vocabulary},
 };
 
 /// The keywords, all of members of the document itself.
-pub(super) const KEYWORDS: [&str; 4] = ["x-readable", "x-writable", "x-search", "x-unique"];
+pub(super) const KEYWORDS: [&str; 6] = [
+    "x-readable",
+    "x-writable",
+    "x-search",
+    "x-unique",
+    "x-ref",
+    "x-on-delete",
+];
 
 /// A rule of one member.
 #[derive(Clone, Debug)]
@@ -19,6 +28,53 @@ pub struct MemberRule {
     pub name: String,
     /// Who may do with it what the rule is for.
     pub rule: Rule,
+}
+
+/// What becomes of a record whose target is deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnDelete {
+    /// It keeps the target from being deleted.
+    Restrict,
+    /// It is deleted, too.
+    Delete,
+    /// It loses the member.
+    Clear,
+}
+
+impl OnDelete {
+    /// The declared name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Restrict => "restrict",
+            Self::Delete => "delete",
+            Self::Clear => "clear",
+        }
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        let all = [Self::Restrict, Self::Delete, Self::Clear];
+        all.into_iter().find(|one| one.name() == name)
+    }
+}
+
+/// A member that holds the id of a record of another collection, or of its own.
+#[derive(Clone, Debug)]
+pub struct Reference {
+    /// The member, of whose name SQL needs nothing to be escaped.
+    pub member: String,
+    /// The other collection's name.
+    pub target: String,
+    /// What becomes of the record when that one is deleted.
+    pub on_delete: OnDelete,
+}
+
+impl Reference {
+    /// The refusal of a target that is not declared.
+    pub(super) fn refuse_target(&self) -> ApiError {
+        let pointer = format!("/schema/properties/{}/x-ref", escaped(&self.member));
+        let detail = format!("there is no collection `{}`", self.target);
+        ApiError::invalid(vec![FieldError::new(pointer, "extension", detail)])
+    }
 }
 
 /// The extensions of a declaration.
@@ -32,6 +88,8 @@ pub(super) struct Extensions {
     pub searched: Vec<String>,
     /// Members of which no two records have the same value.
     pub unique: Vec<Term>,
+    /// Members that refer to other records.
+    pub references: Vec<Reference>,
 }
 
 impl Extensions {
@@ -50,6 +108,7 @@ impl Extensions {
         };
         let properties = declaration.schema.get("properties");
         for (name, schema) in properties.and_then(Value::as_object).into_iter().flatten() {
+            reader.reference(name, schema);
             for (keyword, value) in schema.as_object().into_iter().flatten() {
                 reader.read(name, keyword, value);
             }
@@ -112,6 +171,51 @@ impl Reader<'_> {
             self.faults
                 .push(FieldError::new(pointer, "extension", detail));
         }
+    }
+
+    fn reference(&mut self, name: &str, schema: &Value) {
+        let refuse = |keyword: &str, detail: &str| {
+            let pointer = format!("/schema/properties/{}/{keyword}", escaped(name));
+            FieldError::new(pointer, "extension", detail)
+        };
+        let on_delete = schema.get("x-on-delete");
+        let Some(target) = schema.get("x-ref") else {
+            let fault = on_delete.map(|_| refuse("x-on-delete", "it belongs to an `x-ref`"));
+            self.faults.extend(fault);
+            return;
+        };
+        let choice = on_delete.map_or(Some(OnDelete::Restrict), |choice| {
+            choice.as_str().and_then(OnDelete::named)
+        });
+        let Some(on_delete) = choice else {
+            let detail = "`restrict`, `delete` or `clear`";
+            self.faults.push(refuse("x-on-delete", detail));
+            return;
+        };
+        let target = target.as_str().and_then(|name| name.parse().ok());
+        let required = self.declaration.schema.get("required");
+        let mut required = required.and_then(Value::as_array).into_iter().flatten();
+        let kind = self.members.kind(name);
+        let is_plain = rules::accessor(&[name.to_owned()], &Kind::Uuid).is_some();
+        let fault = match target {
+            None => Some(refuse("x-ref", "it names a collection")),
+            Some(_) if kind != Some(&Kind::Uuid) || !is_plain => Some(refuse(
+                "x-ref",
+                "a member of type `string` and format `uuid` refers to others, by a name of letters, digits and `_`",
+            )),
+            Some(_) if on_delete == OnDelete::Clear && required.any(|one| one == name) => {
+                Some(refuse("x-on-delete", "a required member can't be cleared"))
+            }
+            Some(target) => {
+                self.found.references.push(Reference {
+                    member: name.to_owned(),
+                    target: CollectionName::into(target),
+                    on_delete,
+                });
+                None
+            }
+        };
+        self.faults.extend(fault);
     }
 
     fn rule(

@@ -6,6 +6,7 @@ mod declaration;
 mod extensions;
 mod index_store;
 mod indexes;
+mod reference_store;
 pub mod routes;
 mod schema;
 mod store;
@@ -21,7 +22,7 @@ use serde_json::json;
 pub use catalog::Catalog;
 pub use compiled::{Asker, Collection, Permission, RECORD, Rules};
 pub use declaration::{Declaration, OnOwnerDelete, RuleTexts};
-pub use extensions::MemberRule;
+pub use extensions::{MemberRule, OnDelete, Reference};
 pub use index_store::{IndexRow, are_building, list as list_indexes, progress as index_progress};
 pub use indexes::build_next;
 pub use store::{CollectionRow, find, gate_name, generation, history_name, list, table_name};
@@ -112,7 +113,11 @@ pub fn save(
     declaration: &Declaration,
     saving: &Saving,
 ) -> Result<Saved, ApiError> {
-    let (shape, indexes) = compile(declaration)?;
+    let Compiled {
+        shape,
+        indexes,
+        references,
+    } = compile(declaration)?;
     let checked = check_stored(conn, name, declaration, &shape, saving)?;
     db::tx(conn, |conn| {
         store::hold_name(conn, name.as_ref())?;
@@ -149,6 +154,7 @@ pub fn save(
         if declaration.history {
             store::create_history(conn, row.serial)?;
         }
+        reference_store::settle(conn, &row.name, row.serial, &references)?;
         indexes::settle(conn, &row, &indexes, stored.is_none())?;
         let details = json!({
             "collection": name,
@@ -169,13 +175,24 @@ pub fn save(
     })
 }
 
-/// Compiles all of a declaration: the schema, by which stored records are checked, and the indexes.
-fn compile(declaration: &Declaration) -> Result<(Shape, Vec<Index>), ApiError> {
+/// What of a declaration has to be brought about.
+struct Compiled {
+    shape: Shape,
+    indexes: Vec<Index>,
+    references: Vec<Reference>,
+}
+
+/// Compiles all of a declaration.
+fn compile(declaration: &Declaration) -> Result<Compiled, ApiError> {
     declaration.check_type_name()?;
     let shape = schema::compile(declaration)?;
     Rules::compile(declaration)?;
     let extensions = Extensions::compile(declaration)?;
-    Ok((shape, indexes::of(declaration, &extensions)?))
+    Ok(Compiled {
+        shape,
+        indexes: indexes::of(declaration, &extensions)?,
+        references: extensions.references,
+    })
 }
 
 /// How much earlier a record may have got its time than it was committed.
@@ -232,7 +249,7 @@ pub fn try_out(
     declaration: &Declaration,
     saving: &Saving,
 ) -> Result<store::Misfits, ApiError> {
-    let (shape, _indexes) = compile(declaration)?;
+    let shape = compile(declaration)?.shape;
     let stored = store::find(conn, name.as_ref())?;
     let current = stored.as_ref().map(|stored| stored.generation);
     saving.precondition.check(current)?;
@@ -255,6 +272,11 @@ pub fn delete(
     db::tx(conn, |conn| {
         let stored = store::lock(conn, name.as_ref())?.ok_or_else(ApiError::not_found)?;
         precondition.check(Some(stored.generation))?;
+        let referring = reference_store::referring(conn, name.as_ref())?;
+        if !referring.is_empty() {
+            let detail = format!("Records of {} refer to its records", referring.join(", "));
+            return Err(ApiError::new(Code::CollectionReferenced, detail));
+        }
         store::delete(conn, &stored)?;
         Event {
             actor,

@@ -16,8 +16,8 @@ use crate::{
 /// Members of a record beside its document.
 pub const RESERVED: [&str; 5] = ["id", "owner", "version", "created_at", "updated_at"];
 
-/// What filters call the time.
-const NOW: &str = "now";
+/// What filters call the time, and what answers call the records that a record refers to.
+const TAKEN: [&str; 2] = ["now", "expanded"];
 
 /// Bytes of the largest schema.
 const LARGEST: usize = 65_536;
@@ -51,9 +51,9 @@ pub(super) fn compile(declaration: &Declaration) -> Result<Shape, ApiError> {
     }
     let properties = schema.get("properties").and_then(Value::as_object);
     for name in properties.into_iter().flat_map(Map::keys) {
-        if name == NOW || RESERVED.contains(&name.as_str()) {
+        if TAKEN.contains(&name.as_str()) || RESERVED.contains(&name.as_str()) {
             let pointer = format!("/schema/properties/{name}");
-            let detail = "the name means something else in rules and filters already";
+            let detail = "the name means something else in rules, filters or answers already";
             faults.push(FieldError::new(pointer, "reserved", detail));
         }
     }

@@ -3,6 +3,7 @@
 mod functions;
 mod hop;
 mod pool;
+mod stream;
 mod visit;
 
 use std::{
@@ -28,6 +29,7 @@ use hop::Hop;
 use pool::{LogAsWarning, Manager, Trouble, with_patience};
 
 pub use functions::{after, before, clock_timestamp, coalesce, date_trunc, nextval};
+pub use stream::{Outlet, Parts};
 pub use visit::{First, begin_with, join_trip, wait_elsewhere, watch};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
@@ -47,6 +49,8 @@ pub struct Db {
     pool: Pool<Manager>,
     trouble: Trouble,
     turns: Arc<Semaphore>,
+    /// Of these, those that long reads may take.
+    streams: Arc<Semaphore>,
     is_away: Arc<AtomicBool>,
 }
 
@@ -71,6 +75,7 @@ impl Db {
             pool,
             trouble,
             turns: Arc::new(Semaphore::new(usize::try_from(size)?)),
+            streams: Arc::new(Semaphore::new(usize::try_from(size)?.div_ceil(4))),
             is_away: Arc::default(),
         })
     }

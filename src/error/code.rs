@@ -59,6 +59,10 @@ pub enum Code {
     RecordsMisfit,
     /// Another record has the value.
     NotUnique,
+    /// Other records refer to the record.
+    RecordReferenced,
+    /// Records of other collections refer to those of the collection.
+    CollectionReferenced,
     /// The collection demands a precondition.
     PreconditionRequired,
     /// A key is staged already.
@@ -134,6 +138,8 @@ impl Code {
         Self::TypeNameTaken,
         Self::RecordsMisfit,
         Self::NotUnique,
+        Self::RecordReferenced,
+        Self::CollectionReferenced,
         Self::PreconditionRequired,
         Self::KeyStaged,
         Self::KeyConfigured,

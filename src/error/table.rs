@@ -197,6 +197,18 @@ impl Code {
                 "Another record has this value",
                 "`errors` points at the member, of which no two records of the collection may have the same value: choose another one.",
             ),
+            Self::RecordReferenced => entry(
+                "record-referenced",
+                409,
+                "Other records refer to this one",
+                "Delete or change those first, or declare what becomes of them with `x-on-delete`.",
+            ),
+            Self::CollectionReferenced => entry(
+                "collection-referenced",
+                409,
+                "Records of other collections refer to those of this one",
+                "Delete those collections first, or declare them without the `x-ref`.",
+            ),
             Self::PreconditionRequired => entry(
                 "precondition-required",
                 428,

@@ -224,7 +224,11 @@ fn accepts_json(accept: &str) -> bool {
             !refused
                 && matches!(
                     media_type.as_str(),
-                    "*/*" | "application/*" | "application/json" | "application/problem+json"
+                    "*/*"
+                        | "application/*"
+                        | "application/json"
+                        | "application/problem+json"
+                        | "application/x-ndjson"
                 )
         })
 }

@@ -53,6 +53,11 @@ fn read(request: &HttpRequest) -> Result<Option<String>, ApiError> {
 }
 
 impl Idempotency {
+    /// Whether the request has a key.
+    pub fn is_some(&self) -> bool {
+        self.key.is_some()
+    }
+
     /// The key for this caller and the body that was read.
     pub fn of<S>(&self, caller: &Caller<S>) -> Option<Key> {
         let key = self.key.as_deref()?;

@@ -16,6 +16,7 @@ use actix_web::{
     web,
 };
 use anyhow::Context;
+use futures_util::TryFutureExt;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use serde_path_to_error::{Path, Segment};
@@ -35,7 +36,7 @@ const MAX_BODY: usize = 1_048_576;
 /// How long a body may take to arrive.
 const BODY_PATIENCE: Duration = Duration::from_secs(15);
 
-const JSON: &str = "application/json";
+pub(super) const JSON: &str = "application/json";
 const JSON_PATCH: &str = "application/json-patch+json";
 
 /// The types that every PATCH takes.
@@ -261,13 +262,21 @@ impl FromRequest for AnyJson {
     type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let body = read(request, payload, &[JSON]);
-        let request = request.clone();
-        Box::pin(async move {
-            let (_, bytes, value) = body.await?;
-            request.extensions_mut().insert(RawBody(bytes));
-            Ok(Self(value))
-        })
+        Box::pin(any(request, payload, &[JSON]).map_ok(Self))
+    }
+}
+
+pub(super) fn any(
+    request: &HttpRequest,
+    payload: &mut Payload,
+    types: &'static [&'static str],
+) -> impl Future<Output = Result<Value, ApiError>> + use<> {
+    let body = read(request, payload, types);
+    let request = request.clone();
+    async move {
+        let (_, bytes, value) = body.await?;
+        request.extensions_mut().insert(RawBody(bytes));
+        Ok(value)
     }
 }
 
@@ -341,7 +350,7 @@ pub(super) fn read_bytes(
 }
 
 /// Refuses bodies that do not say they are plain JSON of one of these types (RFC 9110 section 15.5.16).
-fn check_type(
+pub(super) fn check_type(
     request: &HttpRequest,
     types: &'static [&'static str],
 ) -> Result<&'static str, ApiError> {

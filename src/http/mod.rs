@@ -12,6 +12,7 @@ mod guard;
 mod idempotency;
 mod json;
 mod limit;
+mod lines;
 mod observe;
 mod origin;
 mod page;
@@ -32,6 +33,7 @@ pub use json::{
     PATCH_TYPES, PatchOf, body_limit,
 };
 pub use limit::{RateLimits, limit};
+pub use lines::{NDJSON, OneOrLines};
 pub use observe::{Rendered, observe};
 pub use origin::{Anyone, Proxies};
 pub use page::{Page, PageQuery, Pager, Query};

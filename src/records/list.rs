@@ -6,7 +6,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::{
-    Request, Wanted, count_store,
+    Request, Wanted, count_store, expand,
     form::{Form, Shown},
     list_store::{self, Found, Part, Window},
     order::{Order, Place},
@@ -87,6 +87,7 @@ pub fn list(
 ) -> Result<Listing, ApiError> {
     catalog.with(conn, &request.collection, |conn, collection| {
         let form = Form::of(collection, &request.asker, query.wanted.fields.as_deref())?;
+        let references = expand::parse(query.wanted.expand.as_deref(), collection, &request.asker)?;
         let selection = Selection::of(
             collection,
             &request.asker,
@@ -122,13 +123,14 @@ pub fn list(
             None => None,
             Some(count) => Some(count_store::count(conn, collection, &selection, count)?),
         };
-        let item = |listed: &list_store::Listed| {
-            let shown = form.show(&listed.record)?;
-            let place = listed.place();
-            Ok::<_, ApiError>(Item { shown, place })
-        };
+        let rows: Vec<_> = found.listed.iter().map(|listed| &listed.record).collect();
+        let shown = rows.iter().map(|row| form.show(row));
+        let shown = shown.collect::<Result<_, _>>()?;
+        let shown = expand::expand(conn, catalog, &request.asker, &references, &rows, shown)?;
+        let places = found.listed.iter().map(list_store::Listed::place);
+        let items = shown.into_iter().zip(places);
         Ok(Some(Listing {
-            items: found.listed.iter().map(item).collect::<Result<_, _>>()?,
+            items: items.map(|(shown, place)| Item { shown, place }).collect(),
             count,
             is_cut: found.is_cut,
             warning: unserved.map(|(_, detail)| detail),

@@ -1,16 +1,24 @@
 //! Lists of records over HTTP.
 
-use actix_web::{HttpResponse, http::header, web};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header::{self, HeaderName, HeaderValue},
+    web,
+};
 use serde::Deserialize;
 use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Count, Item, ListQuery, Place, Request, Shown, Wanted, routes::Record};
+use super::{
+    Count, Item, ListQuery, Place, Request, Shown, Wanted,
+    line_routes::{stream_list, wants_lines},
+    routes::Record,
+};
 use crate::{
     app::AppState,
     collections::CollectionName,
     config::Mode,
-    error::{ApiError, Problem},
+    error::{ApiError, Code, Problem},
     http::{Page, PageQuery, Pager, Query, Visitor, hash},
     scope::RecordsRead,
 };
@@ -45,6 +53,10 @@ pub struct RecordsQuery {
     /// Members to show, separated by commas; `id` and `version` are there in any case.
     #[param(example = "title,price")]
     pub fields: Option<String>,
+    /// Members that refer to other records, separated by commas: these are shown as members of `expanded`, as far as the caller may
+    /// read them.
+    #[param(example = "customer")]
+    pub expand: Option<String>,
     /// Whether to tell how many there are: `exact`, or `estimated` as Postgres guesses without looking.
     #[param(inline)]
     pub count: Option<Count>,
@@ -57,7 +69,8 @@ pub struct RecordsQuery {
 
 /// Lists records
 ///
-/// Those that the collection's `list` rule shows the caller and the filter leaves.
+/// Those that the collection's `list` rule shows the caller and the filter leaves. With `Accept: application/x-ndjson` all of them, as
+/// they are at one moment, each on a line of its own.
 #[utoipa::path(
     get,
     path = "/v1/data/{collection}",
@@ -65,7 +78,10 @@ pub struct RecordsQuery {
     params(("collection" = String, Path, description = "The collection's name", example = "orders"), RecordsQuery),
     security((), ("bearer" = ["records:read"])),
     responses(
-        (status = 200, description = "A page", body = RecordPage),
+        (status = 200, description = "A page", content(
+            (RecordPage = "application/json"),
+            (String = "application/x-ndjson"),
+        )),
         (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
     ),
 )]
@@ -74,6 +90,7 @@ pub async fn list_records(
     visitor: Visitor<RecordsRead>,
     collection: web::Path<CollectionName>,
     query: Query<RecordsQuery>,
+    http: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
     let (collection, Query(query)) = (collection.into_inner(), query);
     let path = format!("/v1/data/{}", collection.as_ref());
@@ -88,10 +105,18 @@ pub async fn list_records(
         order_by: query.order_by,
         wanted: Wanted {
             fields: query.fields,
+            expand: query.expand,
         },
         count: query.count,
         demands_index: app.config.mode() == Mode::Production,
     };
+    if wants_lines(&http) {
+        if page.limit.is_some() || page.cursor.is_some() || query.count.is_some() {
+            let detail = "lines are all of a list: no `limit`, `cursor` or `count`";
+            return Err(ApiError::new(Code::InvalidQuery, detail));
+        }
+        return stream_list(&app, request, query).await;
+    }
     let sub = request.asker.auth.get("sub");
     let list = hash(
         json!([path, sub, query.filter, query.search, query.order_by])
@@ -114,14 +139,21 @@ pub async fn list_records(
         ("search", query.search),
         ("order_by", query.order_by),
         ("fields", query.wanted.fields),
+        ("expand", query.wanted.expand),
     ];
     let mut response = page.respond(&path, &filters);
     if let Some(warning) = listing.warning {
-        tracing::warn!(path, warning, "production refuses this list");
-        // RFC 9111 section 5.5 has the header no more; the tools of browsers show it all the same.
-        let text = format!("299 - \"{}\"", warning.replace('"', "'"));
-        let value = text.parse().map_err(ApiError::internal)?;
-        response.headers_mut().insert(header::WARNING, value);
+        let (name, value) = self::warning(&warning)?;
+        response.headers_mut().insert(name, value);
     }
     Ok(response)
+}
+
+/// What tells a developer that production refuses the list.
+pub(super) fn warning(warning: &str) -> Result<(HeaderName, HeaderValue), ApiError> {
+    tracing::warn!(warning, "production refuses this list");
+    // RFC 9111 section 5.5 has the header no more; the tools of browsers show it all the same.
+    let text = format!("299 - \"{}\"", warning.replace('"', "'"));
+    let value = text.parse().map_err(ApiError::internal)?;
+    Ok((header::WARNING, value))
 }

@@ -15,7 +15,7 @@ use super::{
 use crate::collections::{Collection, Term, generation, table_name};
 
 /// Bytes of records after which a page ends.
-const MOST_BYTES: u32 = 4_194_304;
+pub(super) const MOST_BYTES: u32 = 4_194_304;
 
 /// The rows of a page whose size nobody has asked for.
 const KEPT_ROWS: i64 = 51;

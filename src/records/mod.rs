@@ -7,13 +7,18 @@ mod batch;
 pub mod batch_routes;
 mod conditions;
 mod count_store;
+mod expand;
+mod export;
 mod form;
 mod history;
 pub mod history_routes;
 mod history_store;
+mod import;
+mod line_routes;
 mod list;
 pub mod list_routes;
 mod list_store;
+mod many_store;
 mod order;
 pub mod routes;
 mod row;
@@ -26,8 +31,10 @@ use uuid::Uuid;
 
 pub use aggregate::{Aggregated, Aggregation, Figure, aggregate};
 pub use batch::{Action, Batch, Operation, Outcome, Outcomes, run_batch};
+pub use export::{Lines, export};
 pub use form::Shown;
 pub use history::{list_versions, read_version, restore};
+pub use import::{LineReport, import};
 pub use list::{Count, Item, ListQuery, Listing, list};
 pub use order::Place;
 
@@ -63,6 +70,8 @@ pub struct Request {
 pub struct Wanted {
     /// Members, separated by commas; without, all.
     pub fields: Option<String>,
+    /// Members that refer to other records, separated by commas: those are wanted, too.
+    pub expand: Option<String>,
 }
 
 /// Reads a record that the caller may see: all that they may see of it, or the members that `fields` names.
@@ -78,11 +87,17 @@ pub fn read(
 ) -> Result<Shown, ApiError> {
     let found = catalog.with(conn, &request.collection, |conn, collection| {
         let form = Form::of(collection, &request.asker, wanted.fields.as_deref())?;
+        let references = expand::parse(wanted.expand.as_deref(), collection, &request.asker)?;
         let rule = collection.rules.read.predicate(&request.asker, None);
         let Some(found) = store::find(conn, collection, id, &rule)? else {
             return Ok(None);
         };
-        found.map(|row| form.show(&row)).transpose().map(Some)
+        let Some(row) = found else {
+            return Ok(Some(None));
+        };
+        let shown = vec![form.show(&row)?];
+        let shown = expand::expand(conn, catalog, &request.asker, &references, &[&row], shown)?;
+        Ok(Some(shown.into_iter().next()))
     })?;
     found.ok_or_else(ApiError::not_found)
 }
@@ -329,7 +344,8 @@ pub fn delete(
 ) -> Result<(), ApiError> {
     catalog.with(conn, &request.collection, |conn, collection| {
         let conditions = Conditions::of_deletion(collection, request, precondition);
-        match store::delete(conn, collection, id, &conditions)? {
+        let deleted = store::delete(conn, collection, id, &conditions);
+        match deleted.map_err(|error| collection.refusal_of_deletion(error))? {
             None => Ok(None),
             Some(written) => settle(written, collection, precondition).map(|_row| Some(())),
         }

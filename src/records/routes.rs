@@ -1,17 +1,17 @@
 //! Records over HTTP.
 
-use actix_web::{HttpResponse, web};
+use actix_web::{Either, HttpResponse, web};
 use serde::Deserialize;
 use serde_json::{Map, Value, json, value::RawValue};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::{Request, Shown, Wanted, location};
+use super::{LineReport, Request, Shown, Wanted, line_routes::import_lines, location};
 use crate::{
     app::AppState,
     collections::{Asker, CollectionName},
-    error::{ApiError, Problem},
-    http::{AnyJson, AnyPatch, Idempotency, JsonPatch, Query, Tagged, Visitor},
+    error::{ApiError, Code, Problem},
+    http::{AnyJson, AnyPatch, Idempotency, JsonPatch, OneOrLines, Query, Tagged, Visitor},
     idempotency::{self, Answer},
     precondition::Precondition,
     scope::{Demand, RecordsRead, RecordsWrite},
@@ -40,6 +40,9 @@ pub struct Record {
     created_at: crate::timestamp::Timestamp,
     /// When it was last changed.
     updated_at: crate::timestamp::Timestamp,
+    /// With `expand`, the records that it refers to, by the members that do.
+    #[schema(required = false)]
+    expanded: Option<Map<String, Value>>,
     /// The document's own members, as the collection's schema has them.
     #[schema(additional_properties)]
     #[serde(flatten)]
@@ -110,19 +113,29 @@ pub struct RecordQuery {
     /// Members to show, separated by commas; `id` and `version` are there in any case.
     #[param(example = "title,price")]
     pub fields: Option<String>,
+    /// Members that refer to other records, separated by commas: these are shown as members of `expanded`, as far as the caller may
+    /// read them. Such an answer has no tag.
+    #[param(example = "customer")]
+    pub expand: Option<String>,
 }
 
 /// Makes a record
 ///
-/// It belongs to the caller. Without a token the collection's rules alone decide.
+/// It belongs to the caller. Without a token the collection's rules alone decide. A body of type `application/x-ndjson` makes one of
+/// each line, up to 10,000, and answers with a report on each: exported records keep their ids, and what is wrong with one line keeps
+/// no other from being stored.
 #[utoipa::path(
     post,
     path = "/v1/data/{collection}",
     tag = "records",
     params(("collection" = String, Path, description = "The collection's name", example = "orders")),
-    request_body = Document,
+    request_body(content(
+        (Document = "application/json"),
+        (String = "application/x-ndjson"),
+    )),
     security((), ("bearer" = ["records:write"])),
     responses(
+        (status = 200, description = "A report on each line", body = LineReport, content_type = "application/x-ndjson"),
         (status = 201, description = "Made", body = Record, headers(("Location" = String, description = "The record's URI"))),
         (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
     ),
@@ -132,10 +145,21 @@ pub async fn create_record(
     visitor: Visitor<RecordsWrite>,
     collection: web::Path<CollectionName>,
     idempotency: Idempotency,
-    input: AnyJson,
-) -> Result<Tagged<Box<RawValue>>, ApiError> {
-    let AnyJson(document) = input;
+    input: OneOrLines,
+) -> Result<Either<Tagged<Box<RawValue>>, HttpResponse>, ApiError> {
     let request = Request::new(&app, &visitor, collection.into_inner())?;
+    let document = match input {
+        OneOrLines::One(document) => document,
+        OneOrLines::Lines(_) if idempotency.is_some() => {
+            let detail =
+                "lines take no `Idempotency-Key`: give each an `id`, then none is stored twice";
+            return Err(ApiError::new(Code::BadRequest, detail));
+        }
+        OneOrLines::Lines(payload) => {
+            let reports = import_lines(&app, request, payload).await?;
+            return Ok(Either::Right(reports));
+        }
+    };
     let key = visitor.caller().and_then(|caller| idempotency.of(caller));
     let catalog = app.catalog.clone();
     let make = move |conn: &mut _| {
@@ -146,7 +170,7 @@ pub async fn create_record(
         .db
         .run(move |conn| idempotency::once(conn, key.as_ref(), make))
         .await?;
-    Ok(answer.into())
+    Ok(Either::Left(answer.into()))
 }
 
 /// Reads a record
@@ -172,19 +196,26 @@ pub async fn read_record(
     visitor: Visitor<RecordsRead>,
     place: web::Path<(CollectionName, Uuid)>,
     query: Query<RecordQuery>,
-) -> Result<Tagged<Shown>, ApiError> {
+) -> Result<Either<Tagged<Shown>, web::Json<Shown>>, ApiError> {
     let (collection, id) = place.into_inner();
     let Query(query) = query;
     let request = Request::new(&app, &visitor, collection)?;
     let catalog = app.catalog.clone();
     let wanted = Wanted {
         fields: query.fields,
+        expand: query.expand,
     };
+    // What is shown with it changes for itself.
+    let has_tag = wanted.expand.is_none();
     let shown = app
         .db
         .run_again(move |conn| super::read(conn, &catalog, &request, id, &wanted))
         .await?;
-    Ok(tagged(shown))
+    Ok(if has_tag {
+        Either::Left(tagged(shown))
+    } else {
+        Either::Right(web::Json(shown))
+    })
 }
 
 /// Replaces a record

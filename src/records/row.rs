@@ -124,6 +124,11 @@ impl Told {
         )
     }
 
+    /// Whether there is a record whose document was left out.
+    pub fn is_cut(&self) -> bool {
+        self.id.is_some() && self.data.is_none()
+    }
+
     /// The record, if there is one.
     pub fn record(self) -> Option<RecordRow> {
         Some(RecordRow {

@@ -1,0 +1,185 @@
+//! Records line by line (NDJSON) over HTTP: whole lists, and many new records.
+
+use std::{collections::VecDeque, pin::Pin, time::Duration};
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header,
+    web::{self, Bytes},
+};
+use futures_util::{Stream, StreamExt, stream};
+
+use super::{LineReport, Lines, ListQuery, Request, export, import};
+use crate::{
+    app::AppState,
+    db,
+    error::{ApiError, Code, FieldError},
+    http::NDJSON,
+};
+
+/// Bytes of one line.
+const LONGEST_LINE: usize = 1_048_576;
+
+/// Lines of one request.
+const MOST_LINES: usize = 10_000;
+
+/// Lines that are stored by one trip to the database.
+const TOGETHER: usize = 50;
+
+/// Bytes that are stored by one trip to the database.
+const TOGETHER_BYTES: usize = 1_048_576;
+
+/// How long the next part of a body may take to arrive.
+const PART_PATIENCE: Duration = Duration::from_secs(15);
+
+/// Whether lines are wanted and nothing else is preferred to them.
+pub(super) fn wants_lines(request: &HttpRequest) -> bool {
+    let accept = request.headers().get(header::ACCEPT);
+    let ranges = accept.and_then(|accept| accept.to_str().ok());
+    let mut ranges = ranges.into_iter().flat_map(|accept| accept.split(','));
+    ranges.next().is_some_and(|first| {
+        let media_type = first.split(';').next().unwrap_or_default();
+        media_type.trim().eq_ignore_ascii_case(NDJSON)
+    })
+}
+
+/// Answers a whole list, as it is when the first line is read.
+pub(super) async fn stream_list(
+    app: &AppState,
+    request: Request,
+    query: ListQuery,
+) -> Result<HttpResponse, ApiError> {
+    let catalog = app.catalog.clone();
+    let parts = app
+        .db
+        .stream(move |conn, outlet| export(conn, &catalog, &request, &query, outlet))
+        .await?;
+    let mut response = HttpResponse::Ok();
+    response.content_type(NDJSON);
+    if let Some(Lines {
+        warning: Some(warning),
+        ..
+    }) = &parts.first
+    {
+        response.insert_header(super::list_routes::warning(warning)?);
+    }
+    let first = stream::iter(parts.first.map(Ok));
+    let rest = stream::unfold(parts.rest, |mut rest| async move {
+        Some((rest.recv().await?, rest))
+    });
+    let bytes = first
+        .chain(rest)
+        .map(|lines| lines.map(|lines: Lines| Bytes::from(lines.text)));
+    Ok(response.streaming(bytes))
+}
+
+/// Stores the records of a body as its lines arrive, and reports on each.
+pub(super) async fn import_lines(
+    app: &AppState,
+    request: Request,
+    payload: web::Payload,
+) -> Result<HttpResponse, ApiError> {
+    let mut lines = LineReader::new(Box::pin(payload));
+    let mut reports: Vec<LineReport> = Vec::new();
+    loop {
+        let some = lines.take().await?;
+        if some.is_empty() {
+            break;
+        }
+        let (catalog, request) = (app.catalog.clone(), request.clone());
+        // Between two trips the next lines arrive.
+        db::wait_elsewhere();
+        let reported = app
+            .db
+            .run(move |conn| import(conn, &catalog, &request, &some))
+            .await?;
+        reports.extend(reported);
+    }
+    let mut body = String::new();
+    for report in &reports {
+        body.push_str(&serde_json::to_string(report).map_err(ApiError::internal)?);
+        body.push('\n');
+    }
+    Ok(HttpResponse::Ok().content_type(NDJSON).body(body))
+}
+
+type Body = Pin<Box<dyn Stream<Item = Result<Bytes, actix_web::error::PayloadError>>>>;
+
+/// Cuts a body into lines.
+struct LineReader {
+    body: Body,
+    rest: Vec<u8>,
+    lines: VecDeque<Vec<u8>>,
+    is_over: bool,
+    number: usize,
+}
+
+impl LineReader {
+    fn new(body: Body) -> Self {
+        Self {
+            body,
+            rest: Vec::new(),
+            lines: VecDeque::new(),
+            is_over: false,
+            number: 0,
+        }
+    }
+
+    /// The next lines with their numbers, those that are empty left out; none at the end.
+    async fn take(&mut self) -> Result<Vec<(usize, Vec<u8>)>, ApiError> {
+        let (mut taken, mut bytes) = (Vec::new(), 0);
+        while taken.len() < TOGETHER && bytes < TOGETHER_BYTES {
+            let Some(line) = self.next().await? else {
+                break;
+            };
+            self.number += 1;
+            if self.number > MOST_LINES {
+                let detail =
+                    format!("at most {MOST_LINES} lines; the first {MOST_LINES} are stored");
+                return Err(ApiError::new(Code::PayloadTooLarge, detail));
+            }
+            if !line.trim_ascii().is_empty() {
+                bytes += line.len();
+                taken.push((self.number, line));
+            }
+        }
+        Ok(taken)
+    }
+
+    async fn next(&mut self) -> Result<Option<Vec<u8>>, ApiError> {
+        loop {
+            if let Some(line) = self.lines.pop_front() {
+                return Ok(Some(line));
+            }
+            if self.is_over {
+                let rest = std::mem::take(&mut self.rest);
+                return Ok((!rest.is_empty()).then_some(rest));
+            }
+            self.read().await?;
+        }
+    }
+
+    async fn read(&mut self) -> Result<(), ApiError> {
+        let part = tokio::time::timeout(PART_PATIENCE, self.body.next()).await;
+        let part = part.map_err(|_elapsed| ApiError::from(Code::RequestTimeout))?;
+        let Some(part) = part else {
+            self.is_over = true;
+            return Ok(());
+        };
+        let part =
+            part.map_err(|_broken| ApiError::new(Code::BadRequest, "The body could not be read"))?;
+        let mut pieces = part.split(|byte| *byte == b'\n');
+        self.rest
+            .extend_from_slice(pieces.next().unwrap_or_default());
+        for piece in pieces {
+            let line = std::mem::replace(&mut self.rest, piece.to_vec());
+            self.lines.push_back(line);
+        }
+        if self.rest.len() > LONGEST_LINE {
+            let pointer = format!("/{}", self.number + self.lines.len() + 1);
+            let fault = FieldError::new(pointer, "maxLength", "the line is longer than 1 MiB");
+            return Err(ApiError::with_errors(Code::PayloadTooLarge, vec![fault]));
+        }
+        Ok(())
+    }
+}
