@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use crate::{
-    audit, clients, collections, docs, http::Routes, keys, oauth, operations, pages, records,
+    audit, clients, collections, docs, feed, http::Routes, keys, oauth, operations, pages, records,
     roles, sessions, tokens, users,
 };
 
@@ -127,6 +127,7 @@ fn data(routes: &mut Routes) {
         .put(replace_record)
         .patch(update_record)
         .delete(delete_record);
+    routes.at("/v1/changes").get(feed::routes::list_changes);
 }
 
 fn discovery(routes: &mut Routes) {

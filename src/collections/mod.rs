@@ -22,7 +22,7 @@ pub use compiled::{Asker, Collection, Permission, RECORD, Rules};
 pub use declaration::{Declaration, OnOwnerDelete, RuleTexts};
 pub use index_store::{IndexRow, are_building, list as list_indexes};
 pub use indexes::build_next;
-pub use store::{CollectionRow, find, gate_name, generation, list, table_name};
+pub use store::{CollectionRow, Declared, declared, find, gate_name, generation, list, table_name};
 pub use term::Term;
 
 use indexes::Index;

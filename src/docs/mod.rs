@@ -16,7 +16,7 @@ use utoipa::{
 use manners::Manners;
 
 use crate::{
-    audit, clients, collections, error, http, keys, oauth, operations, pages, records, roles,
+    audit, clients, collections, error, feed, http, keys, oauth, operations, pages, records, roles,
     scope, sessions, tokens, users,
 };
 
@@ -87,6 +87,7 @@ use crate::{
         records::routes::replace_record,
         records::routes::update_record,
         records::routes::delete_record,
+        feed::routes::list_changes,
         audit::routes::list_audit_events,
         keys::routes::list_keys,
         keys::routes::create_key,
@@ -149,6 +150,8 @@ use crate::{
         records::routes::Document,
         records::routes::Record,
         http::Page<records::routes::Record>,
+        feed::routes::Changes,
+        feed::routes::ShownChange,
         audit::routes::AuditEvent,
         operations::routes::Health,
         operations::routes::Readiness,

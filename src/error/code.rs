@@ -57,6 +57,8 @@ pub enum Code {
     TypeNameTaken,
     /// Stored records don't fit the schema.
     RecordsMisfit,
+    /// The feed can't be read from there.
+    PositionExpired,
     /// The collection demands a precondition.
     PreconditionRequired,
     /// A key is staged already.
@@ -131,6 +133,7 @@ impl Code {
         Self::RuleForbids,
         Self::TypeNameTaken,
         Self::RecordsMisfit,
+        Self::PositionExpired,
         Self::PreconditionRequired,
         Self::KeyStaged,
         Self::KeyConfigured,

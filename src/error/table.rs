@@ -191,6 +191,12 @@ impl Code {
                 "Stored records don't fit the schema",
                 "Mend the records that `errors` points at, or declare with `?force=true`: then they stay until they are changed.",
             ),
+            Self::PositionExpired => entry(
+                "position-expired",
+                410,
+                "The feed can't be read from this position",
+                "What came after it was dropped (`feed.retention`), or the database was restored. List the records anew and go on from the `Feed-Position` of that.",
+            ),
             Self::PreconditionRequired => entry(
                 "precondition-required",
                 428,

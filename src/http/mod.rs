@@ -34,5 +34,5 @@ pub use json::{
 pub use limit::{RateLimits, limit};
 pub use observe::{Rendered, observe};
 pub use origin::{Anyone, Proxies};
-pub use page::{Page, PageQuery, Pager, Query};
+pub use page::{Page, PageQuery, Pager, Query, read_query};
 pub use resource::Routes;

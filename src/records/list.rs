@@ -34,6 +34,8 @@ pub struct Listing {
     pub is_cut: bool,
     /// What to declare, where no index serves the list.
     pub warning: Option<String>,
+    /// Where the feed of changes goes on from the list.
+    pub feed_position: String,
 }
 
 /// Lists the records of a page that the caller may list: those after a place, so many of them.
@@ -93,6 +95,7 @@ pub fn list(
         Ok(Some(Listing {
             listed: found.listed,
             is_cut: found.is_cut,
+            feed_position: found.feed_position,
             warning: unserved.map(|(_, detail)| detail),
         }))
     })
@@ -129,7 +132,11 @@ fn unserved(
     None
 }
 
-fn filter(text: Option<&str>, collection: &Collection) -> Result<Option<Rule>, ApiError> {
+/// Reads a filter of a collection's records.
+///
+/// # Errors
+/// 400 for one that is not understood.
+pub fn filter(text: Option<&str>, collection: &Collection) -> Result<Option<Rule>, ApiError> {
     let Some(text) = text else {
         return Ok(None);
     };

@@ -12,7 +12,7 @@ use diesel::PgConnection;
 use serde_json::Value;
 use uuid::Uuid;
 
-pub use list::{ListQuery, Listing, list};
+pub use list::{ListQuery, Listing, filter, list};
 pub use list_store::Listed;
 pub use order::Place;
 pub use row::RecordRow;

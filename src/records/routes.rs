@@ -1,6 +1,10 @@
 //! Records over HTTP.
 
-use actix_web::{HttpResponse, http::header, web};
+use actix_web::{
+    HttpResponse,
+    http::header::{self, HeaderName},
+    web,
+};
 use serde::Deserialize;
 use serde_json::{Map, Value, json, value::RawValue};
 use utoipa::{IntoParams, ToSchema};
@@ -20,6 +24,9 @@ use crate::{
     precondition::Precondition,
     scope::{Demand, RecordsRead, RecordsWrite},
 };
+
+/// Where the feed of changes goes on.
+pub(crate) const FEED_POSITION: HeaderName = HeaderName::from_static("feed-position");
 
 /// A record: the members of its document after those that the server keeps.
 #[derive(ToSchema)]
@@ -69,21 +76,26 @@ impl Request {
         collection: CollectionName,
     ) -> Result<Self, ApiError> {
         let caller = visitor.caller();
-        let auth = match caller {
-            Some(caller) => serde_json::to_value(caller.claims()).map_err(ApiError::internal)?,
-            None => json!({}),
-        };
         Ok(Self {
             collection,
-            asker: Asker {
-                auth,
-                is_administrator: caller
-                    .is_some_and(|caller| caller.authority().is_administrator()),
-                now: app.tokens.now(),
-            },
+            asker: asker(app, visitor)?,
             owner: caller.and_then(|caller| caller.claims().sub.user()),
         })
     }
+}
+
+/// A visitor as rules see them.
+pub(crate) fn asker<S: Demand>(app: &AppState, visitor: &Visitor<S>) -> Result<Asker, ApiError> {
+    let caller = visitor.caller();
+    let auth = match caller {
+        Some(caller) => serde_json::to_value(caller.claims()).map_err(ApiError::internal)?,
+        None => json!({}),
+    };
+    Ok(Asker {
+        auth,
+        is_administrator: caller.is_some_and(|caller| caller.authority().is_administrator()),
+        now: app.tokens.now(),
+    })
 }
 
 fn tagged(row: RecordRow) -> Tagged<RecordRow> {
@@ -118,7 +130,8 @@ pub struct RecordsQuery {
     params(("collection" = String, Path, description = "The collection's name", example = "orders"), RecordsQuery),
     security((), ("bearer" = ["records:read"])),
     responses(
-        (status = 200, description = "A page", body = Page<Record>),
+        (status = 200, description = "A page", body = Page<Record>,
+            headers(("Feed-Position" = String, description = "Where `GET /v1/changes?since=` goes on from this page"))),
         (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
     ),
 )]
@@ -158,6 +171,8 @@ pub async fn list_records(
         pager.page_of(listing.listed, listing.is_cut, Listed::place, &keyring)?;
     let filters = [("filter", query.filter), ("order_by", query.order_by)];
     let mut response = page.respond(&path, &filters);
+    let position = listing.feed_position.parse().map_err(ApiError::internal)?;
+    response.headers_mut().insert(FEED_POSITION, position);
     if let Some(warning) = listing.warning {
         tracing::warn!(path, warning, "production refuses this list");
         // RFC 9111 section 5.5 has the header no more; the tools of browsers show it all the same.
@@ -202,6 +217,7 @@ pub async fn create_record(
         .db
         .run(move |conn| idempotency::once(conn, key.as_ref(), make))
         .await?;
+    app.feed.poke();
     Ok(answer.into())
 }
 
@@ -272,6 +288,7 @@ pub async fn replace_record(
         .db
         .run(move |conn| super::replace(conn, &catalog, &request, id, &precondition, &document))
         .await?;
+    app.feed.poke();
     Ok(if is_new {
         tagged(row).created(uri)
     } else {
@@ -316,6 +333,7 @@ pub async fn update_record(
         .db
         .run(move |conn| super::change(conn, &catalog, &request, id, &precondition, &patch))
         .await?;
+    app.feed.poke();
     Ok(tagged(row))
 }
 
@@ -348,5 +366,6 @@ pub async fn delete_record(
     app.db
         .run(move |conn| super::delete(conn, &catalog, &request, id, &precondition))
         .await?;
+    app.feed.poke();
     Ok(HttpResponse::NoContent().finish())
 }
