@@ -9,6 +9,12 @@ use diesel::{
 
 use super::store::SEQUENCER;
 
+/// Changes that are deleted together, where they can't be dropped by the day.
+const BATCH: usize = 5_000;
+
+/// How often that is done at a time: it happens again soon.
+const MOST_BATCHES: usize = 10;
+
 /// A day that is to be made or dropped.
 #[derive(QueryableByName)]
 struct Day {
@@ -58,15 +64,27 @@ pub fn keep(conn: &mut PgConnection, retention: TimeDelta) -> QueryResult<()> {
             conn.batch_execute(&format!("drop table tollgate_feed.{name}"))
         })?;
     }
-    conn.transaction(|conn| {
-        hold(conn)?;
-        let old = format!("at <= now() - make_interval(secs => {seconds})");
-        raise_floor(
-            conn,
-            &format!("select position from tollgate_feed.rest where {old}"),
-        )?;
-        conn.batch_execute(&format!("delete from tollgate_feed.rest where {old}"))
-    })
+    for _ in 0..MOST_BATCHES {
+        let deleted = conn.transaction(|conn| {
+            hold(conn)?;
+            delete_old(conn, seconds)
+        })?;
+        if deleted < BATCH {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Deletes the first of what is old and lies in no day of its own; tells how many.
+fn delete_old(conn: &mut PgConnection, seconds: f64) -> QueryResult<usize> {
+    let deleted = diesel::sql_query(format!(
+        "with first as (select position from tollgate_feed.rest where at <= now() - make_interval(secs => $1) order by position limit {BATCH}), \
+         gone as (delete from tollgate_feed.rest where position in (select position from first) returning position), \
+         state as (update feed_state set floor = greatest(floor, (select max(position) from gone))) \
+         select position from gone"
+    ));
+    deleted.bind::<Double, _>(seconds).execute(conn)
 }
 
 /// Lets nobody give positions until the caller's transaction ends, so that the feed's locks are free but for short reads.

@@ -17,6 +17,9 @@ use crate::{
 /// Changes that one answer looks at, at most.
 const MOST_SCANNED: usize = 10_000;
 
+/// Changes that are looked at on a thread that serves requests.
+const MOST_AT_ONCE: i64 = 200;
+
 /// Bytes of records after which an answer ends.
 const MOST_BYTES: usize = 4_194_304;
 
@@ -36,6 +39,7 @@ pub(super) struct Ask {
 
 /// What a change is to somebody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = ChangeKind)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// They see the record since.
@@ -153,9 +157,12 @@ fn check(state: &State, place: &Position) -> Result<(), ApiError> {
 }
 
 impl Reading {
-    /// Goes on in memory; `None` where the database has to be asked.
+    /// Goes on in memory; `None` where the database has to be asked, or it is too much for a thread that others wait for.
     pub fn go_on(&mut self, feed: &Feed) -> Option<()> {
         let head = feed.head();
+        if head.number.saturating_sub(self.place.number) > MOST_AT_ONCE {
+            return None;
+        }
         while self.goes_on() && self.place != head {
             let changes = feed.since(&self.place, MOST_SCANNED)?;
             if changes.is_empty() {

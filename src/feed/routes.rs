@@ -30,7 +30,7 @@ const DEFAULT_LIMIT: u32 = 50;
 const MAX_LIMIT: u32 = 200;
 
 /// Seconds that a request may wait for a change.
-const LONGEST_WAIT: u64 = 30;
+const LONGEST_WAIT: u32 = 30;
 
 /// What is asked of the feed.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -50,12 +50,12 @@ pub struct ChangesQuery {
     pub limit: Option<u32>,
     /// Seconds to wait for a change while there is none: 0 when left out, at most 30 (more is clamped).
     #[param(example = 0)]
-    pub wait: Option<u64>,
+    pub wait: Option<u32>,
 }
 
 /// What a change is to the caller.
 #[derive(ToSchema)]
-#[schema(example = json!({
+#[schema(as = Change, example = json!({
     "position": "9f86d081884c/42",
     "type": "leave",
     "collection": "orders",
@@ -117,7 +117,8 @@ pub async fn list_changes(
     request: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
     let query: ChangesQuery = read_query(request.query_string(), &["collection"])?;
-    let wait = Duration::from_secs(query.wait.unwrap_or_default().min(LONGEST_WAIT));
+    let wait = query.wait.unwrap_or_default().min(LONGEST_WAIT);
+    let wait = Duration::from_secs(wait.into());
     let deadline = Instant::now() + wait;
     let ask = query.ask(asker(&app, &visitor)?)?;
     // Before the first look, so that nothing comes unseen in between.
