@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use chrono::TimeDelta;
 use diesel::{PgConnection, connection::SimpleConnection};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Semaphore;
@@ -15,6 +16,7 @@ use crate::{
     collections,
     db::{self, CONTROL_CHANNEL, Db},
     error::ApiError,
+    feed::{self, Feed, Line},
     idempotency, oauth,
     operations::Metrics,
     revocation, sessions,
@@ -34,15 +36,16 @@ const LISTEN_FOR: Duration = Duration::from_millis(200);
 /// How often everything is read anew, which forgets what has expired.
 const FORGET_EVERY: Duration = Duration::from_secs(600);
 
-/// Without an answer for this long, the control connection is given up for a new one.
-const CONTROL_PATIENCE: Duration = Duration::from_secs(3);
+/// Without an answer for this long, a connection is given up for a new one.
+const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Turns at the control channel that may hang, in a database that is frozen, before no other is begun.
+/// Turns at one connection that may hang, in a database that is frozen, before no other is begun.
 const HANGING: usize = 4;
 
 const RECONNECT_AFTER: Duration = Duration::from_millis(200);
 const TURN_KEYS_EVERY: Duration = Duration::from_secs(10);
 const PURGE_EVERY: Duration = Duration::from_secs(600);
+const KEEP_FEED_EVERY: Duration = Duration::from_secs(600);
 const NOTICES_EVERY: Duration = Duration::from_secs(2);
 const INDEXES_EVERY: Duration = Duration::from_secs(2);
 const LEARN_EVERY: Duration = Duration::from_secs(60);
@@ -52,42 +55,74 @@ const ACKNOWLEDGE_EVERY: Duration = Duration::from_millis(500);
 ///
 /// One connection listens to the control channel; the pool may be exhausted and this still goes on.
 pub async fn follow(url: SecretString, db: Db, tokens: Tokens, clients: Registry) {
-    let mut control = None;
+    let turn = move |control: Option<Control>| {
+        let mut control = match control {
+            Some(control) => control,
+            None => Control::open(&url, &tokens)?,
+        };
+        control.listen(&tokens, &clients)?;
+        Ok(control)
+    };
+    let heard = |is_lost| {
+        if is_lost {
+            // The others may have gone with it.
+            db.suspect();
+        } else {
+            db.is_back();
+        }
+    };
+    take_turns("the control channel", turn, heard).await;
+}
+
+/// Gives positions to changes and follows the feed, on a connection of its own, until the runtime stops.
+pub async fn follow_feed(url: SecretString, feed: Feed) {
+    let turn = move |line: Option<Line>| {
+        let mut line = match line {
+            Some(line) => line,
+            None => Line::open(&url, &feed)?,
+        };
+        line.turn(&feed)?;
+        Ok(line)
+    };
+    take_turns("the line to the feed", turn, |_is_lost| {}).await;
+}
+
+/// Takes turns at a connection, off the request threads, until the runtime stops. One that fails, or gives no answer, is given
+/// up for a new one; `heard` is told of each failure, and when the connection is back.
+async fn take_turns<C: Send + 'static>(
+    name: &'static str,
+    turn: impl Fn(Option<C>) -> anyhow::Result<C> + Send + Sync + 'static,
+    heard: impl Fn(bool),
+) {
+    let turn = Arc::new(turn);
+    let mut conn = None;
     let mut is_lost = false;
     let turns = Arc::new(Semaphore::new(HANGING));
     while let Ok(permit) = Arc::clone(&turns).acquire_owned().await {
-        let (url, tokens, clients) = (url.clone(), tokens.clone(), clients.clone());
-        let turn = tokio::task::spawn_blocking(move || {
+        let turn = Arc::clone(&turn);
+        let taken = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            let mut control = match control {
-                Some(control) => control,
-                None => Control::open(&url, &tokens)?,
-            };
-            control.listen(&tokens, &clients)?;
-            anyhow::Ok(control)
+            turn(conn)
         });
-        let outcome = match tokio::time::timeout(CONTROL_PATIENCE, turn).await {
+        let outcome = match tokio::time::timeout(PATIENCE, taken).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(panicked)) => Err(panicked.into()),
             Err(elapsed) => Err(elapsed.into()),
         };
-        control = match outcome {
-            Ok(control) => {
+        conn = match outcome {
+            Ok(conn) => {
                 if is_lost {
-                    db.is_back();
-                    tracing::info!("the control channel is back");
+                    heard(false);
+                    tracing::info!("{name} is back");
                 }
                 is_lost = false;
-                Some(control)
+                Some(conn)
             }
             Err(error) => {
-                // The others may have gone with it.
-                db.suspect();
+                heard(true);
                 if !is_lost {
-                    tracing::warn!(
-                        error = format!("{error:#}"),
-                        "the control channel is lost; it is tried again"
-                    );
+                    let error = format!("{error:#}");
+                    tracing::warn!(error, "{name} is lost; it is tried again");
                 }
                 is_lost = true;
                 tokio::time::sleep(RECONNECT_AFTER).await;
@@ -192,6 +227,18 @@ async fn purge_expired(db: &Db, metrics: &Metrics) -> Result<(), ApiError> {
         }
         if !purged.iter().any(oauth::Purged::is_full) {
             return Ok(());
+        }
+    }
+}
+
+/// Makes the feed's days ahead and drops old ones, until the runtime stops; of several replicas each may do it.
+pub async fn keep_feed(db: Db, retention: TimeDelta) {
+    let mut clock = tokio::time::interval(KEEP_FEED_EVERY);
+    loop {
+        clock.tick().await;
+        let kept = db.run(move |conn| Ok(feed::keep(conn, retention)?)).await;
+        if let Err(error) = kept {
+            tracing::warn!(%error, "the feed's days could not be kept; it is tried again");
         }
     }
 }

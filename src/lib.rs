@@ -13,6 +13,7 @@ pub mod db;
 pub mod docs;
 pub mod embedded;
 pub mod error;
+pub mod feed;
 pub mod form;
 pub mod http;
 pub mod idempotency;

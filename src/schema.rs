@@ -159,6 +159,36 @@ diesel::table! {
 }
 
 diesel::table! {
+    feed (position) {
+        position -> Int8,
+        at -> Timestamptz,
+        collection -> Int8,
+        generation -> Int8,
+        record_id -> Uuid,
+        owner -> Nullable<Uuid>,
+        created_at -> Timestamptz,
+        old_version -> Nullable<Int8>,
+        old_updated_at -> Nullable<Timestamptz>,
+        old_data -> Nullable<Jsonb>,
+        version -> Int8,
+        updated_at -> Nullable<Timestamptz>,
+        data -> Nullable<Jsonb>,
+        size -> Int4,
+        is_tombstone -> Bool,
+    }
+}
+
+diesel::table! {
+    feed_state (id) {
+        id -> Int4,
+        epoch -> Text,
+        position -> Int8,
+        floor -> Int8,
+        at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     identities (issuer, subject) {
         issuer -> Text,
         subject -> Text,
@@ -184,6 +214,25 @@ diesel::table! {
     longest_lifetimes (purpose) {
         purpose -> Text,
         seconds -> Int8,
+    }
+}
+
+diesel::table! {
+    outbox (seq) {
+        seq -> Int8,
+        collection -> Int8,
+        generation -> Int8,
+        record_id -> Uuid,
+        owner -> Nullable<Uuid>,
+        created_at -> Timestamptz,
+        old_version -> Nullable<Int8>,
+        old_updated_at -> Nullable<Timestamptz>,
+        old_data -> Nullable<Jsonb>,
+        version -> Int8,
+        updated_at -> Nullable<Timestamptz>,
+        data -> Nullable<Jsonb>,
+        size -> Int4,
+        is_tombstone -> Bool,
     }
 }
 
@@ -333,9 +382,12 @@ diesel::allow_tables_to_appear_in_same_query!(
     collections,
     consents,
     device_codes,
+    feed,
+    feed_state,
     identities,
     logout_notices,
     longest_lifetimes,
+    outbox,
     presented_once,
     revocations,
     roles,

@@ -31,6 +31,7 @@ use crate::{
     db::Db,
     docs,
     error::ApiError,
+    feed::Feed,
     http::{
         self, Connection, CookieNames, Cors, InputSchemas, Proxies, QueryNames, RateLimits, Seats,
     },
@@ -77,6 +78,8 @@ pub struct AppState {
     pub upstreams: Upstreams,
     /// The collections that were used, compiled.
     pub catalog: Catalog,
+    /// This replica's end of the feed of changes.
+    pub feed: Feed,
     /// Which origins may use the API from a browser.
     pub cors: Cors,
     /// How the cookies are called.
@@ -130,6 +133,7 @@ impl AppState {
             upstreams,
             inputs: InputSchemas::new(&document)?,
             catalog: Catalog::default(),
+            feed: Feed::default(),
             cors: Cors::new(&config, tokens.issuer(), clients),
             cookies: CookieNames::new(tokens.issuer()),
             rates: RateLimits::new(&config.limits),

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use crate::{
-    audit, clients, collections, docs, http::Routes, keys, oauth, operations, pages, records,
+    audit, clients, collections, docs, feed, http::Routes, keys, oauth, operations, pages, records,
     roles, sessions, tokens, users,
 };
 
@@ -146,6 +146,7 @@ fn data(routes: &mut Routes) {
     routes
         .at("/v1/data/{collection}/{id}/versions/{version}/restore")
         .post(restore_record_version);
+    routes.at("/v1/changes").get(feed::routes::list_changes);
 }
 
 fn discovery(routes: &mut Routes) {

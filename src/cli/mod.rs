@@ -3,6 +3,7 @@
 mod client;
 mod collection;
 mod doctor;
+mod feed;
 mod inspect;
 mod key;
 mod role;
@@ -54,6 +55,9 @@ enum Command {
     /// Declare, list and delete collections of records
     #[command(subcommand)]
     Collection(collection::Command),
+    /// Show how far the feed of changes is, and begin it anew
+    #[command(subcommand)]
+    Feed(feed::Command),
     /// List, rotate and reseal signing keys
     #[command(subcommand)]
     Key(key::Command),
@@ -130,6 +134,7 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
         Some(Command::Role(command)) => role::run(command, config()?),
         Some(Command::Client(command)) => client::run(command, config()?),
         Some(Command::Collection(command)) => collection::run(command, config()?),
+        Some(Command::Feed(command)) => feed::run(&command, &config()?),
         Some(Command::Key(command)) => key::run(command, config()?),
         Some(Command::Token(command)) => inspect::run(command, config()?),
         Some(Command::Openapi { check: None }) => print(docs::openapi_text()?.trim_end()),

@@ -6,6 +6,7 @@ use std::{
 };
 
 use actix_web::{dev::ServerHandle, web::Data};
+use chrono::TimeDelta;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -87,6 +88,11 @@ async fn serve(
         )),
         actix_web::rt::spawn(jobs::know_upstreams(state.upstreams.clone())),
         actix_web::rt::spawn(jobs::build_indexes(db.clone(), direct_url.clone())),
+        actix_web::rt::spawn(jobs::follow_feed(direct_url.clone(), state.feed.clone())),
+        actix_web::rt::spawn(jobs::keep_feed(
+            db.clone(),
+            TimeDelta::seconds(state.config.feed.retention.seconds()),
+        )),
         actix_web::rt::spawn(jobs::follow(
             direct_url,
             db,

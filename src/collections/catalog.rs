@@ -7,7 +7,7 @@ use std::{
 
 use diesel::PgConnection;
 
-use super::{Collection, CollectionName, index_store, reference_store, store};
+use super::{Collection, CollectionName, Declared, index_store, reference_store, store};
 use crate::error::{ApiError, Code};
 
 /// How often a declaration may change while one request tries to keep up.
@@ -42,6 +42,28 @@ impl Catalog {
                     _ => return Err(error),
                 },
             }
+        }
+        Err(Code::Overloaded.into())
+    }
+
+    /// A collection as it is declared, at least of this generation; `None` where there is none any more.
+    ///
+    /// # Errors
+    /// Postgres.
+    pub fn current(
+        &self,
+        conn: &mut PgConnection,
+        declared: &Declared,
+    ) -> Result<Option<Arc<Collection>>, ApiError> {
+        for _ in 0..2 {
+            let known = match self.find(conn, &declared.name) {
+                Err(error) if error.code == Code::NotFound => return Ok(None),
+                known => known?,
+            };
+            if known.generation >= declared.generation {
+                return Ok(Some(known));
+            }
+            self.forget(&known);
         }
         Err(Code::Overloaded.into())
     }

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     error::{ApiError, Code, FieldError},
     input::{Shape, escaped},
-    rules::{Bound, Facts, Kind, Members, Predicate, Rule, Vocabulary},
+    rules::{Bound, Facts, Kind, Members, Predicate, Record, Rule, Vocabulary},
 };
 
 /// How statements that conditions are made for call the table of records.
@@ -134,18 +134,6 @@ impl Collection {
         }
     }
 
-    /// The refusal of what could not be deleted.
-    pub fn refusal_of_deletion(&self, error: diesel::result::Error) -> ApiError {
-        use diesel::result::{DatabaseErrorKind, Error};
-
-        match error {
-            Error::DatabaseError(DatabaseErrorKind::ForeignKeyViolation, _) => {
-                Code::RecordReferenced.into()
-            }
-            error => error.into(),
-        }
-    }
-
     /// Who may see single members.
     pub fn readable(&self) -> &[MemberRule] {
         &self.extensions.readable
@@ -258,6 +246,19 @@ impl Permission {
         let rule = self.0.as_ref();
         rule.map(|rule| rule.bounds_for(&asker.facts(None)))
             .unwrap_or_default()
+    }
+
+    /// Whether it shows a record, which need not be stored as it is here any more.
+    pub fn shows(&self, asker: &Asker, record: &Record<'_>) -> bool {
+        match &self.0 {
+            Some(rule) => rule.allows(&asker.facts(None), Some(record)),
+            None => asker.is_administrator,
+        }
+    }
+
+    /// Whether it reads the time: then what it shows changes though no record does.
+    pub fn uses_now(&self) -> bool {
+        self.0.as_ref().is_some_and(Rule::uses_now)
     }
 
     /// Whether it allows something that no stored record has to do with.

@@ -25,7 +25,9 @@ pub use declaration::{Declaration, OnOwnerDelete, RuleTexts};
 pub use extensions::{MemberRule, OnDelete, Reference};
 pub use index_store::{IndexRow, are_building, list as list_indexes, progress as index_progress};
 pub use indexes::build_next;
-pub use store::{CollectionRow, find, gate_name, generation, history_name, list, table_name};
+pub use store::{
+    CollectionRow, Declared, declared, find, gate_name, generation, history_name, list, table_name,
+};
 pub use term::Term;
 
 use extensions::Extensions;

@@ -89,6 +89,26 @@ pub fn generation(conn: &mut PgConnection, name: &str) -> QueryResult<Option<i64
         .optional()
 }
 
+/// That a collection is declared, and how often it was.
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = collections)]
+pub struct Declared {
+    /// Its name.
+    pub name: String,
+    /// The number of its table.
+    pub serial: i64,
+    /// The number of its declaration.
+    pub generation: i64,
+}
+
+/// Lists what is declared, without what that is.
+///
+/// # Errors
+/// Postgres.
+pub fn declared(conn: &mut PgConnection) -> QueryResult<Vec<Declared>> {
+    collections::table.select(Declared::as_select()).load(conn)
+}
+
 pub(super) fn lock(conn: &mut PgConnection, name: &str) -> QueryResult<Option<CollectionRow>> {
     collections::table
         .find(name)

@@ -123,6 +123,9 @@ impl Config {
                 "between 1h and 365d",
             ));
         }
+        if self.feed.retention.seconds() < 3_600 {
+            return Err(ConfigError::new("feed.retention", "at least 1h"));
+        }
         if !matches!(self.keys.rsa_bits, 2048 | 3072 | 4096) {
             return Err(ConfigError::new("keys.rsa_bits", "2048, 3072 or 4096"));
         }

@@ -31,6 +31,8 @@ pub struct Config {
     pub sessions: SessionsConfig,
     /// The OAuth server and its pages.
     pub oauth: OAuthConfig,
+    /// The feed of changes.
+    pub feed: FeedConfig,
     /// Pages of other origins.
     pub cors: CorsConfig,
     /// Accounts.
@@ -242,6 +244,14 @@ pub struct OAuthConfig {
     /// Other providers at which people may sign in.
     #[serde(default)]
     pub upstream: Vec<UpstreamConfig>,
+}
+
+/// The feed of changes.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct FeedConfig {
+    /// How long changes can be read, and some more, until their day is over.
+    pub retention: Lifetime,
 }
 
 /// Who may make accounts.

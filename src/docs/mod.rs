@@ -16,7 +16,7 @@ use utoipa::{
 use manners::Manners;
 
 use crate::{
-    audit, clients, collections, error, http, keys, oauth, operations, pages, records, roles,
+    audit, clients, collections, error, feed, http, keys, oauth, operations, pages, records, roles,
     scope, sessions, tokens, users,
 };
 
@@ -92,6 +92,7 @@ use crate::{
         records::history_routes::list_record_versions,
         records::history_routes::read_record_version,
         records::history_routes::restore_record_version,
+        feed::routes::list_changes,
         audit::routes::list_audit_events,
         keys::routes::list_keys,
         keys::routes::create_key,
@@ -164,6 +165,8 @@ use crate::{
         records::Figure,
         records::Aggregated,
         http::Page<records::routes::Record>,
+        feed::routes::Changes,
+        feed::routes::ShownChange,
         audit::routes::AuditEvent,
         operations::routes::Health,
         operations::routes::Readiness,

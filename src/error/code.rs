@@ -63,6 +63,8 @@ pub enum Code {
     RecordReferenced,
     /// Records of other collections refer to those of the collection.
     CollectionReferenced,
+    /// The feed can't be read from there.
+    PositionExpired,
     /// The collection demands a precondition.
     PreconditionRequired,
     /// A key is staged already.
@@ -140,6 +142,7 @@ impl Code {
         Self::NotUnique,
         Self::RecordReferenced,
         Self::CollectionReferenced,
+        Self::PositionExpired,
         Self::PreconditionRequired,
         Self::KeyStaged,
         Self::KeyConfigured,

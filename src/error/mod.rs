@@ -197,6 +197,10 @@ impl From<DieselError> for ApiError {
             (DatabaseErrorKind::ForeignKeyViolation, "user_roles_role_fkey") => {
                 Code::RoleInUse.into()
             }
+            // Of a table of records: one that is to be deleted.
+            (DatabaseErrorKind::ForeignKeyViolation, name) if is_reference(name) => {
+                Code::RecordReferenced.into()
+            }
             (
                 DatabaseErrorKind::UniqueViolation
                 | DatabaseErrorKind::ForeignKeyViolation
@@ -209,6 +213,16 @@ impl From<DieselError> for ApiError {
             _ => Self::database(error),
         }
     }
+}
+
+/// Whether a constraint is of records that refer to others: `c<serial>_r<number>_fkey`.
+fn is_reference(constraint: &str) -> bool {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let numbers = constraint
+        .strip_prefix('c')
+        .and_then(|rest| rest.strip_suffix("_fkey"))
+        .and_then(|rest| rest.split_once("_r"));
+    numbers.is_some_and(|(serial, number)| is_number(serial) && is_number(number))
 }
 
 #[cfg(test)]

@@ -209,6 +209,12 @@ impl Code {
                 "Records of other collections refer to those of this one",
                 "Delete those collections first, or declare them without the `x-ref`.",
             ),
+            Self::PositionExpired => entry(
+                "position-expired",
+                410,
+                "The feed can't be read from this position",
+                "What came after it was dropped (`feed.retention`), or the database was restored. List the records anew and go on from the `Feed-Position` of that.",
+            ),
             Self::PreconditionRequired => entry(
                 "precondition-required",
                 428,

@@ -36,5 +36,5 @@ pub use limit::{RateLimits, limit};
 pub use lines::{NDJSON, OneOrLines};
 pub use observe::{Rendered, observe};
 pub use origin::{Anyone, Proxies};
-pub use page::{Page, PageQuery, Pager, Query};
+pub use page::{Page, PageQuery, Pager, Query, read_query};
 pub use resource::Routes;

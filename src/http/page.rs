@@ -1,6 +1,9 @@
 //! Lists: keyset paging with cursors that only we can make.
 
-use std::future::{Ready, ready};
+use std::{
+    borrow::Cow,
+    future::{Ready, ready},
+};
 
 use actix_web::{FromRequest, HttpRequest, HttpResponse, dev::Payload, http::header};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -239,21 +242,43 @@ impl<T: DeserializeOwned + 'static> FromRequest for Query<T> {
     type Future = Ready<Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
-        let pairs = form_urlencoded::parse(request.query_string().as_bytes());
-        if let Some((name, _)) = pairs.clone().find(|(_, value)| value.contains('\0')) {
+        ready(read_query(request.query_string(), &[]).map(Self))
+    }
+}
+
+/// Reads query parameters of type `T`, each at most once but for those that are `lists`: their values are joined by commas.
+///
+/// # Errors
+/// 400 for what does not fit.
+pub fn read_query<T: DeserializeOwned>(query: &str, lists: &[&str]) -> Result<T, ApiError> {
+    let mut pairs: Vec<(Cow<'_, str>, Cow<'_, str>)> = Vec::new();
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        if value.contains('\0') {
             // Postgres stores it nowhere, so nothing can be found by it.
             let fault =
                 FieldError::new(format!("/{name}"), "nul", "a value holds the character NUL");
-            return ready(Err(ApiError::with_errors(Code::InvalidQuery, vec![fault])));
+            return Err(ApiError::with_errors(Code::InvalidQuery, vec![fault]));
         }
-        let parsed = serde_path_to_error::deserialize(serde_urlencoded::Deserializer::new(pairs));
-        ready(parsed.map(Self).map_err(|error| {
-            let pointer = format!("/{}", error.path());
-            let detail = error.into_inner().to_string();
-            ApiError::with_errors(
-                Code::InvalidQuery,
-                vec![FieldError::new(pointer, "type", detail)],
-            )
-        }))
+        let is_list = lists.contains(&name.as_ref());
+        match pairs
+            .iter_mut()
+            .find(|(known, _)| is_list && *known == name)
+        {
+            Some((_, joined)) => *joined = format!("{joined},{value}").into(),
+            None => pairs.push((name, value)),
+        }
     }
+    let joined = form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(pairs)
+        .finish();
+    let pairs = form_urlencoded::parse(joined.as_bytes());
+    let parsed = serde_path_to_error::deserialize(serde_urlencoded::Deserializer::new(pairs));
+    parsed.map_err(|error| {
+        let pointer = format!("/{}", error.path());
+        let detail = error.into_inner().to_string();
+        ApiError::with_errors(
+            Code::InvalidQuery,
+            vec![FieldError::new(pointer, "type", detail)],
+        )
+    })
 }

@@ -2,15 +2,13 @@
 
 pub mod routes;
 
-use std::{
-    sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
-};
+use std::time::Duration;
 
 use metrics::{
     Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
+use tokio::sync::watch;
 
 use crate::{keys::State, tokens::Tokens};
 
@@ -18,6 +16,8 @@ const REVOCATIONS: &str = "tollgate_revocations";
 const REVOCATIONS_AGE: &str = "tollgate_revocations_age_seconds";
 const REVOCATIONS_RELOAD: &str = "tollgate_revocations_last_reload_timestamp_seconds";
 const SIGNING_KEYS: &str = "tollgate_signing_keys";
+const FEED_POSITION: &str = "tollgate_feed_position";
+const FEED_WAITING: &str = "tollgate_feed_waiting";
 
 const PURGED: &str = "tollgate_purged_total";
 const LOGOUT_NOTICES: &str = "tollgate_logout_notices_total";
@@ -32,18 +32,25 @@ const DURATIONS: [f64; 10] = [
 /// Where a replica is in its life.
 #[derive(Default)]
 pub struct Life {
-    stopping: AtomicBool,
+    stopping: watch::Sender<bool>,
 }
 
 impl Life {
     /// From now on nobody should begin anything here.
     pub fn stop(&self) {
-        self.stopping.store(true, Ordering::Relaxed);
+        self.stopping.send_replace(true);
     }
 
     /// Whether the replica is about to end.
     pub fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Relaxed)
+        *self.stopping.borrow()
+    }
+
+    /// Waits until the replica is about to end.
+    pub async fn stopped(&self) {
+        let mut stopping = self.stopping.subscribe();
+        // Who says it lives as long as we do.
+        let _stopping = stopping.wait_for(|is_stopping| *is_stopping).await;
     }
 }
 
@@ -75,6 +82,11 @@ impl Metrics {
                 "When the revocations were last compared with the database"
             );
             describe_gauge!(SIGNING_KEYS, "Stored signing keys, by state");
+            describe_counter!(
+                FEED_POSITION,
+                "The position in the feed of changes that this replica knows of"
+            );
+            describe_gauge!(FEED_WAITING, "Changes that wait for a position");
             describe_counter!(PURGED, "Rows that had expired, by table");
             describe_counter!(
                 LOGOUT_NOTICES,
@@ -122,6 +134,14 @@ impl Metrics {
     pub fn noticed(&self, outcome: &'static str) {
         metrics::with_local_recorder(&self.0, || {
             counter!(LOGOUT_NOTICES, "outcome" => outcome).increment(1);
+        });
+    }
+
+    /// Writes down how far this replica follows the feed, and how many changes had no position yet when they were last counted.
+    pub fn followed(&self, position: i64, waiting: usize) {
+        metrics::with_local_recorder(&self.0, || {
+            counter!(FEED_POSITION).absolute(u64::try_from(position).unwrap_or_default());
+            gauge!(FEED_WAITING).set(number(waiting));
         });
     }
 

@@ -131,6 +131,8 @@ fn metrics_of(app: &AppState) -> HttpResponse {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
+    let feed = &app.feed;
+    app.metrics.followed(feed.head().number, feed.waiting());
     HttpResponse::Ok()
         .content_type(METRICS_TYPE)
         .body(app.metrics.render(&app.tokens, now))

@@ -54,6 +54,7 @@ pub async fn create_batch(
         .db
         .run(move |conn| idempotency::once(conn, key.as_ref(), work))
         .await?;
+    app.feed.poke();
     Ok(HttpResponse::Ok()
         .insert_header(header::ContentType::json())
         .body(answer.body.get().to_owned()))

@@ -17,6 +17,8 @@ const TOGETHER: i64 = 200;
 pub struct Lines {
     /// As JSON.
     pub text: String,
+    /// Where the feed goes on from the list.
+    pub feed_position: String,
     /// What to declare, where no index serves the list.
     pub warning: Option<String>,
 }
@@ -38,6 +40,7 @@ pub fn export(
         let Listing {
             items,
             is_cut,
+            feed_position,
             warning,
             ..
         } = listing;
@@ -48,7 +51,11 @@ pub fn export(
             text.push('\n');
         }
         after = items.into_iter().last().map(|item| item.place);
-        outlet(Lines { text, warning })?;
+        outlet(Lines {
+            text,
+            feed_position,
+            warning,
+        })?;
         if is_last || after.is_none() {
             return Ok(());
         }

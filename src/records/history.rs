@@ -59,7 +59,7 @@ pub fn read_version(
             return Ok(None);
         };
         let row = found.ok_or_else(ApiError::not_found)?;
-        show(collection, request, &row).map(Some)
+        show(collection, &request.asker, &row).map(Some)
     })?;
     Ok(found)
 }
@@ -95,7 +95,7 @@ pub fn restore(
             };
             if !matches!(written, Written::Unexpected(_)) {
                 let row = settle(written, collection, precondition)?;
-                return show(collection, request, &row).map(Some);
+                return show(collection, &request.asker, &row).map(Some);
             }
         }
         Err(Code::Overloaded.into())

@@ -121,5 +121,6 @@ pub async fn restore_record_version(
         .db
         .run(move |conn| super::restore(conn, &catalog, &request, id, version, &precondition))
         .await?;
+    app.feed.poke();
     Ok(tagged(shown))
 }

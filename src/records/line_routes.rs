@@ -9,7 +9,7 @@ use actix_web::{
 };
 use futures_util::{Stream, StreamExt, stream};
 
-use super::{LineReport, Lines, ListQuery, Request, export, import};
+use super::{LineReport, Lines, ListQuery, Request, export, import, routes::FEED_POSITION};
 use crate::{
     app::AppState,
     db,
@@ -56,12 +56,11 @@ pub(super) async fn stream_list(
         .await?;
     let mut response = HttpResponse::Ok();
     response.content_type(NDJSON);
-    if let Some(Lines {
-        warning: Some(warning),
-        ..
-    }) = &parts.first
-    {
-        response.insert_header(super::list_routes::warning(warning)?);
+    if let Some(lines) = &parts.first {
+        response.insert_header((FEED_POSITION, lines.feed_position.as_str()));
+        if let Some(warning) = &lines.warning {
+            response.insert_header(super::list_routes::warning(warning)?);
+        }
     }
     let first = stream::iter(parts.first.map(Ok));
     let rest = stream::unfold(parts.rest, |mut rest| async move {
@@ -93,6 +92,7 @@ pub(super) async fn import_lines(
             .db
             .run(move |conn| import(conn, &catalog, &request, &some))
             .await?;
+        app.feed.poke();
         reports.extend(reported);
     }
     let mut body = String::new();

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     collections::{Asker, Catalog, Collection, Term},
     error::{ApiError, Code, FieldError},
-    rules::{Bound, Rule, Test},
+    rules::{Bound, Rule, Test, Vocabulary},
 };
 
 /// What a list is asked for.
@@ -71,6 +71,8 @@ pub struct Listing {
     pub is_cut: bool,
     /// What to declare, where no index serves the list.
     pub warning: Option<String>,
+    /// Where the feed of changes goes on from the list.
+    pub feed_position: String,
 }
 
 /// Lists the records of a page that the caller may list: those after a place, so many of them.
@@ -133,6 +135,7 @@ pub fn list(
             items: items.map(|(shown, place)| Item { shown, place }).collect(),
             count,
             is_cut: found.is_cut,
+            feed_position: found.feed_position,
             warning: unserved.map(|(_, detail)| detail),
         }))
     })
@@ -202,6 +205,21 @@ fn bounds(collection: &Collection, asker: &Asker, selection: &Selection) -> Vec<
     let narrower = narrower.map(|filter| filter.bounds_for(&asker.facts(None)));
     bounds.extend(narrower.unwrap_or_default());
     bounds
+}
+
+/// Reads a filter of a collection's records that a caller may see.
+///
+/// # Errors
+/// 400 for one that is not understood, or names what the caller may not see.
+pub fn filter(
+    text: Option<&str>,
+    collection: &Collection,
+    asker: &Asker,
+) -> Result<Option<Rule>, ApiError> {
+    let vocabulary = || Vocabulary::of_filter(collection.members_for(asker));
+    text.map(|text| Rule::parse(text, &vocabulary()))
+        .transpose()
+        .map_err(|mistake| refused("/filter", "filter", &mistake.to_string()))
 }
 
 fn paths(bounds: &[Bound], test: fn(Test) -> bool) -> Vec<Vec<String>> {

@@ -12,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::{
     Count, Item, ListQuery, Place, Request, Shown, Wanted,
     line_routes::{stream_list, wants_lines},
-    routes::Record,
+    routes::{FEED_POSITION, Record},
 };
 use crate::{
     app::AppState,
@@ -81,7 +81,7 @@ pub struct RecordsQuery {
         (status = 200, description = "A page", content(
             (RecordPage = "application/json"),
             (String = "application/x-ndjson"),
-        )),
+        ), headers(("Feed-Position" = String, description = "Where `GET /v1/changes?since=` goes on from this list"))),
         (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
     ),
 )]
@@ -142,6 +142,8 @@ pub async fn list_records(
         ("expand", query.wanted.expand),
     ];
     let mut response = page.respond(&path, &filters);
+    let position = listing.feed_position.parse().map_err(ApiError::internal)?;
+    response.headers_mut().insert(FEED_POSITION, position);
     if let Some(warning) = listing.warning {
         let (name, value) = self::warning(&warning)?;
         response.headers_mut().insert(name, value);

@@ -4,7 +4,7 @@ use diesel::{
     pg::Pg,
     prelude::*,
     query_builder::{AstPass, Query, QueryFragment, QueryId},
-    sql_types::{Array, Nullable, Text, Untyped, Uuid as SqlUuid},
+    sql_types::{Array, Bool, Nullable, Text, Untyped, Uuid as SqlUuid},
 };
 
 use super::{
@@ -12,7 +12,7 @@ use super::{
     row::{RecordRow, Told},
     selection::Selection,
 };
-use crate::collections::{Collection, Term, generation, table_name};
+use crate::collections::{Collection, Term, table_name};
 
 /// Bytes of records after which a page ends.
 pub(super) const MOST_BYTES: u32 = 4_194_304;
@@ -62,12 +62,17 @@ impl Listed {
     }
 }
 
+/// A row of the statement; of an empty page there is one without a record.
 #[derive(QueryableByName)]
 struct Row {
+    #[diesel(sql_type = Text)]
+    feed_position: String,
+    #[diesel(sql_type = Bool)]
+    is_there: bool,
     #[diesel(embed)]
     told: Told,
-    #[diesel(sql_type = Array<Nullable<Text>>)]
-    keys: Vec<Option<String>>,
+    #[diesel(sql_type = Nullable<Array<Nullable<Text>>>)]
+    keys: Option<Vec<Option<String>>>,
 }
 
 /// What was found of a page.
@@ -76,6 +81,8 @@ pub(super) struct Found {
     pub listed: Vec<Listed>,
     /// Whether it ends before its time, because the records are large.
     pub is_cut: bool,
+    /// Where the feed of changes goes on from it.
+    pub feed_position: String,
 }
 
 /// Reads the records of a page; `None` where the collection is declared otherwise by now.
@@ -84,23 +91,23 @@ pub(super) fn list(conn: &mut PgConnection, window: Window<'_>) -> QueryResult<O
     let types = window.order.terms.iter();
     let types: Vec<_> = types.map(|term| term.sql_type.to_owned()).collect();
     let rows: Vec<Row> = Statement(window).load(conn)?;
-    let current = match rows.first() {
-        Some(row) => row.told.generation,
-        // Generations only grow: if it is the same now, it was the same then.
-        None => generation(conn, &collection.name)?,
-    };
+    let current = rows.first().and_then(|row| row.told.generation);
     if current != Some(collection.generation) {
         return Ok(None);
     }
     let mut found = Found::default();
     for row in rows {
+        found.feed_position = row.feed_position;
+        if !row.is_there {
+            break;
+        }
         let Some(record) = row.told.record() else {
             found.is_cut = true;
             break;
         };
         found.listed.push(Listed {
             record,
-            keys: row.keys,
+            keys: row.keys.unwrap_or_default(),
             types: types.clone(),
         });
     }
@@ -127,12 +134,15 @@ impl QueryFragment<Pg> for Statement<'_> {
         if window.order.terms.len() > 1 || window.rows != KEPT_ROWS {
             out.unsafe_to_cache_prepared();
         }
+        // What has a position by then is in the list; what gets one later may be there already, too.
         out.push_sql("select (select generation from collections where name = ");
         out.push_bind_param::<Text, _>(&window.collection.name)?;
         // Rows beyond the bytes of a page have no data.
         out.push_sql(&format!(
-            ") as generation, id, owner, version, created_at, updated_at, \
-             case when total - size < {MOST_BYTES} then data::text end as data, keys from (select record.*, array["
+            ") as generation, feed.epoch || '/' || feed.position as feed_position, id is not null as is_there, \
+             id, owner, version, created_at, updated_at, \
+             case when total - size < {MOST_BYTES} then data::text end as data, keys \
+             from (select epoch, position from feed_state) as feed left join (select record.*, array["
         ));
         for (index, term) in window.order.terms.iter().enumerate() {
             out.push_sql(if index == 0 { "(" } else { ", (" });
@@ -148,7 +158,7 @@ impl QueryFragment<Pg> for Statement<'_> {
         window.from(out.reborrow())?;
         window.order_by(&mut out);
         // No bind: a plan for any number of rows would be one for a tenth of the table.
-        out.push_sql(&format!(" limit {}) as page", window.rows));
+        out.push_sql(&format!(" limit {}) as page on true", window.rows));
         Ok(())
     }
 }

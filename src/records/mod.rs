@@ -35,8 +35,9 @@ pub use export::{Lines, export};
 pub use form::Shown;
 pub use history::{list_versions, read_version, restore};
 pub use import::{LineReport, import};
-pub use list::{Count, Item, ListQuery, Listing, list};
+pub use list::{Count, Item, ListQuery, Listing, filter, list};
 pub use order::Place;
+pub use row::RecordRow;
 
 use crate::{
     collections::{Asker, Catalog, Collection, CollectionName},
@@ -48,7 +49,6 @@ use crate::{
 };
 use conditions::Conditions;
 use form::{Form, settle_members, without_hidden};
-use row::RecordRow;
 use store::{Inserted, New, Written};
 
 /// How often a patch is tried on a record that others write to meanwhile.
@@ -157,7 +157,9 @@ fn insert(
             Err(ApiError::from(Code::InvalidToken).challenge(", error=\"invalid_token\""))
         }
         Some(Inserted::Taken) => Ok(Some(None)),
-        Some(Inserted::Done(row)) => show(collection, request, &row).map(|shown| Some(Some(shown))),
+        Some(Inserted::Done(row)) => {
+            show(collection, &request.asker, &row).map(|shown| Some(Some(shown)))
+        }
         None => Ok(None),
     }
 }
@@ -181,8 +183,12 @@ fn settle_new(
     settle_members(collection, &request.asker, &before, &[], document)
 }
 
-fn show(collection: &Collection, request: &Request, row: &RecordRow) -> Result<Shown, ApiError> {
-    Form::whole(collection, &request.asker).show(row)
+/// A record as a caller is shown it.
+///
+/// # Errors
+/// 500 for a damaged record.
+pub fn show(collection: &Collection, asker: &Asker, row: &RecordRow) -> Result<Shown, ApiError> {
+    Form::whole(collection, asker).show(row)
 }
 
 /// Replaces a record, or makes it under this id.
@@ -212,7 +218,8 @@ pub fn replace(
                 }
                 written => {
                     let row = settle(written, collection, precondition)?;
-                    return show(collection, request, &row).map(|shown| Some((shown, false)));
+                    return show(collection, &request.asker, &row)
+                        .map(|shown| Some((shown, false)));
                 }
             }
             precondition.check(None)?;
@@ -324,7 +331,7 @@ pub fn change(
             // Else somebody else was faster; what they made of it may still fit the caller's condition.
             if !matches!(written, Written::Unexpected(_)) {
                 let row = settle(written, collection, precondition)?;
-                return show(collection, request, &row).map(Some);
+                return show(collection, &request.asker, &row).map(Some);
             }
         }
         Err(Code::Overloaded.into())
@@ -344,8 +351,7 @@ pub fn delete(
 ) -> Result<(), ApiError> {
     catalog.with(conn, &request.collection, |conn, collection| {
         let conditions = Conditions::of_deletion(collection, request, precondition);
-        let deleted = store::delete(conn, collection, id, &conditions);
-        match deleted.map_err(|error| collection.refusal_of_deletion(error))? {
+        match store::delete(conn, collection, id, &conditions)? {
             None => Ok(None),
             Some(written) => settle(written, collection, precondition).map(|_row| Some(())),
         }

@@ -1,6 +1,6 @@
 //! Records over HTTP.
 
-use actix_web::{Either, HttpResponse, web};
+use actix_web::{Either, HttpResponse, http::header::HeaderName, web};
 use serde::Deserialize;
 use serde_json::{Map, Value, json, value::RawValue};
 use utoipa::{IntoParams, ToSchema};
@@ -16,6 +16,9 @@ use crate::{
     precondition::Precondition,
     scope::{Demand, RecordsRead, RecordsWrite},
 };
+
+/// Where the feed of changes goes on.
+pub(crate) const FEED_POSITION: HeaderName = HeaderName::from_static("feed-position");
 
 /// A record: the members of its document after those that the server keeps.
 #[derive(ToSchema)]
@@ -76,7 +79,7 @@ impl Request {
 }
 
 /// Who asks, as rules see it.
-pub(super) fn asker<S: Demand>(app: &AppState, visitor: &Visitor<S>) -> Result<Asker, ApiError> {
+pub(crate) fn asker<S: Demand>(app: &AppState, visitor: &Visitor<S>) -> Result<Asker, ApiError> {
     let caller = visitor.caller();
     let auth = match caller {
         Some(caller) => serde_json::to_value(caller.claims()).map_err(ApiError::internal)?,
@@ -170,6 +173,7 @@ pub async fn create_record(
         .db
         .run(move |conn| idempotency::once(conn, key.as_ref(), make))
         .await?;
+    app.feed.poke();
     Ok(Either::Left(answer.into()))
 }
 
@@ -253,6 +257,7 @@ pub async fn replace_record(
         .db
         .run(move |conn| super::replace(conn, &catalog, &request, id, &precondition, &document))
         .await?;
+    app.feed.poke();
     Ok(if is_new {
         tagged(shown).created(uri)
     } else {
@@ -297,6 +302,7 @@ pub async fn update_record(
         .db
         .run(move |conn| super::change(conn, &catalog, &request, id, &precondition, &patch))
         .await?;
+    app.feed.poke();
     Ok(tagged(shown))
 }
 
@@ -329,5 +335,6 @@ pub async fn delete_record(
     app.db
         .run(move |conn| super::delete(conn, &catalog, &request, id, &precondition))
         .await?;
+    app.feed.poke();
     Ok(HttpResponse::NoContent().finish())
 }

@@ -25,7 +25,8 @@ pub struct RecordRow {
     pub created_at: DateTime<Utc>,
     /// When it was last changed.
     pub updated_at: DateTime<Utc>,
-    data: String,
+    /// Its document, as Postgres writes it.
+    pub data: String,
 }
 
 impl RecordRow {

@@ -7,11 +7,14 @@ use diesel::{
     sql_types::Text,
 };
 
-use super::{list::refused, store::put};
+use super::{
+    list::{self, refused},
+    store::put,
+};
 use crate::{
     collections::{Asker, Collection, RECORD},
     error::ApiError,
-    rules::{Predicate, Rule, Vocabulary},
+    rules::{Predicate, Rule},
 };
 
 /// Bytes of a search.
@@ -41,13 +44,9 @@ impl Selection {
         filter: Option<&str>,
         search: Option<&str>,
     ) -> Result<Self, ApiError> {
-        let filter = filter.map(|text| {
-            let vocabulary = Vocabulary::of_filter(collection.members_for(asker));
-            let parsed = Rule::parse(text, &vocabulary);
-            let rule =
-                parsed.map_err(|mistake| refused("/filter", "filter", &mistake.to_string()))?;
+        let filter = list::filter(filter, collection, asker)?.map(|rule| {
             let predicate = rule.predicate(&asker.facts(None), RECORD);
-            Ok::<_, ApiError>((rule, predicate))
+            (rule, predicate)
         });
         let search = search.map(|words| {
             let document = collection.searched().ok_or_else(|| {
@@ -63,7 +62,7 @@ impl Selection {
         });
         Ok(Self {
             rule: collection.rules.list.predicate(asker, None),
-            filter: filter.transpose()?,
+            filter,
             search: search.transpose()?,
         })
     }

@@ -256,12 +256,27 @@ impl Statement<'_> {
         out.push_bind_param::<Text, _>(&new.document)?;
         out.push_sql("::jsonb from current, owned where has_owner and generation = ");
         out.push_bind_param::<BigInt, _>(&self.collection.generation)?;
-        out.push_sql(" on conflict (id) do nothing returning ");
-        out.push_sql(&Told::columns("record"));
-        out.push_sql(
-            ") select (select generation from current) as generation, has_owner, written.* from owned left join written on true",
+        out.push_sql(" on conflict (id) do nothing returning record.*)");
+        self.tell(
+            "null, null, null, written.version, written.updated_at, written.data, written.size from written",
+            out.reborrow(),
         );
+        out.push_sql(" select (select generation from current) as generation, has_owner, ");
+        out.push_sql(&Told::columns("written"));
+        out.push_sql(" from owned left join written on true");
         Ok(())
+    }
+
+    /// Leaves the change to the feed: the record before, and since. Of one record changes are numbered in their order, since it
+    /// is held before the number is drawn.
+    fn tell(&self, images: &str, mut out: AstPass<'_, '_, Pg>) {
+        out.push_sql(", told as (insert into outbox (collection, generation, record_id, owner, created_at, old_version, old_updated_at, old_data, version, updated_at, data, size) select ");
+        out.push_sql(&self.collection.serial.to_string());
+        out.push_sql(
+            ", (select generation from current), written.id, written.owner, written.created_at, ",
+        );
+        out.push_sql(images);
+        out.push_sql(")");
     }
 
     /// Holds the record in its newest version and tells what the rules say of that.
@@ -288,6 +303,7 @@ impl Statement<'_> {
     fn restrict<'b>(
         &'b self,
         conditions: &'b Conditions,
+        images: &str,
         mut out: AstPass<'_, 'b, Pg>,
     ) -> QueryResult<()> {
         out.push_sql(" where record.id = old.id and old.visible and old.allowed and (");
@@ -296,18 +312,16 @@ impl Statement<'_> {
         out.push_bind_param::<Nullable<Array<BigInt>>, _>(&conditions.expected)?;
         out.push_sql(")) and old.version <> all(");
         out.push_bind_param::<Array<BigInt>, _>(&conditions.excluded)?;
-        out.push_sql(") returning ");
-        out.push_sql(&Told::columns("record"));
-        out.push_sql(")");
+        out.push_sql(") returning record.*)");
+        self.tell(images, out);
         Ok(())
     }
 
     /// Tells what was found and what was written.
     fn end(out: &mut AstPass<'_, '_, Pg>) {
-        out.push_sql(
-            " select (select generation from current) as generation, old.version as old_version, old.visible, old.allowed, written.* \
-             from (select) as one left join old on true left join written on true",
-        );
+        out.push_sql(" select (select generation from current) as generation, old.version as old_version, old.visible, old.allowed, ");
+        out.push_sql(&Told::columns("written"));
+        out.push_sql(" from (select) as one left join old on true left join written on true");
     }
 
     fn replace<'b>(
@@ -324,7 +338,8 @@ impl Statement<'_> {
         out.push_sql(
             "::jsonb, version = record.version + 1, updated_at = clock_timestamp() from old",
         );
-        self.restrict(conditions, out.reborrow())?;
+        let images = "old.version, old.updated_at, old.data, written.version, written.updated_at, written.data, old.size + written.size from old, written";
+        self.restrict(conditions, images, out.reborrow())?;
         if self.collection.has_history {
             out.push_sql(", kept as (insert into ");
             out.push_sql(&history_name(self.collection.serial));
@@ -345,7 +360,9 @@ impl Statement<'_> {
         out.push_sql(", written as (delete from ");
         out.push_sql(&self.table());
         out.push_sql(" as record using old");
-        self.restrict(conditions, out.reborrow())?;
+        // Also a deletion has a version.
+        let images = "old.version, old.updated_at, old.data, old.version + 1, null, null, old.size from old, written";
+        self.restrict(conditions, images, out.reborrow())?;
         Self::end(&mut out);
         Ok(())
     }

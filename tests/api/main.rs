@@ -17,6 +17,7 @@ mod cors;
 mod direction;
 mod errors;
 mod faults;
+mod feed;
 mod forged_tokens;
 mod fuzz;
 mod harness;

@@ -246,6 +246,7 @@ impl TestApp {
         );
         let building = jobs::build_indexes(db.clone(), SecretString::from(database));
         let state = Data::new(AppState::new(config, db, tokens, clients)?);
+        let sequencing = jobs::follow_feed(SecretString::from(database), state.feed.clone());
         let telling =
             jobs::tell_of_logout(state.db.clone(), state.oauth.clone(), state.metrics.clone());
         let served = state.clone();
@@ -256,6 +257,7 @@ impl TestApp {
                 actix_web::rt::spawn(uses);
                 actix_web::rt::spawn(following);
                 actix_web::rt::spawn(building);
+                actix_web::rt::spawn(sequencing);
                 actix_web::rt::spawn(telling);
                 ready.send(server.handle()).unwrap();
                 server.await.unwrap();
