@@ -7,7 +7,7 @@ use std::{
 
 use diesel::PgConnection;
 
-use super::{Collection, CollectionName, store};
+use super::{Collection, CollectionName, CollectionRow, store};
 use crate::error::{ApiError, Code};
 
 /// How often a declaration may change while one request tries to keep up.
@@ -46,6 +46,43 @@ impl Catalog {
         Err(Code::Overloaded.into())
     }
 
+    /// Every collection as it is declared now, by name.
+    ///
+    /// # Errors
+    /// Postgres; 500 for a damaged declaration.
+    pub fn all(&self, conn: &mut PgConnection) -> Result<Vec<Arc<Collection>>, ApiError> {
+        let current = store::generations(conn)?;
+        if let Some(collections) = self.known(&current) {
+            return Ok(collections);
+        }
+        let rows = store::list(conn)?.into_iter();
+        let read = |row: CollectionRow| {
+            let current = [(row.name.clone(), row.generation)];
+            match self.known(&current).and_then(|mut known| known.pop()) {
+                Some(collection) => Ok(collection),
+                None => Collection::new(&row).map(|collection| self.keep(collection)),
+            }
+        };
+        rows.map(read).collect()
+    }
+
+    /// Those collections, where all are known as they are declared.
+    fn known(&self, current: &[(String, i64)]) -> Option<Vec<Arc<Collection>>> {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let find = |(name, generation): &(String, i64)| {
+            let collection = known.get(name)?;
+            (collection.generation == *generation).then(|| Arc::clone(collection))
+        };
+        current.iter().map(find).collect()
+    }
+
+    fn keep(&self, collection: Collection) -> Arc<Collection> {
+        let collection = Arc::new(collection);
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        known.insert(collection.name.clone(), Arc::clone(&collection));
+        collection
+    }
+
     fn find(&self, conn: &mut PgConnection, name: &str) -> Result<Arc<Collection>, ApiError> {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(collection) = known.get(name) {
@@ -53,10 +90,7 @@ impl Catalog {
         }
         drop(known);
         let row = store::find(conn, name)?.ok_or_else(ApiError::not_found)?;
-        let collection = Arc::new(Collection::new(&row)?);
-        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        known.insert(row.name, Arc::clone(&collection));
-        Ok(collection)
+        Ok(self.keep(Collection::new(&row)?))
     }
 
     fn forget(&self, stale: &Collection) {

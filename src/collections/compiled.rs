@@ -11,7 +11,7 @@ use super::{
 use crate::{
     error::{ApiError, Code, FieldError},
     input::Shape,
-    rules::{Bound, Facts, Kind, Members, Predicate, Rule, Vocabulary},
+    rules::{Bound, Claims, Facts, Kind, Members, Predicate, Rule, Vocabulary},
 };
 
 /// How statements that conditions are made for call the table of records.
@@ -57,6 +57,11 @@ impl Collection {
             shape: schema::compile(&declaration).map_err(broken)?,
             declaration,
         })
+    }
+
+    /// As it was declared.
+    pub fn declaration(&self) -> &Declaration {
+        &self.declaration
     }
 
     /// The members that its documents are known to have.
@@ -157,6 +162,14 @@ impl Permission {
         let rule = self.0.as_ref();
         rule.map(|rule| rule.bounds_for(&asker.facts(None)))
             .unwrap_or_default()
+    }
+
+    /// Whether there can be a record, an input and a time for which it allows something to this caller.
+    pub fn can_allow(&self, asker: &Asker, claims: Claims) -> bool {
+        match &self.0 {
+            Some(rule) => rule.can_hold(&asker.facts(None), claims),
+            None => asker.is_administrator,
+        }
     }
 
     /// Whether it allows something that no stored record has to do with.

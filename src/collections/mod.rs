@@ -9,6 +9,7 @@ pub mod routes;
 mod schema;
 mod store;
 mod term;
+mod type_names;
 
 use std::str::FromStr;
 
@@ -22,8 +23,10 @@ pub use compiled::{Asker, Collection, Permission, RECORD, Rules};
 pub use declaration::{Declaration, OnOwnerDelete, RuleTexts};
 pub use index_store::{IndexRow, are_building, list as list_indexes};
 pub use indexes::build_next;
+pub use schema::{DATA, NAMED};
 pub use store::{CollectionRow, find, gate_name, generation, list, table_name};
 pub use term::Term;
+pub use type_names::{OURS, TypeNames};
 
 use indexes::Index;
 
@@ -116,6 +119,7 @@ pub fn save(
         let stored = store::lock(conn, name.as_ref())?;
         let current = stored.as_ref().map(|stored| stored.generation);
         saving.precondition.check(current)?;
+        type_names::refuse_taken(conn, name.as_ref(), &declaration.type_name)?;
         let (row, action) = match &stored {
             None => {
                 let row = store::insert(conn, name.as_ref(), declaration)?;
@@ -166,6 +170,7 @@ pub fn save(
 /// Compiles all of a declaration: the schema, by which stored records are checked, and the indexes.
 fn compile(declaration: &Declaration) -> Result<(Shape, Vec<Index>), ApiError> {
     declaration.check_type_name()?;
+    type_names::refuse_ours(&declaration.type_name)?;
     let shape = schema::compile(declaration)?;
     Rules::compile(declaration)?;
     Ok((shape, indexes::parse(declaration)?))

@@ -89,6 +89,14 @@ pub fn generation(conn: &mut PgConnection, name: &str) -> QueryResult<Option<i64
         .optional()
 }
 
+/// The number of every collection's declaration, by name.
+pub(super) fn generations(conn: &mut PgConnection) -> QueryResult<Vec<(String, i64)>> {
+    collections::table
+        .select((collections::name, collections::generation))
+        .order(collections::name)
+        .load(conn)
+}
+
 pub(super) fn lock(conn: &mut PgConnection, name: &str) -> QueryResult<Option<CollectionRow>> {
     collections::table
         .find(name)
@@ -182,6 +190,21 @@ pub(super) fn hold_name(conn: &mut PgConnection, name: &str) -> QueryResult<()> 
         .bind::<Text, _>(name)
         .execute(conn)?;
     Ok(())
+}
+
+/// Lets nobody else give a type a name until the caller's transaction ends.
+pub(super) fn hold_types(conn: &mut PgConnection) -> QueryResult<()> {
+    conn.batch_execute(
+        "set local lock_timeout = '1500ms';
+         select pg_advisory_xact_lock(hashtextextended('types of collections', 0))",
+    )
+}
+
+/// Every collection's name and that of its type.
+pub(super) fn type_names(conn: &mut PgConnection) -> QueryResult<Vec<(String, String)>> {
+    collections::table
+        .select((collections::name, collections::type_name))
+        .load(conn)
 }
 
 /// Stored records that don't fit a schema.
