@@ -85,6 +85,7 @@ fn allowed(room: &str) -> &'static [&'static str] {
             "keys",
             "operations",
             "roles",
+            "rules",
             "sessions",
             "tokens",
             "users",
