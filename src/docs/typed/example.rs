@@ -78,7 +78,8 @@ impl Maker<'_> {
         let mut made = Map::new();
         for (name, said) in &members.known {
             let is_required = members.required.contains(name.as_str());
-            if !is_required && !(self.is_whole && said.is_settled) {
+            let is_shown = self.is_whole && said.is_settled;
+            if !is_required && !is_shown {
                 continue;
             }
             let value = said
