@@ -120,7 +120,7 @@ fn is_own_object(schema: &Value) -> bool {
 
 /// The same, or null.
 fn or_null(schema: Value) -> Value {
-    let null = json!({"type": "null"});
+    let nothing = json!({"type": "null"});
     let Value::Object(mut keywords) = schema else {
         return schema;
     };
@@ -128,8 +128,8 @@ fn or_null(schema: Value) -> Value {
         return Value::Object(keywords);
     }
     if let (1, Some(Value::Array(parts))) = (keywords.len(), keywords.get_mut("anyOf")) {
-        if !parts.contains(&null) {
-            parts.push(null);
+        if !parts.contains(&nothing) {
+            parts.push(nothing);
         }
         return Value::Object(keywords);
     }
@@ -151,7 +151,7 @@ fn or_null(schema: Value) -> Value {
             }
             Value::Object(keywords)
         }
-        _ => json!({"anyOf": [keywords, null]}),
+        _ => json!({"anyOf": [keywords, nothing]}),
     }
 }
 
