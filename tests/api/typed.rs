@@ -548,6 +548,8 @@ async fn whatever_a_schema_may_be_the_document_holds_together() {
             "one": {"const": 1},
             "shape": {"oneOf": [{"$ref": "#/$defs/node"}, {"type": "string"}]},
             "data": {"const": {"$ref": "#/components/schemas/User", "x-y": 1}},
+            "shown": {"type": "object", "default": {"$ref": "#/$defs/node"}, "examples": [{"x-y": 1}]},
+            "mixed": {"enum": [1, "two", null]},
             "many": {"allOf": [{"$ref": "#/$defs/node"}, {"required": ["value"]}]},
         },
         "patternProperties": {"^n_": {"type": "number"}},
@@ -607,7 +609,18 @@ async fn whatever_a_schema_may_be_the_document_holds_together() {
     );
     assert_eq!(properties["embedded"], json!({}));
     assert_eq!(properties["one"], json!({"type": "integer", "const": 1}));
-    assert_eq!(properties["data"]["const"]["x-y"], 1, "data stays as it is");
+    assert_eq!(
+        properties["data"],
+        json!({"type": "object"}),
+        "no reference"
+    );
+    assert_eq!(
+        properties["shown"],
+        json!({"type": "object", "examples": [{"x-y": 1}]}),
+        "data stays"
+    );
+    let mixed = json!({"type": ["integer", "string", "null"]});
+    assert_eq!(properties["mixed"], mixed, "generators know no such enums");
     let either = json!({"anyOf": [{"type": "number"}, {"type": "string"}]});
     assert_eq!(properties["weight"], either, "as the alternatives have it");
     assert!(tree.get("oneOf").is_none() && tree.get("additionalProperties").is_none());

@@ -29,6 +29,15 @@ pub(super) fn reference(schema: &Value) -> Option<&str> {
     reference.and_then(Value::as_str)
 }
 
+/// Whether data looks as if it referred to something, which whoever reads documents would follow.
+pub(super) fn are_in(data: &Value) -> bool {
+    match data {
+        Value::Object(members) => members.contains_key("$ref") || members.values().any(are_in),
+        Value::Array(items) => items.iter().any(are_in),
+        _ => false,
+    }
+}
+
 fn alias(schema: &Value) -> Option<&str> {
     const ASIDE: [&str; 5] = ["$ref", "$dynamicRef", "$comment", "title", "description"];
     let mut keywords = schema.as_object()?.keys();

@@ -12,6 +12,7 @@ use super::{
     example,
     members::Members,
     names::{Names, separated},
+    references,
     shapes::Shapes,
     view::{Verb, View, Viewer},
 };
@@ -79,7 +80,7 @@ impl Section {
             if let Some((name, schema)) = self.schemas.get_key_value(name)
                 && found.insert(name.as_str(), schema).is_none()
             {
-                references(schema, &mut needed);
+                refer(schema, &mut needed);
             }
         }
         found
@@ -108,16 +109,14 @@ fn wanted(verb: Verb, collection: &Collection) -> [String; 2] {
 }
 
 /// The names of component schemas that a schema refers to.
-fn references<'a>(schema: &'a Value, found: &mut Vec<&'a str>) {
+fn refer<'a>(schema: &'a Value, found: &mut Vec<&'a str>) {
     match schema {
         Value::Object(members) => {
             let reference = members.get("$ref").and_then(Value::as_str);
             found.extend(reference.and_then(|text| text.strip_prefix("#/components/schemas/")));
-            members
-                .values()
-                .for_each(|member| references(member, found));
+            members.values().for_each(|member| refer(member, found));
         }
-        Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+        Value::Array(items) => items.iter().for_each(|item| refer(item, found)),
         _ => {}
     }
 }
@@ -130,7 +129,7 @@ fn schemas_of(
     let declared = &collection.declaration().schema;
     let root = Value::Object(declared.clone());
     let mut shapes = Shapes::new(&root, types, names);
-    let example = example::document(collection);
+    let example = example::document(collection).filter(|shown| !references::are_in(shown));
     let of = &collection.name;
     let mut new = shapes.keywords(declared);
     let mut patch = shapes.object(&root);

@@ -1,6 +1,6 @@
 //! The schemas of a collection, made of the declared one: component schemas whose references stay in the document.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::{Map, Value, json};
 
@@ -125,7 +125,9 @@ impl<'a> Shapes<'a> {
     pub fn keywords(&mut self, keywords: &Map<String, Value>) -> Value {
         let mut made = Map::new();
         for (name, value) in keywords {
-            if LEFT_OUT.contains(&name.as_str()) || name.starts_with("x-") {
+            let shows = matches!(name.as_str(), "example" | "examples" | "default");
+            let is_left_out = LEFT_OUT.contains(&name.as_str()) || name.starts_with("x-");
+            if is_left_out || shows && references::are_in(value) {
                 continue;
             }
             if matches!(name.as_str(), "$ref" | "$dynamicRef") {
@@ -137,11 +139,7 @@ impl<'a> Shapes<'a> {
             }
             made.insert(name.clone(), self.keyword(name, value));
         }
-        if !made.contains_key("type")
-            && let Some(kind) = kind_of_choices(&made)
-        {
-            made.insert("type".to_owned(), Value::from(kind));
-        }
+        settle_choices(&mut made);
         Value::Object(made)
     }
 
@@ -163,14 +161,40 @@ impl<'a> Shapes<'a> {
     }
 }
 
-/// The type that all choices of an `enum` have, or a `const`: generators want it said.
-fn kind_of_choices(keywords: &Map<String, Value>) -> Option<&'static str> {
-    let choices: Vec<&Value> = match (keywords.get("enum"), keywords.get("const")) {
-        (Some(Value::Array(choices)), _) => choices.iter().collect(),
-        (_, Some(only)) => vec![only],
-        _ => return None,
+/// Says which types the choices of an `enum` have, or a `const`. Generators want to be told, and of choices that are neither
+/// all texts nor all whole numbers they want to know only that.
+fn settle_choices(keywords: &mut Map<String, Value>) {
+    let (choices, is_const): (Vec<&Value>, bool) =
+        match (keywords.get("enum"), keywords.get("const")) {
+            (Some(Value::Array(choices)), _) => (choices.iter().collect(), false),
+            (_, Some(only)) => (vec![only], true),
+            _ => return,
+        };
+    let kinds: BTreeSet<_> = choices.into_iter().map(kind_of).collect();
+    let mut told: Vec<_> = kinds
+        .iter()
+        .copied()
+        .filter(|kind| *kind != "null")
+        .collect();
+    let is_simple = match told.as_slice() {
+        ["string" | "integer"] => true,
+        ["number" | "boolean"] => is_const,
+        _ => false,
     };
-    let mut kinds = choices.into_iter().map(|choice| match choice {
+    told.extend(kinds.contains("null").then_some("null"));
+    if !is_simple {
+        keywords.remove("enum");
+        keywords.remove("const");
+    }
+    let kind = match told.as_slice() {
+        [only] => Value::from(*only),
+        several => Value::from(several),
+    };
+    keywords.entry("type").or_insert(kind);
+}
+
+fn kind_of(value: &Value) -> &'static str {
+    match value {
         Value::Null => "null",
         Value::Bool(_) => "boolean",
         Value::Number(number) if number.is_i64() || number.is_u64() => "integer",
@@ -178,7 +202,5 @@ fn kind_of_choices(keywords: &Map<String, Value>) -> Option<&'static str> {
         Value::String(_) => "string",
         Value::Array(_) => "array",
         Value::Object(_) => "object",
-    });
-    let first = kinds.next()?;
-    kinds.all(|kind| kind == first).then_some(first)
+    }
 }
