@@ -19,7 +19,7 @@ use actix_web::{
     App, HttpServer,
     dev::AppConfig,
     middleware::from_fn,
-    web::{self, Bytes, Data, PathConfig, ServiceConfig},
+    web::{self, Data, PathConfig, ServiceConfig},
 };
 use diesel::PgConnection;
 use tokio::net::TcpStream;
@@ -29,7 +29,7 @@ use crate::{
     collections::Catalog,
     config::{Config, Mode},
     db::Db,
-    docs,
+    docs::{self, Documents},
     error::ApiError,
     feed::Feed,
     http::{
@@ -94,8 +94,8 @@ pub struct AppState {
     pub metrics: Arc<Metrics>,
     /// Where our API says who gives tokens for it (RFC 9728).
     pub resource_metadata: String,
-    /// The OpenAPI document, serialised.
-    pub openapi: Bytes,
+    /// The OpenAPI documents, as people see them.
+    pub documents: Documents,
 }
 
 impl AppState {
@@ -141,7 +141,7 @@ impl AppState {
             life: Life::default(),
             metrics: Arc::new(Metrics::new()?),
             query_names: QueryNames::new(&document),
-            openapi: Bytes::from(docs::openapi_text()?),
+            documents: docs::documents(),
             config,
             db,
             tokens,

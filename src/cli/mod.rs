@@ -6,6 +6,7 @@ mod doctor;
 mod feed;
 mod inspect;
 mod key;
+mod openapi;
 mod role;
 mod serve;
 mod user;
@@ -66,6 +67,9 @@ enum Command {
     Token(inspect::Command),
     /// Print the OpenAPI document
     Openapi {
+        /// With the collections, as somebody with ROLE sees them; `anonymous` for visitors
+        #[arg(long = "as", value_name = "ROLE")]
+        role: Option<String>,
         /// Compare FILE with it instead of printing
         #[arg(long, value_name = "FILE")]
         check: Option<PathBuf>,
@@ -137,10 +141,16 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
         Some(Command::Feed(command)) => feed::run(&command, &config()?),
         Some(Command::Key(command)) => key::run(command, config()?),
         Some(Command::Token(command)) => inspect::run(command, config()?),
-        Some(Command::Openapi { check: None }) => print(docs::openapi_text()?.trim_end()),
-        Some(Command::Openapi { check: Some(file) }) => {
+        Some(Command::Openapi { role, check }) => {
+            let text = match role {
+                None => docs::openapi_text()?,
+                Some(role) => openapi::text(&role, &config()?)?,
+            };
+            let Some(file) = check else {
+                return print(text.trim_end());
+            };
             anyhow::ensure!(
-                std::fs::read_to_string(&file)? == docs::openapi_text()?,
+                std::fs::read_to_string(&file)? == text,
                 "{} is not what `tollgate openapi` prints",
                 file.display()
             );

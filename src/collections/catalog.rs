@@ -68,6 +68,16 @@ impl Catalog {
         Err(Code::Overloaded.into())
     }
 
+    /// Every collection as it is declared now, by name.
+    ///
+    /// # Errors
+    /// Postgres; 500 for a damaged declaration.
+    pub fn all(&self, conn: &mut PgConnection) -> Result<Vec<Arc<Collection>>, ApiError> {
+        let declared = store::declared(conn)?;
+        let current = |one| self.current(conn, one).transpose();
+        declared.iter().filter_map(current).collect()
+    }
+
     fn find(&self, conn: &mut PgConnection, name: &str) -> Result<Arc<Collection>, ApiError> {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(collection) = known.get(name) {

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     error::{ApiError, Code, FieldError},
     input::{Shape, escaped},
-    rules::{Bound, Facts, Kind, Members, Predicate, Record, Rule, Vocabulary},
+    rules::{Bound, Claims, Facts, Kind, Members, Predicate, Record, Rule, Vocabulary},
 };
 
 /// How statements that conditions are made for call the table of records.
@@ -84,6 +84,11 @@ impl Collection {
             shape: schema::compile(&declaration).map_err(broken)?,
             declaration,
         })
+    }
+
+    /// As it was declared.
+    pub fn declaration(&self) -> &Declaration {
+        &self.declaration
     }
 
     /// The members that its documents are known to have, of those that a caller may see in every record.
@@ -252,6 +257,14 @@ impl Permission {
     pub fn shows(&self, asker: &Asker, record: &Record<'_>) -> bool {
         match &self.0 {
             Some(rule) => rule.allows(&asker.facts(None), Some(record)),
+            None => asker.is_administrator,
+        }
+    }
+
+    /// Whether there can be a record, an input and a time for which it allows something to this caller.
+    pub fn can_allow(&self, asker: &Asker, claims: Claims) -> bool {
+        match &self.0 {
+            Some(rule) => rule.can_hold(&asker.facts(None), claims),
             None => asker.is_administrator,
         }
     }

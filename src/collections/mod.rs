@@ -11,6 +11,7 @@ pub mod routes;
 mod schema;
 mod store;
 mod term;
+mod type_names;
 
 use std::str::FromStr;
 
@@ -25,10 +26,12 @@ pub use declaration::{Declaration, OnOwnerDelete, RuleTexts};
 pub use extensions::{MemberRule, OnDelete, Reference};
 pub use index_store::{IndexRow, are_building, list as list_indexes, progress as index_progress};
 pub use indexes::build_next;
+pub use schema::{DATA, NAMED};
 pub use store::{
     CollectionRow, Declared, declared, find, gate_name, generation, history_name, list, table_name,
 };
 pub use term::Term;
+pub use type_names::{OURS, TypeNames};
 
 use extensions::Extensions;
 use indexes::Index;
@@ -126,6 +129,7 @@ pub fn save(
         let stored = store::lock(conn, name.as_ref())?;
         let current = stored.as_ref().map(|stored| stored.generation);
         saving.precondition.check(current)?;
+        type_names::refuse_taken(conn, name.as_ref(), &declaration.type_name)?;
         let (row, action) = match &stored {
             None => {
                 let row = store::insert(conn, name.as_ref(), declaration)?;
@@ -187,6 +191,7 @@ struct Compiled {
 /// Compiles all of a declaration.
 fn compile(declaration: &Declaration) -> Result<Compiled, ApiError> {
     declaration.check_type_name()?;
+    type_names::refuse_ours(&declaration.type_name)?;
     let shape = schema::compile(declaration)?;
     Rules::compile(declaration)?;
     let extensions = Extensions::compile(declaration)?;

@@ -114,7 +114,7 @@ impl<'a> Sizes<'a> {
 }
 
 /// Keywords whose values are schemas by name.
-const NAMED: [&str; 5] = [
+pub const NAMED: [&str; 5] = [
     "properties",
     "patternProperties",
     "dependentSchemas",
@@ -123,7 +123,7 @@ const NAMED: [&str; 5] = [
 ];
 
 /// Keywords whose values are data, not schemas.
-const DATA: [&str; 4] = ["enum", "const", "default", "examples"];
+pub const DATA: [&str; 4] = ["enum", "const", "default", "examples"];
 
 /// Looks through a schema for references out of it and for keywords of ours that mean nothing yet.
 fn check(part: &Value, place: &str, faults: &mut Vec<FieldError>) {

@@ -101,12 +101,15 @@ pub struct Declared {
     pub generation: i64,
 }
 
-/// Lists what is declared, without what that is.
+/// Lists what is declared by name, without what that is.
 ///
 /// # Errors
 /// Postgres.
 pub fn declared(conn: &mut PgConnection) -> QueryResult<Vec<Declared>> {
-    collections::table.select(Declared::as_select()).load(conn)
+    collections::table
+        .select(Declared::as_select())
+        .order(collections::name)
+        .load(conn)
 }
 
 pub(super) fn lock(conn: &mut PgConnection, name: &str) -> QueryResult<Option<CollectionRow>> {
@@ -222,6 +225,21 @@ pub(super) fn hold_name(conn: &mut PgConnection, name: &str) -> QueryResult<()> 
         .bind::<Text, _>(name)
         .execute(conn)?;
     Ok(())
+}
+
+/// Lets nobody else give a type a name until the caller's transaction ends.
+pub(super) fn hold_types(conn: &mut PgConnection) -> QueryResult<()> {
+    conn.batch_execute(
+        "set local lock_timeout = '1500ms';
+         select pg_advisory_xact_lock(hashtextextended('types of collections', 0))",
+    )
+}
+
+/// Every collection's name and that of its type.
+pub(super) fn type_names(conn: &mut PgConnection) -> QueryResult<Vec<(String, String)>> {
+    collections::table
+        .select((collections::name, collections::type_name))
+        .load(conn)
 }
 
 /// Stored records that don't fit a schema.

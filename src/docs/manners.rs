@@ -3,7 +3,7 @@
 use utoipa::{
     Modify,
     openapi::{
-        HeaderBuilder, Object, OpenApi, Ref, RefOr, Required, ResponseBuilder, Type,
+        HeaderBuilder, Object, OpenApi, Ref, RefOr, Required, ResponseBuilder, Schema, Type,
         content::ContentBuilder,
         path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem},
         response::Response,
@@ -71,6 +71,10 @@ impl Modify for Manners {
                 add(operation, "If-Match", IF_MATCH);
             });
         }
+        let schemas = document.components.iter_mut();
+        for schema in schemas.flat_map(|all| all.schemas.values_mut()) {
+            leave_alone(schema);
+        }
         for (path, item) in &mut document.paths.paths {
             if path.starts_with("/v1/") {
                 operations(item).for_each(expect_unavailable);
@@ -97,6 +101,17 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     ]
     .into_iter()
     .filter_map(Option::as_mut)
+}
+
+/// Of alternatives that are described beside their reference, openapi-generator makes code that does not compile.
+fn leave_alone(schema: &mut RefOr<Schema>) {
+    if let RefOr::T(Schema::OneOf(alternatives)) = schema {
+        for alternative in &mut alternatives.items {
+            if let RefOr::Ref(reference) = alternative {
+                reference.description.clear();
+            }
+        }
+    }
 }
 
 fn tag(item: &mut PathItem, compares: bool) {

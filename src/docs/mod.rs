@@ -3,6 +3,7 @@
 mod manners;
 pub mod problems;
 pub mod routes;
+mod typed;
 
 use serde_json::Value;
 use utoipa::{
@@ -12,6 +13,8 @@ use utoipa::{
         security::{Http, HttpAuthScheme, SecurityScheme},
     },
 };
+
+pub use typed::{Documents, Viewer};
 
 use manners::Manners;
 
@@ -222,7 +225,7 @@ impl Modify for Security {
     }
 }
 
-/// The OpenAPI document as a value, for those who read it in here.
+/// The fixed part of the OpenAPI document as a value, for those who read it in here.
 ///
 /// # Errors
 /// None that can happen after the tests have passed.
@@ -230,7 +233,12 @@ pub fn openapi() -> serde_json::Result<Value> {
     serde_json::to_value(Document::openapi())
 }
 
-/// The OpenAPI document as it is served, committed and printed: operations in the order in which people read them.
+/// The documents that people see, with the collections that are declared.
+pub fn documents() -> Documents {
+    Documents::new(Document::openapi())
+}
+
+/// The fixed part as it is committed and printed: operations in the order in which people read them.
 ///
 /// # Errors
 /// None that can happen after the tests have passed.

@@ -2,15 +2,20 @@
 
 use actix_web::{
     HttpRequest, HttpResponse, HttpResponseBuilder,
-    http::header::{self, ContentType},
+    http::header::{self, ContentType, HeaderValue},
     web,
 };
 
-use super::problems::{Explanation, explain};
+use super::{
+    Viewer,
+    problems::{Explanation, explain},
+};
 use crate::{
     app::AppState,
     error::{ApiError, Problem},
-    http::{hash, known},
+    http::{Visitor, hash, known},
+    rules::Claims,
+    scope::AnyToken,
 };
 
 /// Nothing but what this server serves may run or load in the documentation; Swagger UI sets styles inline.
@@ -19,27 +24,49 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
 
 /// Reads the OpenAPI document
 ///
-/// This document, OpenAPI 3.1.
+/// This document, OpenAPI 3.1: to what every server has it adds, of each declared collection, what the presented token may use,
+/// without one what visitors may.
 #[utoipa::path(
     get,
     path = "/openapi.json",
     tag = "documentation",
+    security((), ("bearer" = [])),
     responses(
         (status = 200, description = "The document", body = serde_json::Value, headers(("ETag" = String, description = "Changes with the document"))),
         (status = 304, description = "Still the same as `If-None-Match` says"),
-        (status = 404, description = "The documentation is not shown here (`server.docs`)", body = Problem, content_type = "application/problem+json"),
+        (status = "4XX", description = "Refused; 404 where the documentation is not shown (`server.docs`)", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The database does not answer; try again after `Retry-After`", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub async fn read_openapi(
     app: web::Data<AppState>,
+    visitor: Visitor<AnyToken>,
     request: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
     check_shown(&app)?;
-    unless_known(&request, &app.openapi, |response| {
+    let viewer = match visitor.caller() {
+        Some(caller) => {
+            let auth = serde_json::to_value(caller.claims()).map_err(ApiError::internal)?;
+            Viewer::of(auth, Claims::All, caller.authority().clone())
+        }
+        None => Viewer::visitor(),
+    };
+    let (catalog, documents) = (app.catalog.clone(), app.documents.clone());
+    let text = app
+        .db
+        .run_again(move |conn| documents.text(catalog.all(conn)?, &viewer))
+        .await?;
+    let mut response = unless_known(&request, text.as_bytes(), |response| {
         response
             .content_type(ContentType::json())
-            .body(app.openapi.clone())
-    })
+            .body(text.to_string())
+    })?;
+    let headers = response.headers_mut();
+    let by = HeaderValue::from_static("Authorization, Cookie");
+    headers.insert(header::VARY, by);
+    let keep = HeaderValue::from_static("private, no-cache");
+    headers.insert(header::CACHE_CONTROL, keep);
+    Ok(response)
 }
 
 /// Hides the documentation where the operator doesn't want it.

@@ -17,6 +17,15 @@ pub struct Facts<'a> {
     pub now: DateTime<Utc>,
 }
 
+/// How well a token is known before it is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claims {
+    /// These are its claims.
+    All,
+    /// It may have others.
+    Some,
+}
+
 /// A record as it is stored.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {

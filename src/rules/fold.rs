@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::{
     evaluate::Scope,
-    facts::Facts,
+    facts::{Claims, Facts},
     tree::{Comparison, Elements, Expr, Fault, Path, Quantifier, Root, Variable},
     value::Value,
 };
@@ -84,15 +84,39 @@ pub(super) fn without_errors(expr: Expr) -> Expr {
 
 /// Evaluates what needs no record.
 pub(super) fn fold(expr: &Expr, facts: &Facts<'_>) -> Expr {
+    folded(expr, facts, None)
+}
+
+/// Evaluates what needs nothing but the token, before there is a request.
+pub(super) fn foresee(expr: &Expr, facts: &Facts<'_>, claims: Claims) -> Expr {
+    folded(expr, facts, Some(claims))
+}
+
+fn folded(expr: &Expr, facts: &Facts<'_>, foreseen: Option<Claims>) -> Expr {
     let mut folder = Folder {
         scope: Scope::new(facts, None),
+        foreseen,
         parts: 0,
     };
     folder.fold(expr)
 }
 
+/// Whether a folded condition can be true at all.
+pub(super) fn is_possible(expr: &Expr) -> bool {
+    match expr {
+        Expr::Failure(_) => false,
+        Expr::Constant(value) => *value == Value::Boolean(true),
+        Expr::And(parts) => parts.iter().all(is_possible),
+        Expr::Or(parts) => parts.iter().any(is_possible),
+        Expr::Quantified(Quantifier::Exists, _, _, condition) => is_possible(condition),
+        _ => true,
+    }
+}
+
 struct Folder<'a> {
     scope: Scope<'a>,
+    /// The token alone is known, so well.
+    foreseen: Option<Claims>,
     parts: usize,
 }
 
@@ -155,7 +179,12 @@ impl<'a> Folder<'a> {
             Root::Record => true,
             // A variable further in belongs to a part of the expression.
             Root::Variable(variable) => variables.get(variable).is_some_and(Option::is_none),
-            Root::Auth | Root::Input | Root::Now => false,
+            Root::Input | Root::Now => self.foreseen.is_some(),
+            Root::Auth => {
+                let claim = path.members.first();
+                self.foreseen == Some(Claims::Some)
+                    && claim.is_none_or(|name| self.scope.facts.auth.get(name).is_none())
+            }
         })
     }
 

@@ -32,7 +32,7 @@ mod tests;
 use std::sync::Arc;
 
 pub use bounds::{Bound, Test};
-pub use facts::{Facts, Record, Verdict};
+pub use facts::{Claims, Facts, Record, Verdict};
 pub use member::accessor;
 pub use mistake::Mistake;
 pub use moment::{canonical, read_canonical};
@@ -87,6 +87,11 @@ impl Rule {
     /// Tells whether it grants: an error doesn't.
     pub fn allows(&self, facts: &Facts<'_>, record: Option<&Record<'_>>) -> bool {
         self.evaluate(facts, record) == Verdict::True
+    }
+
+    /// Tells whether it can ever grant something to whoever has these claims: what records, input and time say is left open.
+    pub fn can_hold(&self, facts: &Facts<'_>, claims: Claims) -> bool {
+        fold::is_possible(&fold::foresee(&self.0.positive, facts, claims))
     }
 
     /// Compiles it for a table, known as `alias` in the statement, with the columns `id`, `owner`, `version`,

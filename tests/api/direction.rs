@@ -87,6 +87,7 @@ fn allowed(room: &str) -> &'static [&'static str] {
             "keys",
             "operations",
             "roles",
+            "rules",
             "sessions",
             "tokens",
             "users",

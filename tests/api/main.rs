@@ -63,6 +63,7 @@ mod sessions;
 mod snapshots;
 mod token_faults;
 mod tokens;
+mod typed;
 mod upstream;
 mod users;
 mod wire;

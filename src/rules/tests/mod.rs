@@ -3,6 +3,7 @@ use uuid::Uuid;
 
 use super::*;
 
+mod foreseen;
 mod mistakes;
 
 const ID: &str = "0197c2a4-0000-7000-8000-00000000000a";
