@@ -29,7 +29,7 @@ use section::Section;
 use view::View;
 
 /// Documents that are kept: so many kinds of people differ in what they may use.
-const MOST_KEPT: usize = 64;
+const MOST_KEPT: usize = 16;
 
 /// The documents that this replica has made; cheap to clone.
 #[derive(Clone)]
