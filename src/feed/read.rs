@@ -160,8 +160,13 @@ impl Reading {
     /// Goes on in memory; `None` where the database has to be asked, or it is too much for a thread that others wait for.
     pub fn go_on(&mut self, feed: &Feed) -> Option<()> {
         let head = feed.head();
-        if head.number.saturating_sub(self.place.number) > MOST_AT_ONCE {
+        let distance = head.number.saturating_sub(self.place.number);
+        if distance > MOST_AT_ONCE {
             return None;
+        }
+        if distance <= 0 && head.epoch == self.place.epoch {
+            // The table is further than the memory of this replica.
+            return Some(());
         }
         while self.goes_on() && self.place != head {
             let changes = feed.since(&self.place, MOST_SCANNED)?;

@@ -30,7 +30,7 @@ const BATCH: u32 = 1_000;
 /// Changes that are read together.
 pub(super) const TOGETHER: u16 = 1_000;
 
-/// Bytes of documents that are read together, unless one change has more.
+/// Bytes of documents that are moved or read together, unless one change has more.
 const MOST_BYTES: u32 = 4_194_304;
 
 /// What outbox and feed have in common.
@@ -88,10 +88,13 @@ pub fn renew_epoch(conn: &mut PgConnection) -> QueryResult<()> {
     Ok(())
 }
 
-/// Makes a connection one on which the feed is followed. Whoever gives positions and falls silent lets another do it.
+/// Makes a connection one on which the feed is followed. Whoever gives positions and falls silent lets another do it; what was
+/// told must outlive a crash, also where somebody has switched that off for the sake of speed.
 pub(super) fn prepare(conn: &mut PgConnection) -> QueryResult<()> {
     conn.batch_execute(&format!(
-        "set statement_timeout = '2s'; set idle_in_transaction_session_timeout = '2s'; set timezone = 'UTC'; listen {CHANNEL}"
+        "set statement_timeout = '2s'; set idle_in_transaction_session_timeout = '2s'; set timezone = 'UTC'; \
+         select set_config('synchronous_commit', 'local', false) where current_setting('synchronous_commit') = 'off'; \
+         listen {CHANNEL}"
     ))
 }
 
@@ -124,7 +127,9 @@ pub(super) fn sequence(conn: &mut PgConnection) -> QueryResult<Sequenced> {
             return Ok(Sequenced::Busy);
         }
         let text = format!(
-            "with moved as (delete from outbox where seq in (select seq from outbox order by seq limit {BATCH}) returning *), \
+            "with moved as (delete from outbox where seq in (select seq from ( \
+                 select seq, sum(size) over (order by seq rows unbounded preceding) - size as before from ( \
+                     select seq, size from outbox order by seq limit {BATCH}) as first) as counted where before < {MOST_BYTES}) returning *), \
              numbered as (select moved.*, row_number() over (order by seq) as number, count(*) over () as total from moved), \
              state as (update feed_state set position = position + (select count(*) from moved), at = greatest(at, clock_timestamp()) \
                  where exists (select from moved) returning position, at as given_at), \

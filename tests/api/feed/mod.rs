@@ -6,7 +6,7 @@ mod copies;
 use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
-use diesel::{Connection, PgConnection};
+use diesel::{Connection, PgConnection, connection::SimpleConnection};
 use serde_json::{Value, json};
 use tollgate::feed;
 
@@ -440,6 +440,42 @@ async fn what_was_written_without_a_word_gets_its_position() {
 }
 
 #[tokio::test]
+async fn a_number_is_drawn_when_the_record_is_held_and_not_before() {
+    let app = TestApp::own(LIMITLESS);
+    let shop = Shop::open(&app, |_| {}).await;
+    let ada = app.person().await;
+    let ink = shop.make(&ada, json!({"title": "Ink"})).await;
+    let record = shop.record(&ink["id"]);
+    let drawn = || {
+        query_value(
+            app.database(),
+            "select last_value::text as value from outbox_seq_seq",
+        )
+    };
+    let writes = [("PUT", Some(json!({"title": "Pen"}))), ("DELETE", None)];
+    for (number, (method, body)) in (2..).zip(writes) {
+        let mut holder = PgConnection::establish(app.database()).unwrap();
+        holder
+            .batch_execute("begin; select from tollgate_data.c1 for update")
+            .unwrap();
+        let writing = {
+            let (ada, record) = (ada.clone(), record.clone());
+            tokio::spawn(async move { ada.send(method, &record, body).await })
+        };
+        let waiting = "select count(*)::text as value from pg_stat_activity where datname = current_database() \
+            and wait_event_type = 'Lock' and query ~ 'insert into outbox'";
+        while query_value(app.database(), waiting) != "1" {
+            tokio::task::yield_now().await;
+        }
+        // Else somebody who draws later could write first.
+        assert_eq!(drawn(), (number - 1).to_string(), "{method} waits");
+        drop(holder);
+        assert!(writing.await.unwrap().status() < 300);
+        assert_eq!(drawn(), number.to_string());
+    }
+}
+
+#[tokio::test]
 async fn nothing_written_before_sigkill_is_lost() {
     let database = create_database();
     let app = TestApp::on_database(&database, LIMITLESS).unwrap();
@@ -455,11 +491,9 @@ async fn nothing_written_before_sigkill_is_lost() {
     let uri = format!("{}{}", process.listening(), shop.records());
     // Nobody gives positions meanwhile: as if the process that wrote were the only one.
     let mut holder = PgConnection::establish(&database).unwrap();
-    diesel::connection::SimpleConnection::batch_execute(
-        &mut holder,
-        "begin; select pg_advisory_xact_lock(x'746f6c6c66656564'::bigint)",
-    )
-    .unwrap();
+    holder
+        .batch_execute("begin; select pg_advisory_xact_lock(x'746f6c6c66656564'::bigint)")
+        .unwrap();
     let made = reqwest::Client::new()
         .post(&uri)
         .bearer_auth(ada.access_token())
