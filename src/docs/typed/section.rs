@@ -138,7 +138,7 @@ fn schemas_of(
         &mut patch,
         &format!("A merge patch (RFC 7396) of a document of `{of}`: null takes a member away."),
     );
-    let mut record = record(&mut shapes);
+    let mut record = record(&mut shapes, collection);
     describe(
         &mut record,
         &format!(
@@ -213,7 +213,7 @@ fn kept_example() -> Map<String, Value> {
 }
 
 /// A record: one object, whatever its document is put together from.
-fn record(shapes: &mut Shapes<'_>) -> Value {
+fn record(shapes: &mut Shapes<'_>, collection: &Collection) -> Value {
     let root = shapes.root;
     let members = Members::of(root, root);
     let mut properties = kept();
@@ -221,10 +221,29 @@ fn record(shapes: &mut Shapes<'_>) -> Value {
     for (name, said) in &members.known {
         properties.insert(name.clone(), shapes.union(said, Shapes::whole));
     }
-    let has = |name: &&&str| properties.contains_key(**name);
+    // What not everybody sees is not always there.
+    let hidden: Vec<_> = collection
+        .readable()
+        .iter()
+        .map(|member| &member.name)
+        .collect();
+    let has =
+        |name: &&&str| properties.contains_key(**name) && !hidden.iter().any(|one| one == *name);
     let required = members.required.iter().filter(has).copied();
     let required: BTreeSet<_> = kept.iter().map(String::as_str).chain(required).collect();
     let mut record = json!({"type": "object", "required": required, "properties": properties});
+    if !collection.references().is_empty()
+        && let Some(properties) = record.get_mut("properties")
+    {
+        give(
+            properties,
+            "expanded",
+            json!({
+                "type": "object",
+                "description": "With `expand`, the records that it refers to, by the members that do.",
+            }),
+        );
+    }
     let title = root.get("title");
     if let Some(title) = title {
         give(&mut record, "title", title.clone());
@@ -249,6 +268,11 @@ fn list(types: &TypeNames, of: &str) -> Value {
             "next_cursor": {
                 "type": ["string", "null"],
                 "description": "Goes into `?cursor=` for the next page; null on the last one.",
+            },
+            "count": {
+                "type": "integer",
+                "format": "int64",
+                "description": "How many there are on all pages, where that was asked for.",
             },
         },
     })
