@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::Subcommand;
 use diesel::PgConnection;
+use serde_json::Value;
 
+use super::transfer;
 use crate::{
     audit::Actor,
     collections::{self, CollectionName, Declaration, Saving, routes::DeclaredCollection},
@@ -37,6 +39,15 @@ pub(super) enum Command {
     },
     /// Show how a collection is declared, as JSON
     Show { name: CollectionName },
+    /// Print every record of a collection, each as JSON on a line of its own
+    Export { name: CollectionName },
+    /// Store records that were exported: with their ids, owners, versions and times; those that are there stay as they are
+    Import {
+        name: CollectionName,
+        /// What `export` printed; standard input when left out
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
     /// Delete a collection with all its records
     Delete {
         name: CollectionName,
@@ -64,7 +75,7 @@ pub(super) fn run(command: Command, config: Config) -> anyhow::Result<()> {
                 precondition: Precondition::default(),
                 is_forced: force,
             };
-            for (file, (name, declaration)) in files.iter().zip(&declared) {
+            for (file, (name, declaration)) in in_order(files.iter().zip(&declared).collect()) {
                 apply(&mut conn, name, declaration, &saving, dry_run)
                     .map_err(|error| told(&error))
                     .with_context(|| file.display().to_string())?;
@@ -84,6 +95,8 @@ pub(super) fn run(command: Command, config: Config) -> anyhow::Result<()> {
             let row = row.with_context(|| format!("there is no collection {}", name.as_ref()))?;
             super::print(&serde_json::to_string_pretty(&row.declaration()?)?)?;
         }
+        Command::Export { name } => transfer::export(&mut conn, &name)?,
+        Command::Import { name, file } => transfer::import(&mut conn, &name, file.as_deref())?,
         Command::Delete { name, confirm } => {
             anyhow::ensure!(
                 confirm == name.as_ref(),
@@ -94,6 +107,30 @@ pub(super) fn run(command: Command, config: Config) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The same, but what others refer to before these.
+fn in_order<'a>(
+    mut left: Vec<(&'a PathBuf, &'a (CollectionName, Declaration))>,
+) -> Vec<(&'a PathBuf, &'a (CollectionName, Declaration))> {
+    let mut ordered = Vec::new();
+    while !left.is_empty() {
+        let waits = |(_, (name, declaration)): &(_, &(CollectionName, Declaration))| {
+            let mut others = left.iter().map(|(_, (other, _))| other);
+            others.any(|other| other != name && refers(declaration, other))
+        };
+        let ready = left.iter().position(|one| !waits(one));
+        // Those that refer to each other are refused where that can be told.
+        ordered.push(left.remove(ready.unwrap_or(0)));
+    }
+    ordered
+}
+
+fn refers(declaration: &Declaration, target: &CollectionName) -> bool {
+    let properties = declaration.schema.get("properties");
+    let mut properties = properties.and_then(Value::as_object).into_iter().flatten();
+    properties
+        .any(|(_, schema)| schema.get("x-ref").and_then(Value::as_str) == Some(target.as_ref()))
 }
 
 fn read(file: &Path) -> anyhow::Result<(CollectionName, Declaration)> {
@@ -142,7 +179,7 @@ fn apply(
 }
 
 /// A refusal with each of its faults.
-fn told(error: &ApiError) -> anyhow::Error {
+pub(super) fn told(error: &ApiError) -> anyhow::Error {
     if error.errors.is_empty() {
         anyhow::anyhow!("{}", error.detail)
     } else {

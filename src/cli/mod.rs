@@ -9,6 +9,7 @@ mod key;
 mod openapi;
 mod role;
 mod serve;
+mod transfer;
 mod user;
 
 use std::{ffi::OsString, io::Write, path::PathBuf, process::ExitCode};

@@ -39,7 +39,7 @@ pub(super) struct Ask {
 
 /// What a change is to somebody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(as = ChangeKind)]
+#[schema(as = RecordChangeKind)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// They see the record since.

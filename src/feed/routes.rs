@@ -55,7 +55,7 @@ pub struct ChangesQuery {
 
 /// What a change is to the caller.
 #[derive(ToSchema)]
-#[schema(as = Change, example = json!({
+#[schema(as = RecordChange, example = json!({
     "position": "9f86d081884c/42",
     "type": "leave",
     "collection": "orders",
@@ -84,6 +84,7 @@ pub struct ShownChange<'a> {
 
 /// Changes, in their order.
 #[derive(Serialize, ToSchema)]
+#[schema(as = RecordChanges)]
 pub struct Changes<'a> {
     /// Those that concern the caller.
     items: Vec<ShownChange<'a>>,

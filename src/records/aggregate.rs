@@ -52,6 +52,7 @@ pub struct Aggregation {
 /// A figure: one function of one member.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = AggregateFigure)]
 pub enum Figure {
     /// How many records have the member; `*` counts them all.
     Count(String),

@@ -18,7 +18,7 @@ use crate::{
 /// Several writes, of any collections, in their order.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"operations": [
+#[schema(as = RecordBatch, example = json!({"operations": [
     {"operation": "create", "collection": "customers", "document": {"name": "Ada"}},
     {"operation": "create", "collection": "orders", "document": {"title": "Ink", "price": 12, "status": "open"}, "refs": {"/customer": 0}},
     {"operation": "update", "collection": "products", "id": "0197a3f0-0000-7000-8000-000000000000", "document": {"stock": 3}, "if_match": 4},
@@ -32,6 +32,7 @@ pub struct Batch {
 /// What a write does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = BatchAction)]
 pub enum Action {
     /// Makes a record, as `POST` does; under `id` if there is one.
     Create,
@@ -46,6 +47,7 @@ pub enum Action {
 /// One write.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = BatchOperation)]
 pub struct Operation {
     /// What it does.
     #[schema(inline = false)]
@@ -74,6 +76,7 @@ pub struct Operation {
 
 /// What one write has done.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = BatchOutcome)]
 pub struct Outcome {
     /// The status that it would have had by itself.
     #[schema(example = 201)]
@@ -88,6 +91,7 @@ pub struct Outcome {
 
 /// What a batch has done.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = BatchOutcomes)]
 pub struct Outcomes {
     /// An outcome for each operation, in their order.
     pub outcomes: Vec<Outcome>,

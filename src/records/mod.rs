@@ -24,6 +24,7 @@ pub mod routes;
 mod row;
 mod selection;
 mod store;
+mod transfer;
 
 use diesel::PgConnection;
 use serde_json::{Map, Value};
@@ -38,6 +39,7 @@ pub use import::{LineReport, import};
 pub use list::{Count, Item, ListQuery, Listing, filter, list};
 pub use order::Place;
 pub use row::RecordRow;
+pub use transfer::{export_any_owner, import_any_owner};
 
 use crate::{
     collections::{Asker, Catalog, Collection, CollectionName},
@@ -149,6 +151,7 @@ fn insert(
         owner: request.owner,
         document: text,
         is_id_new,
+        kept: None,
     };
     let inserted = store::insert(conn, collection, &new);
     match inserted.map_err(|error| collection.refusal(error))? {

@@ -67,6 +67,15 @@ impl Selection {
         })
     }
 
+    /// Every record, whatever the rules say: the operator's.
+    pub fn everything() -> Self {
+        Self {
+            rule: Predicate::True,
+            filter: None,
+            search: None,
+        }
+    }
+
     /// The filter.
     pub fn filter(&self) -> Option<&Rule> {
         self.filter.as_ref().map(|(rule, _)| rule)

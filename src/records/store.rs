@@ -1,10 +1,11 @@
 //! One statement for each thing that is done to one record: it tells also whether the collection is still declared so.
 
+use chrono::{DateTime, Utc};
 use diesel::{
     pg::Pg,
     prelude::*,
     query_builder::{AstPass, Query, QueryFragment, QueryId},
-    sql_types::{Array, BigInt, Bool, Nullable, Text, Untyped, Uuid as SqlUuid},
+    sql_types::{Array, BigInt, Bool, Nullable, Text, Timestamptz, Untyped, Uuid as SqlUuid},
 };
 use uuid::Uuid;
 
@@ -60,6 +61,16 @@ pub(super) struct New {
     /// Whether nobody can have had the id before. A record of another kind begins with a version that no record of its id had:
     /// somebody may still hold the tag of one that was deleted.
     pub is_id_new: bool,
+    /// Of a record that was exported, what it had beside its document.
+    pub kept: Option<Kept>,
+}
+
+/// What the server keeps of a record.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kept {
+    pub version: i64,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
 }
 
 /// What became of a new record.
@@ -244,15 +255,25 @@ impl Statement<'_> {
         out.push_bind_param::<Nullable<SqlUuid>, _>(&new.owner)?;
         out.push_sql(" is null as has_owner), written as (insert into ");
         out.push_sql(&self.table());
-        out.push_sql(" as record (id, owner, version, data) select ");
+        out.push_sql(" as record (id, owner, version, created_at, updated_at, data) select ");
         out.push_bind_param::<SqlUuid, _>(&new.id)?;
         out.push_sql(", ");
         out.push_bind_param::<Nullable<SqlUuid>, _>(&new.owner)?;
-        out.push_sql(if new.is_id_new {
-            ", 1, "
-        } else {
-            ", floor(extract(epoch from clock_timestamp()) * 1000), "
-        });
+        match &new.kept {
+            Some(kept) => {
+                out.push_sql(", ");
+                out.push_bind_param::<BigInt, _>(&kept.version)?;
+                out.push_sql(", ");
+                out.push_bind_param::<Timestamptz, _>(&kept.created_at)?;
+                out.push_sql(", ");
+                out.push_bind_param::<Timestamptz, _>(&kept.updated_at)?;
+                out.push_sql(", ");
+            }
+            None if new.is_id_new => out.push_sql(", 1, clock_timestamp(), clock_timestamp(), "),
+            None => out.push_sql(
+                ", floor(extract(epoch from clock_timestamp()) * 1000), clock_timestamp(), clock_timestamp(), ",
+            ),
+        }
         out.push_bind_param::<Text, _>(&new.document)?;
         out.push_sql("::jsonb from current, owned where has_owner and generation = ");
         out.push_bind_param::<BigInt, _>(&self.collection.generation)?;

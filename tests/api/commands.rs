@@ -621,3 +621,80 @@ fn collections_from_the_command_line() {
             .contains("orders")
     );
 }
+
+#[tokio::test]
+async fn records_go_out_and_in_by_command() {
+    let operator = Operator::new();
+    let app = TestApp::on_database(&operator.database, &[]).unwrap();
+    let shop = crate::harness::Shop::open(&app, |_| {}).await;
+    let other = crate::harness::Shop::open(&app, |_| {}).await;
+    let (ada, gone) = (app.person().await, app.person().await);
+    let made = shop
+        .make(&ada, json!({"title": "Ink", "price": 12.50}))
+        .await;
+    let path = shop.record(&made["id"]);
+    let changed = ada
+        .patch(&path, json!({"price": 13}))
+        .await
+        .expect(200)
+        .json();
+    let hers = shop.make(&gone, json!({"title": "hers"})).await;
+    let exported = operator.done(&["collection", "export", &shop.name], "");
+    let lines: Vec<Value> = exported
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines, [changed.clone(), hers.clone()]);
+
+    gone.delete(&format!("/v1/users/{}", gone.id()))
+        .await
+        .expect(204);
+    let import = ["collection", "import", &other.name];
+    let said = operator.done(&import, &exported);
+    assert_eq!(said, format!("{}: 2 stored, 0 were there\n", other.name));
+    let said = operator.done(&import, &exported);
+    assert_eq!(said, format!("{}: 0 stored, 2 were there\n", other.name));
+    // As it was, to the version.
+    assert_eq!(
+        ada.get(&other.record(&made["id"])).await.expect(200).json(),
+        changed
+    );
+    let exported = operator.done(&["collection", "export", &other.name], "");
+    let kept: Value = serde_json::from_str(exported.lines().last().unwrap()).unwrap();
+    assert_eq!((&kept["id"], &kept["owner"]), (&hers["id"], &Value::Null));
+
+    let file = operator.directory.path().join("bad.ndjson");
+    std::fs::write(
+        &file,
+        format!("{}\n{{\"title\": 7}}\n", exported.lines().next().unwrap()),
+    )
+    .unwrap();
+    let file = file.to_str().unwrap();
+    refused(
+        &operator.run(&["collection", "import", &shop.name, file], ""),
+        "line 2",
+    );
+    refused(
+        &operator.run(&["collection", "export", "nothing"], ""),
+        "There is nothing here",
+    );
+    // What the feed knows includes what was imported.
+    let changes = ada
+        .get(&format!(
+            "/v1/changes?collection={}&since={}",
+            other.name,
+            position_of(&app)
+        ))
+        .await
+        .expect(200)
+        .json();
+    assert_eq!(changes["items"][0]["record"], changed);
+}
+
+/// The beginning of the feed.
+fn position_of(app: &TestApp) -> String {
+    crate::harness::query_value(
+        app.database(),
+        "select epoch || '/0' as value from feed_state",
+    )
+}
