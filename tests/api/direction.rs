@@ -141,6 +141,7 @@ fn allowed(room: &str) -> &'static [&'static str] {
             "jobs",
             "keys",
             "oauth",
+            "records",
             "roles",
             "sessions",
             "start",
