@@ -2,6 +2,7 @@
 
 mod chaos;
 mod copies;
+mod crowd;
 
 use std::time::{Duration, Instant};
 
