@@ -1,6 +1,6 @@
 //! A collection as requests need it: its schema and rules compiled.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -207,7 +207,7 @@ impl Collection {
 #[derive(Clone, Debug)]
 pub struct Asker {
     /// The claims of the token; without one, an empty object.
-    pub auth: Value,
+    pub auth: Arc<Value>,
     /// Whether the token may do everything.
     pub is_administrator: bool,
     /// When.

@@ -45,10 +45,7 @@ pub async fn read_openapi(
 ) -> Result<HttpResponse, ApiError> {
     check_shown(&app)?;
     let viewer = match visitor.caller() {
-        Some(caller) => {
-            let auth = serde_json::to_value(caller.claims()).map_err(ApiError::internal)?;
-            Viewer::of(auth, Claims::All, caller.authority().clone())
-        }
+        Some(caller) => Viewer::of(caller.told(), Claims::All, caller.authority().clone()),
         None => Viewer::visitor(),
     };
     let (catalog, documents) = (app.catalog.clone(), app.documents.clone());

@@ -121,7 +121,7 @@ pub async fn list_changes(
     let wait = query.wait.unwrap_or_default().min(LONGEST_WAIT);
     let wait = Duration::from_secs(wait.into());
     let deadline = Instant::now() + wait;
-    let ask = query.ask(asker(&app, &visitor)?)?;
+    let ask = query.ask(asker(&app, &visitor))?;
     // Before the first look, so that nothing comes unseen in between.
     let mut heads = app.feed.heads();
     let mut reading = look(&app, &ask, None).await?;

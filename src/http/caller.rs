@@ -7,6 +7,7 @@ use std::{
 };
 
 use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload, web};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::{authenticate::Presented, origin};
@@ -41,6 +42,11 @@ impl<S> Caller<S> {
     /// The claims of the token.
     pub fn claims(&self) -> &AccessClaims {
         &self.verified.claims
+    }
+
+    /// The same as JSON.
+    pub fn told(&self) -> Arc<Value> {
+        self.verified.told()
     }
 
     /// How far the caller reaches.

@@ -1,6 +1,9 @@
 //! Conditional requests and what a client prefers to get back (RFC 9110 section 13, RFC 7240).
 
-use std::future::{Ready, ready};
+use std::{
+    future::{Ready, ready},
+    marker::PhantomData,
+};
 
 use actix_web::{
     FromRequest, HttpRequest, HttpResponse, HttpResponseBuilder, Responder,
@@ -122,7 +125,8 @@ fn listed(text: &str) -> Option<Listed> {
 
 /// One resource with the tag of its state: answers conditional reads, and writes as the client prefers.
 pub struct Tagged<T> {
-    body: T,
+    body: Result<Vec<u8>, serde_json::Error>,
+    shows: PhantomData<T>,
     status: StatusCode,
     version: Option<i64>,
     /// What else the tag names, where the same URI shows different resources.
@@ -131,25 +135,30 @@ pub struct Tagged<T> {
     content_location: Option<String>,
 }
 
-impl<T> Tagged<T> {
+impl<T: Serialize> Tagged<T> {
     /// A resource that counts its versions.
     pub fn versioned(body: T, version: i64) -> Self {
-        Self {
-            body,
-            status: StatusCode::OK,
-            version: Some(version),
-            whose: None,
-            location: None,
-            content_location: None,
-        }
+        Self::new(serde_json::to_vec(&body), Some(version))
     }
 
     /// A resource whose tag is made of what it shows.
     pub fn hashed(body: T) -> Self {
+        Self::new(serde_json::to_vec(&body), None)
+    }
+}
+
+impl<T> Tagged<T> {
+    /// A resource that counts its versions and is JSON already.
+    pub fn of_text(body: String, version: i64) -> Self {
+        Self::new(Ok(body.into_bytes()), Some(version))
+    }
+
+    fn new(body: Result<Vec<u8>, serde_json::Error>, version: Option<i64>) -> Self {
         Self {
             body,
+            shows: PhantomData,
             status: StatusCode::OK,
-            version: None,
+            version,
             whose: None,
             location: None,
             content_location: None,
@@ -160,7 +169,7 @@ impl<T> Tagged<T> {
     #[must_use]
     pub fn alias_of(self, location: String) -> Self {
         Self {
-            whose: Some(short_hash(&location)),
+            whose: Some(short_hash(location.as_bytes())),
             content_location: Some(location),
             ..self
         }
@@ -168,7 +177,8 @@ impl<T> Tagged<T> {
 
     /// The same in a form that not everybody is shown: the tag tells the forms of a version apart.
     #[must_use]
-    pub fn in_form(self, shown: &str) -> Self {
+    pub fn in_form(self) -> Self {
+        let shown = self.body.as_deref().unwrap_or_default();
         Self {
             whose: Some(short_hash(shown)),
             ..self
@@ -186,11 +196,11 @@ impl<T> Tagged<T> {
     }
 }
 
-impl<T: Serialize> Responder for Tagged<T> {
+impl<T> Responder for Tagged<T> {
     type Body = BoxBody;
 
     fn respond_to(self, request: &HttpRequest) -> HttpResponse {
-        let body = match serde_json::to_vec(&self.body) {
+        let body = match self.body {
             Ok(body) => body,
             Err(error) => return HttpResponse::from_error(ApiError::internal(error)),
         };
@@ -292,8 +302,8 @@ fn plain(tag: &str) -> &str {
         .unwrap_or(tag)
 }
 
-fn short_hash(text: &str) -> String {
-    let mut hash = hash(text.as_bytes());
+fn short_hash(text: &[u8]) -> String {
+    let mut hash = hash(text);
     hash.truncate(SHORT_HASH);
     hash
 }

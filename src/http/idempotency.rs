@@ -76,6 +76,7 @@ impl Idempotency {
 
 impl From<Answer> for Tagged<Box<RawValue>> {
     fn from(answer: Answer) -> Self {
-        Self::versioned(answer.body, answer.version).created(answer.location)
+        let body = Box::<str>::from(answer.body).into_string();
+        Self::of_text(body, answer.version).created(answer.location)
     }
 }

@@ -5,7 +5,9 @@ use std::{
     future::{Ready, ready},
 };
 
-use actix_web::{FromRequest, HttpRequest, HttpResponse, dev::Payload, http::header};
+use actix_web::{
+    FromRequest, HttpRequest, HttpResponse, HttpResponseBuilder, dev::Payload, http::header,
+};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use utoipa::{IntoParams, ToSchema};
@@ -193,6 +195,41 @@ impl<A: Serialize + DeserializeOwned> Pager<A> {
 impl<T: Serialize> Page<T> {
     /// Writes the page with its `Link` header (RFC 8288).
     pub fn respond(&self, path: &str, filters: &[(&str, Option<String>)]) -> HttpResponse {
+        self.begin(path, filters).json(self)
+    }
+}
+
+impl<T> Page<T> {
+    /// The same of items that are JSON already, as `text` has it.
+    ///
+    /// # Errors
+    /// None that happens.
+    pub fn respond_texts(
+        &self,
+        path: &str,
+        filters: &[(&str, Option<String>)],
+        text: impl Fn(&T) -> &str,
+    ) -> Result<HttpResponse, ApiError> {
+        let items: Vec<_> = self.items.iter().map(text).collect();
+        let rest = Page::<()> {
+            items: Vec::new(),
+            next_cursor: self.next_cursor.clone(),
+            count: self.count,
+            limit: None,
+        };
+        let rest = serde_json::to_string(&rest).map_err(ApiError::internal)?;
+        // What comes before the items of an empty page, and after.
+        let (before, after) = rest
+            .split_once("[]")
+            .ok_or_else(|| ApiError::internal("an empty page has no items"))?;
+        let body = format!("{before}[{}]{after}", items.join(","));
+        let mut response = self.begin(path, filters);
+        Ok(response
+            .content_type(header::ContentType::json())
+            .body(body))
+    }
+
+    fn begin(&self, path: &str, filters: &[(&str, Option<String>)]) -> HttpResponseBuilder {
         let mut response = HttpResponse::Ok();
         if let Some(cursor) = &self.next_cursor {
             let mut query = form_urlencoded::Serializer::new(String::new());
@@ -210,7 +247,7 @@ impl<T: Serialize> Page<T> {
                 format!("<{path}?{}>; rel=\"next\"", query.finish()),
             ));
         }
-        response.json(self)
+        response
     }
 }
 

@@ -35,7 +35,7 @@ pub async fn aggregate_records(
     input: Json<Aggregation>,
 ) -> Result<web::Json<Aggregated>, ApiError> {
     let Json(aggregation) = input;
-    let request = Request::new(&app, &visitor, collection.into_inner())?;
+    let request = Request::new(&app, &visitor, collection.into_inner());
     let demands_index = app.config.mode() == Mode::Production;
     let catalog = app.catalog.clone();
     let aggregated = app

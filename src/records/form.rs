@@ -137,6 +137,11 @@ impl Shown {
     pub fn text(&self) -> &str {
         &self.text
     }
+
+    /// The same, taken.
+    pub fn into_text(self) -> String {
+        self.text
+    }
 }
 
 impl Serialize for Shown {

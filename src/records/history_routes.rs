@@ -42,7 +42,7 @@ pub async fn list_record_versions(
 ) -> Result<HttpResponse, ApiError> {
     let ((collection, id), Query(page)) = (place.into_inner(), page);
     let path = format!("{}/versions", location(&collection, id));
-    let request = Request::new(&app, &visitor, collection)?;
+    let request = Request::new(&app, &visitor, collection);
     let sub = request.asker.auth.get("sub");
     let list = hash(format!("{path} {sub:?}").as_bytes());
     let keyring = app.tokens.keyring();
@@ -54,7 +54,7 @@ pub async fn list_record_versions(
         .run_again(move |conn| super::list_versions(conn, &catalog, &request, id, before, rows))
         .await?;
     let page: Page<Shown> = pager.page(versions, |shown: &Shown| shown.version, &keyring)?;
-    Ok(page.respond(&path, &[]))
+    page.respond_texts(&path, &[], Shown::text)
 }
 
 /// Reads one version of a record
@@ -81,7 +81,7 @@ pub async fn read_record_version(
     place: web::Path<(CollectionName, Uuid, i64)>,
 ) -> Result<Tagged<Shown>, ApiError> {
     let (collection, id, version) = place.into_inner();
-    let request = Request::new(&app, &visitor, collection)?;
+    let request = Request::new(&app, &visitor, collection);
     let catalog = app.catalog.clone();
     let shown = app
         .db
@@ -115,7 +115,7 @@ pub async fn restore_record_version(
     precondition: Precondition,
 ) -> Result<Tagged<Shown>, ApiError> {
     let (collection, id, version) = place.into_inner();
-    let request = Request::new(&app, &visitor, collection)?;
+    let request = Request::new(&app, &visitor, collection);
     let catalog = app.catalog.clone();
     let shown = app
         .db

@@ -94,7 +94,7 @@ pub async fn list_records(
 ) -> Result<HttpResponse, ApiError> {
     let (collection, Query(query)) = (collection.into_inner(), query);
     let path = format!("/v1/data/{}", collection.as_ref());
-    let request = Request::new(&app, &visitor, collection)?;
+    let request = Request::new(&app, &visitor, collection);
     let page = PageQuery {
         limit: query.limit,
         cursor: query.cursor,
@@ -141,7 +141,7 @@ pub async fn list_records(
         ("fields", query.wanted.fields),
         ("expand", query.wanted.expand),
     ];
-    let mut response = page.respond(&path, &filters);
+    let mut response = page.respond_texts(&path, &filters, Shown::text)?;
     let position = listing.feed_position.parse().map_err(ApiError::internal)?;
     response.headers_mut().insert(FEED_POSITION, position);
     if let Some(warning) = listing.warning {

@@ -1,5 +1,7 @@
 //! Records over HTTP.
 
+use std::sync::Arc;
+
 use actix_web::{Either, HttpResponse, http::header::HeaderName, web};
 use serde::Deserialize;
 use serde_json::{Map, Value, json, value::RawValue};
@@ -11,7 +13,7 @@ use crate::{
     app::AppState,
     collections::{Asker, CollectionName},
     error::{ApiError, Code, Problem},
-    http::{AnyJson, AnyPatch, Idempotency, JsonPatch, OneOrLines, Query, Tagged, Visitor},
+    http::{AnyJson, AnyPatch, Caller, Idempotency, JsonPatch, OneOrLines, Query, Tagged, Visitor},
     idempotency::{self, Answer},
     precondition::Precondition,
     scope::{Demand, RecordsRead, RecordsWrite},
@@ -69,27 +71,23 @@ impl Request {
         app: &AppState,
         visitor: &Visitor<S>,
         collection: CollectionName,
-    ) -> Result<Self, ApiError> {
-        Ok(Self {
+    ) -> Self {
+        Self {
             collection,
-            asker: asker(app, visitor)?,
+            asker: asker(app, visitor),
             owner: owner(visitor),
-        })
+        }
     }
 }
 
 /// Who asks, as rules see it.
-pub(crate) fn asker<S: Demand>(app: &AppState, visitor: &Visitor<S>) -> Result<Asker, ApiError> {
+pub(crate) fn asker<S: Demand>(app: &AppState, visitor: &Visitor<S>) -> Asker {
     let caller = visitor.caller();
-    let auth = match caller {
-        Some(caller) => serde_json::to_value(caller.claims()).map_err(ApiError::internal)?,
-        None => json!({}),
-    };
-    Ok(Asker {
-        auth,
+    Asker {
+        auth: caller.map_or_else(|| Arc::new(json!({})), Caller::told),
         is_administrator: caller.is_some_and(|caller| caller.authority().is_administrator()),
         now: app.tokens.now(),
-    })
+    }
 }
 
 /// Whose records become that a visitor makes.
@@ -100,13 +98,9 @@ pub(super) fn owner<S: Demand>(visitor: &Visitor<S>) -> Option<Uuid> {
 }
 
 pub(super) fn tagged(shown: Shown) -> Tagged<Shown> {
-    let version = shown.version;
-    let form = (!shown.is_whole).then(|| shown.text().to_owned());
-    let tagged = Tagged::versioned(shown, version);
-    match form {
-        Some(form) => tagged.in_form(&form),
-        None => tagged,
-    }
+    let (version, is_whole) = (shown.version, shown.is_whole);
+    let tagged = Tagged::of_text(shown.into_text(), version);
+    if is_whole { tagged } else { tagged.in_form() }
 }
 
 /// What of a record is asked for.
@@ -150,7 +144,7 @@ pub async fn create_record(
     idempotency: Idempotency,
     input: OneOrLines,
 ) -> Result<Either<Tagged<Box<RawValue>>, HttpResponse>, ApiError> {
-    let request = Request::new(&app, &visitor, collection.into_inner())?;
+    let request = Request::new(&app, &visitor, collection.into_inner());
     let document = match input {
         OneOrLines::One(document) => document,
         OneOrLines::Lines(_) if idempotency.is_some() => {
@@ -203,7 +197,7 @@ pub async fn read_record(
 ) -> Result<Either<Tagged<Shown>, web::Json<Shown>>, ApiError> {
     let (collection, id) = place.into_inner();
     let Query(query) = query;
-    let request = Request::new(&app, &visitor, collection)?;
+    let request = Request::new(&app, &visitor, collection);
     let catalog = app.catalog.clone();
     let wanted = Wanted {
         fields: query.fields,
@@ -250,7 +244,7 @@ pub async fn replace_record(
 ) -> Result<Tagged<Shown>, ApiError> {
     let (collection, id) = place.into_inner();
     let AnyJson(document) = input;
-    let request = Request::new(&app, &visitor, collection)?;
+    let request = Request::new(&app, &visitor, collection);
     let uri = location(&request.collection, id);
     let catalog = app.catalog.clone();
     let (shown, is_new) = app
@@ -296,7 +290,7 @@ pub async fn update_record(
 ) -> Result<Tagged<Shown>, ApiError> {
     let (collection, id) = place.into_inner();
     let AnyPatch(patch) = input;
-    let request = Request::new(&app, &visitor, collection)?;
+    let request = Request::new(&app, &visitor, collection);
     let catalog = app.catalog.clone();
     let shown = app
         .db
@@ -330,7 +324,7 @@ pub async fn delete_record(
     precondition: Precondition,
 ) -> Result<HttpResponse, ApiError> {
     let (collection, id) = place.into_inner();
-    let request = Request::new(&app, &visitor, collection)?;
+    let request = Request::new(&app, &visitor, collection);
     let catalog = app.catalog.clone();
     app.db
         .run(move |conn| super::delete(conn, &catalog, &request, id, &precondition))

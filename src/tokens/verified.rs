@@ -3,12 +3,13 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicI64, Ordering},
     },
 };
 
 use aws_lc_rs::digest;
+use serde_json::Value;
 
 use super::AccessClaims;
 use crate::scope::Authority;
@@ -24,6 +25,8 @@ pub struct Verified {
     pub kid: String,
     /// When its use was last noted, in seconds since 1970.
     noted: AtomicI64,
+    /// Its claims as rules read them.
+    told: OnceLock<Arc<Value>>,
 }
 
 /// Seconds between two notes of the same token's use.
@@ -36,7 +39,14 @@ impl Verified {
             authority,
             kid,
             noted: AtomicI64::new(i64::MIN),
+            told: OnceLock::new(),
         }
+    }
+
+    /// Its claims as JSON, made once.
+    pub fn told(&self) -> Arc<Value> {
+        let tell = || Arc::new(serde_json::to_value(&self.claims).unwrap_or_default());
+        Arc::clone(self.told.get_or_init(tell))
     }
 
     /// Tells, at the first use and then once a minute, that this use is to be noted.

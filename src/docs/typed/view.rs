@@ -1,6 +1,6 @@
 //! What of a collection somebody may use.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use serde_json::json;
 
@@ -105,7 +105,7 @@ impl Viewer {
     pub fn visitor() -> Self {
         Self {
             asker: Asker {
-                auth: json!({}),
+                auth: Arc::new(json!({})),
                 is_administrator: false,
                 now: chrono::DateTime::UNIX_EPOCH,
             },
@@ -115,7 +115,7 @@ impl Viewer {
     }
 
     /// Somebody whose token says this and perhaps more.
-    pub fn of(auth: serde_json::Value, claims: Claims, authority: Authority) -> Self {
+    pub fn of(auth: Arc<serde_json::Value>, claims: Claims, authority: Authority) -> Self {
         Self {
             asker: Asker {
                 auth,
@@ -135,6 +135,6 @@ impl Viewer {
             "scope": authority.scopes().to_string(),
             "roles": roles,
         });
-        Self::of(auth, Claims::Some, authority)
+        Self::of(Arc::new(auth), Claims::Some, authority)
     }
 }
