@@ -20,6 +20,9 @@ const POLL_EVERY: Duration = Duration::from_millis(100);
 /// How often the feed is looked at though nobody told, because a word may be lost.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// How long changes may gather after some got their positions: each time costs the database a commit.
+const GATHER: Duration = Duration::from_millis(2);
+
 /// How long to wait for another replica that is giving positions.
 const ASIDE: Duration = Duration::from_millis(3);
 
@@ -56,12 +59,11 @@ impl Line {
         let begun = Instant::now();
         while begun.elapsed() < TURN {
             let is_poked = feed.await_poke(LISTEN_EVERY);
-            let mut is_told = false;
             if is_poked || self.polled.elapsed() >= POLL_EVERY {
                 self.polled = Instant::now();
-                is_told = self.sequence(feed, is_poked)?;
+                self.sequence(feed, is_poked)?;
             }
-            let head = feed.head();
+            let (head, mut is_told) = (feed.head(), false);
             for word in self.conn.notifications_iter() {
                 let number = word?.payload.parse().unwrap_or(i64::MAX);
                 is_told |= number > head.number;
@@ -76,26 +78,27 @@ impl Line {
         Ok(())
     }
 
-    /// Gives positions until nothing waits; tells whether any were given.
-    fn sequence(&mut self, feed: &Feed, is_poked: bool) -> anyhow::Result<bool> {
+    /// Gives positions until nothing waits, and follows what got them.
+    fn sequence(&mut self, feed: &Feed, is_poked: bool) -> anyhow::Result<()> {
         let begun = Instant::now();
-        let mut has_given = false;
         let mut waits = is_poked || store::is_waiting(&mut self.conn)?;
         while waits {
             match store::sequence(&mut self.conn)? {
-                store::Sequenced::Some => has_given = true,
+                store::Sequenced::Some => {
+                    self.follow(feed)?;
+                    std::thread::sleep(GATHER);
+                }
                 store::Sequenced::Nothing => break,
                 // They look again when they have committed; but they may have looked just before what waits here came.
                 store::Sequenced::Busy => std::thread::sleep(ASIDE),
             }
             if begun.elapsed() >= TURN {
-                // What was given is to be read by somebody, too.
                 feed.poke();
                 break;
             }
             waits = store::is_waiting(&mut self.conn)?;
         }
-        Ok(has_given)
+        Ok(())
     }
 
     /// Finds out whether the feed is another one by now, and follows it.
