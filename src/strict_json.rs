@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use crate::error::FieldError;
+use crate::error::{ApiError, Code, FieldError};
 
 /// Levels of nesting that are read.
 pub const MAX_DEPTH: usize = 64;
@@ -20,6 +20,15 @@ pub enum Fault {
     Malformed(String),
     /// It is JSON, but ambiguous or out of bounds; every place.
     Refused(Vec<FieldError>),
+}
+
+impl From<Fault> for ApiError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Malformed(detail) => Self::new(Code::MalformedJson, detail),
+            Fault::Refused(errors) => Self::with_errors(Code::RefusedJson, errors),
+        }
+    }
 }
 
 /// Checks that `bytes` are one JSON text without duplicate members, NUL, lone surrogates, deep nesting or huge numbers.

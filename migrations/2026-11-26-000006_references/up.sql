@@ -19,6 +19,10 @@ create function release_references() returns trigger language plpgsql set search
 declare
     referring record;
 begin
+    -- Each record of a chain is a level of its own here, and Postgres has no stack for thousands.
+    if pg_trigger_depth() > 200 then
+        raise exception 'too many records refer to each other in a chain' using errcode = 'foreign_key_violation', constraint = 'c0_r0_fkey';
+    end if;
     for referring in
         select number, member, on_delete, sources.serial, sources.generation, sources.declaration -> 'history' = 'true' as has_history
         from collection_references join collections as sources on sources.name = collection

@@ -20,9 +20,6 @@ use crate::{
 /// Bytes of the longest line: a document and what the server keeps of it.
 const LONGEST_LINE: u64 = 2_097_152;
 
-/// Lines that are stored by one transaction.
-const TOGETHER: usize = 500;
-
 /// Prints every record as it is at one moment.
 pub(super) fn export(conn: &mut PgConnection, name: &CollectionName) -> anyhow::Result<()> {
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
@@ -42,7 +39,7 @@ pub(super) fn export(conn: &mut PgConnection, name: &CollectionName) -> anyhow::
     Ok(())
 }
 
-/// Stores records that were exported; stops at the first that can't be, and what was stored before stays.
+/// Stores records that were exported: all of them, or none where one can't be.
 pub(super) fn import(
     conn: &mut PgConnection,
     name: &CollectionName,
@@ -63,24 +60,24 @@ pub(super) fn import(
     };
     let (progress, catalog) = (progress(bytes), Catalog::default());
     let (mut stored, mut there) = (0_u64, 0_u64);
-    loop {
-        let some = lines.take(TOGETHER)?;
-        if some.is_empty() {
-            break;
+    conn.transaction(|conn| {
+        // Records may refer to others that come later.
+        diesel::sql_query("set constraints all deferred").execute(conn)?;
+        while let Some((number, line)) = lines.next()? {
+            let imported = records::import_any_owner(conn, &catalog, name, &line)
+                .map_err(|error| told(&error).context(format!("line {number}")))?;
+            let counter = if imported { &mut stored } else { &mut there };
+            *counter += 1;
+            progress.inc(match bytes {
+                Some(_) => u64::try_from(line.len())?,
+                None => 1,
+            });
         }
-        conn.transaction(|conn| {
-            for (number, line) in &some {
-                let imported = records::import_any_owner(conn, &catalog, name, line)
-                    .map_err(|error| told(&error).context(format!("line {number}")))?;
-                let counter = if imported { &mut stored } else { &mut there };
-                *counter += 1;
-            }
-            anyhow::Ok(())
-        })?;
-        let read = some.iter().map(|(_, line)| line.len()).sum::<usize>();
-        let done = if bytes.is_some() { read } else { some.len() };
-        progress.inc(u64::try_from(done)?);
-    }
+        diesel::sql_query("set constraints all immediate")
+            .execute(conn)
+            .context("a record refers to one that is not there")?;
+        anyhow::Ok(())
+    })?;
     progress.finish_and_clear();
     super::print(&format!(
         "{}: {stored} stored, {there} were there",
@@ -95,26 +92,22 @@ struct Lines<R> {
 }
 
 impl<R: Read> Lines<R> {
-    fn take(&mut self, most: usize) -> anyhow::Result<Vec<(usize, Vec<u8>)>> {
-        let mut taken = Vec::new();
-        while taken.len() < most {
+    /// The next line that is not empty.
+    fn next(&mut self) -> anyhow::Result<Option<(usize, Vec<u8>)>> {
+        loop {
             let mut line = Vec::new();
-            let read = self
-                .input
-                .by_ref()
-                .take(LONGEST_LINE)
-                .read_until(b'\n', &mut line)?;
+            let mut input = self.input.by_ref().take(LONGEST_LINE);
+            let read = input.read_until(b'\n', &mut line)?;
             if read == 0 {
-                break;
+                return Ok(None);
             }
             self.number += 1;
             let is_whole = line.ends_with(b"\n") || u64::try_from(read)? < LONGEST_LINE;
             anyhow::ensure!(is_whole, "line {} is too long", self.number);
             if !line.trim_ascii().is_empty() {
-                taken.push((self.number, line));
+                return Ok(Some((self.number, line)));
             }
         }
-        Ok(taken)
     }
 }
 

@@ -89,7 +89,13 @@ impl Catalog {
         let references = reference_store::list(conn, name)?;
         let collection = Arc::new(Collection::new(&row, &indexes, &references)?);
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        known.insert(row.name, Arc::clone(&collection));
+        // Whoever reads an older snapshot keeps what they found to themselves.
+        if known
+            .get(&row.name)
+            .is_none_or(|known| known.generation <= collection.generation)
+        {
+            known.insert(row.name, Arc::clone(&collection));
+        }
         Ok(collection)
     }
 

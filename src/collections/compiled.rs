@@ -149,6 +149,11 @@ impl Collection {
         &self.extensions.writable
     }
 
+    /// Whether what is written depends on what is there.
+    pub fn is_read_before_writing(&self) -> bool {
+        self.has_member_rules() || !self.extensions.references.is_empty()
+    }
+
     /// Whether single members have rules of their own.
     pub fn has_member_rules(&self) -> bool {
         !self.extensions.readable.is_empty() || !self.extensions.writable.is_empty()

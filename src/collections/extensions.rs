@@ -21,6 +21,23 @@ pub(super) const KEYWORDS: [&str; 6] = [
     "x-on-delete",
 ];
 
+/// Keywords of an object that look at several of its members, or count them.
+const TELLING: [&str; 13] = [
+    "allOf",
+    "anyOf",
+    "oneOf",
+    "not",
+    "if",
+    "then",
+    "else",
+    "dependentSchemas",
+    "dependentRequired",
+    "dependencies",
+    "minProperties",
+    "maxProperties",
+    "propertyNames",
+];
+
 /// A rule of one member.
 #[derive(Clone, Debug)]
 pub struct MemberRule {
@@ -153,8 +170,10 @@ impl Reader<'_> {
             }
             "x-search" => self.wanted(value).and_then(|wanted| {
                 let is_text = self.members.kind(name) == Some(&Kind::String);
-                if wanted && !is_text {
-                    return Err("only texts are searched".to_owned());
+                let is_plain = rules::accessor(&[name.to_owned()], &Kind::String).is_some();
+                if wanted && !(is_text && is_plain) {
+                    let detail = "only texts are searched, under a name of letters, digits and `_`";
+                    return Err(detail.to_owned());
                 }
                 let names = wanted.then(|| name.to_owned());
                 self.found.searched.extend(names);
@@ -257,6 +276,16 @@ impl Reader<'_> {
             let detail = "members are hidden only where there are no others: `\"additionalProperties\": false`";
             self.faults
                 .push(FieldError::new("/schema", "extension", detail));
+        }
+        // These look at members together, so a refusal would tell of one that is hidden.
+        let told = TELLING.iter().filter(|_| !self.found.readable.is_empty());
+        for keyword in told.filter(|keyword| self.declaration.schema.contains_key(**keyword)) {
+            let detail = "it would tell of members that are hidden by `x-readable`";
+            self.faults.push(FieldError::new(
+                format!("/schema/{keyword}"),
+                "extension",
+                detail,
+            ));
         }
         for member in &self.found.readable {
             if self.found.searched.contains(&member.name) {

@@ -28,9 +28,7 @@ impl ReferenceRow {
     }
 
     fn is(&self, declared: &Reference) -> bool {
-        self.member == declared.member
-            && self.target == declared.target
-            && self.on_delete == declared.on_delete.name()
+        self.member == declared.member && self.target == declared.target
     }
 }
 
@@ -70,8 +68,14 @@ pub(super) fn settle(
         conn.batch_execute(&format!("alter table {table} drop column r{}", row.number))?;
     }
     for reference in declared {
-        if !stored.iter().any(|row| row.is(reference)) {
-            add(conn, name, serial, reference)?;
+        match stored.iter().find(|row| row.is(reference)) {
+            None => add(conn, name, serial, reference)?,
+            Some(row) if row.on_delete != reference.on_delete.name() => {
+                diesel::update(collection_references::table.find(row.number))
+                    .set(collection_references::on_delete.eq(reference.on_delete.name()))
+                    .execute(conn)?;
+            }
+            Some(_) => {}
         }
     }
     Ok(())
@@ -103,8 +107,7 @@ fn add(
          create index c{serial}_r{number}_idx on {table} (r{number}) where r{number} is not null;
          alter table {table} add constraint {constraint} foreign key (r{number}) references {others} (id)
             deferrable initially immediate;
-         drop trigger if exists \"A_release_references\" on {others};
-         create trigger \"A_release_references\" after delete on {others}
+         create or replace trigger \"A_release_references\" after delete on {others}
             for each row execute function release_references({})",
         target.serial
     ));

@@ -29,7 +29,7 @@ use hop::Hop;
 use pool::{LogAsWarning, Manager, Trouble, with_patience};
 
 pub use functions::{after, before, clock_timestamp, coalesce, date_trunc, nextval};
-pub use stream::{Outlet, Parts};
+pub use stream::{Outlet, Parts, Rest};
 pub use visit::{First, begin_with, join_trip, wait_elsewhere, watch};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
@@ -75,7 +75,7 @@ impl Db {
             pool,
             trouble,
             turns: Arc::new(Semaphore::new(usize::try_from(size)?)),
-            streams: Arc::new(Semaphore::new(usize::try_from(size)?.div_ceil(4))),
+            streams: Arc::new(Semaphore::new(usize::try_from(size)?.div_ceil(2))),
             is_away: Arc::default(),
         })
     }

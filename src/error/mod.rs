@@ -29,11 +29,22 @@ impl FieldError {
     /// Makes a fault at `pointer`.
     pub fn new(pointer: impl Into<String>, code: &str, detail: impl Into<String>) -> Self {
         Self {
-            pointer: pointer.into(),
+            pointer: shortened(pointer.into()),
             code: code.to_owned(),
-            detail: detail.into(),
+            detail: shortened(detail.into()),
         }
     }
+}
+
+/// Bytes of what one fault repeats of the input, which may name its members as it likes.
+const LONGEST: usize = 1_000;
+
+fn shortened(mut text: String) -> String {
+    if text.len() > LONGEST {
+        text.truncate(text.floor_char_boundary(LONGEST));
+        text.push('…');
+    }
+    text
 }
 
 /// An error body, RFC 9457 `application/problem+json`.
@@ -116,14 +127,35 @@ impl ApiError {
 
     /// An error that points at places of the input.
     pub fn with_errors(code: Code, errors: Vec<FieldError>) -> Self {
+        let none = Self::new(code, "");
+        none.pointing(errors)
+    }
+
+    /// The same error at other places.
+    #[must_use]
+    pub fn pointing(self, errors: Vec<FieldError>) -> Self {
         let detail = match errors.as_slice() {
             [only] => format!("{}: {}", only.pointer, only.detail),
             several => format!("{} faults, see errors", several.len()),
         };
         Self {
             errors,
-            ..Self::new(code, detail)
+            detail: detail.into(),
+            ..self
         }
+    }
+
+    /// The same error of something that is below `place`.
+    #[must_use]
+    pub fn below(mut self, place: &str) -> Self {
+        if self.errors.is_empty() {
+            return self;
+        }
+        let mut errors = std::mem::take(&mut self.errors);
+        for fault in &mut errors {
+            fault.pointer = format!("{place}{}", fault.pointer);
+        }
+        self.pointing(errors)
     }
 
     /// A refused try that may be repeated after `seconds`.
@@ -210,9 +242,21 @@ impl From<DieselError> for ApiError {
                 | DatabaseErrorKind::RestrictViolation,
                 _,
             ) => Self::internal(error),
+            // Somebody else holds what this needs, for longer than it waits.
+            (DatabaseErrorKind::Unknown, _) if is_contended(information.message()) => {
+                Code::Overloaded.into()
+            }
             _ => Self::database(error),
         }
     }
+}
+
+/// Whether Postgres gave up waiting for others; diesel knows no kinds of this.
+fn is_contended(message: &str) -> bool {
+    matches!(
+        message,
+        "deadlock detected" | "canceling statement due to lock timeout"
+    )
 }
 
 /// Whether a constraint is of records that refer to others: `c<serial>_r<number>_fkey`.

@@ -27,7 +27,7 @@ use crate::{
     error::{ApiError, Code, FieldError},
     input::{Shape, escaped},
     patch::Patch,
-    strict_json::{self, Fault},
+    strict_json,
 };
 
 /// Bytes of the largest body.
@@ -318,10 +318,7 @@ fn read(
     let body = read_bytes(request, payload, types);
     async move {
         let (media_type, bytes) = body.await?;
-        let text = strict_json::check(&bytes).map_err(|fault| match fault {
-            Fault::Malformed(detail) => ApiError::new(Code::MalformedJson, detail),
-            Fault::Refused(errors) => ApiError::with_errors(Code::RefusedJson, errors),
-        })?;
+        let text = strict_json::check(&bytes)?;
         let value = serde_json::from_str(text)
             .map_err(|error| ApiError::new(Code::MalformedJson, error.to_string()))?;
         Ok((media_type, bytes, value))

@@ -252,22 +252,16 @@ fn perform(
 }
 
 /// What the document of an operation is refused for is below it.
-fn in_document(mut error: ApiError) -> ApiError {
-    for fault in &mut error.errors {
-        fault.pointer = format!("/document{}", fault.pointer);
-    }
-    error
+fn in_document(error: ApiError) -> ApiError {
+    error.below("/document")
 }
 
 /// The refusal of one operation as that of the batch.
-fn at(place: usize, mut error: ApiError) -> ApiError {
+fn at(place: usize, error: ApiError) -> ApiError {
     let prefix = format!("/operations/{place}");
-    for fault in &mut error.errors {
-        fault.pointer = format!("{prefix}{}", fault.pointer);
+    if !error.errors.is_empty() || error.is_ours() {
+        return error.below(&prefix);
     }
-    if error.errors.is_empty() && !error.is_ours() {
-        let detail = error.detail.to_string();
-        error.errors = vec![FieldError::new(prefix, error.code.entry().slug, detail)];
-    }
-    error
+    let fault = FieldError::new(prefix, error.code.entry().slug, error.detail.to_string());
+    error.pointing(vec![fault])
 }

@@ -20,6 +20,9 @@ use crate::{
 /// Members that one request may expand.
 const MOST: usize = 5;
 
+/// Bytes of what is shown with the records of one answer.
+const MOST_BYTES: usize = 4_194_304;
+
 /// The member of a shown record that holds those that it refers to.
 const EXPANDED: &str = "expanded";
 
@@ -33,7 +36,13 @@ pub(super) fn parse<'a>(
     asker: &Asker,
 ) -> Result<Vec<&'a Reference>, ApiError> {
     let members = collection.members_for(asker);
-    let names: Vec<_> = text.into_iter().flat_map(|text| text.split(',')).collect();
+    let names = text.into_iter().flat_map(|text| text.split(','));
+    let names: Vec<_> = names.map(str::trim).collect();
+    let is_twice =
+        |(place, name): (usize, &&str)| names.iter().skip(place + 1).any(|one| one == name);
+    if names.iter().enumerate().any(is_twice) {
+        return Err(refused("/expand", "expand", "a member is named twice"));
+    }
     if names.len() > MOST {
         let detail = format!("at most {MOST} members");
         return Err(refused("/expand", "expand", &detail));
@@ -41,7 +50,7 @@ pub(super) fn parse<'a>(
     let reference = |name: &&str| {
         let mut references = collection.references().iter();
         references
-            .find(|reference| reference.member == name.trim())
+            .find(|reference| reference.member == **name)
             .filter(|reference| members.kind(&reference.member).is_some())
             .ok_or_else(|| {
                 let detail = format!("`{name}` refers to no other records");
@@ -66,13 +75,17 @@ pub(super) fn expand(
     if references.is_empty() {
         return Ok(shown);
     }
-    let mut expanded = vec![Vec::new(); shown.len()];
+    let (mut expanded, mut bytes) = (vec![Vec::new(); shown.len()], 0);
     for reference in references {
         let ids = rows.iter().map(|row| target_of(row, &reference.member));
         let ids = ids.collect::<Result<Vec<_>, _>>()?;
         let found = find(conn, catalog, asker, reference, &ids)?;
         for (target, into) in ids.iter().zip(&mut expanded) {
             if let Some(text) = target.and_then(|id| found.get(&id)) {
+                bytes += text.len();
+                if bytes > MOST_BYTES {
+                    return Err(too_large());
+                }
                 into.push(format!("\"{}\":{text}", reference.member));
             }
         }
@@ -87,6 +100,11 @@ fn target_of(row: &RecordRow, member: &str) -> Result<Option<Uuid>, ApiError> {
     let members = row.members()?;
     let id = members.get(member).and_then(Value::as_str);
     Ok(id.and_then(|id| id.parse().ok()))
+}
+
+fn too_large() -> ApiError {
+    let detail = "the records that are referred to are too large together; ask for fewer";
+    refused("/expand", "maxLength", detail)
 }
 
 /// The records of these ids that the caller may read, as they are shown.
@@ -109,10 +127,7 @@ fn find(
         let Some(rows) = many_store::find_many(conn, target, &ids, &rule)? else {
             return Ok(None);
         };
-        let rows = rows.ok_or_else(|| {
-            let detail = "the records that are referred to are too large together; ask for fewer";
-            refused("/expand", "maxLength", detail)
-        })?;
+        let rows = rows.ok_or_else(too_large)?;
         let form = Form::whole(target, asker);
         let show = |row: &RecordRow| Ok((row.id, form.show(row)?.text().to_owned()));
         rows.iter()

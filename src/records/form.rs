@@ -8,6 +8,7 @@ use super::row::{RecordRow, SERVER_MEMBERS};
 use crate::{
     collections::{Asker, Collection},
     error::{ApiError, Code, FieldError},
+    input::escaped,
     rules::Record,
 };
 
@@ -22,6 +23,8 @@ pub(super) struct Form<'a> {
     collection: &'a Collection,
     asker: &'a Asker,
     fields: Option<Vec<String>>,
+    /// Members that are hidden whatever their rules say.
+    left_out: Vec<String>,
 }
 
 /// A record as it is shown.
@@ -43,7 +46,13 @@ impl<'a> Form<'a> {
             collection,
             asker,
             fields: None,
+            left_out: Vec::new(),
         }
+    }
+
+    /// The same without these members.
+    pub fn without(self, left_out: Vec<String>) -> Self {
+        Self { left_out, ..self }
     }
 
     /// The members that `fields` names, separated by commas; its id and version in any case.
@@ -119,6 +128,7 @@ impl<'a> Form<'a> {
         hidden
             .filter(|member| !member.rule.allows(&facts, Some(&record)))
             .map(|member| member.name.clone())
+            .chain(self.left_out.iter().cloned())
             .collect()
     }
 }
@@ -187,11 +197,12 @@ pub(super) fn settle_members(
     }
     let facts = asker.facts(Some(input));
     let is_refused = |name: &&String| {
-        let mut rules = collection
-            .writable()
-            .iter()
-            .filter(|member| &member.name == *name);
-        rules.any(|member| !member.rule.allows(&facts, Some(before)))
+        let mut rules = collection.writable().iter();
+        match rules.find(|member| &member.name == *name) {
+            Some(member) => !member.rule.allows(&facts, Some(before)),
+            // Nobody writes what they can't see unless a rule says so.
+            None => hidden.contains(name),
+        }
     };
     changed.sort_unstable();
     changed.dedup();
@@ -200,7 +211,7 @@ pub(super) fn settle_members(
         return Ok(());
     }
     let fault = |name: &String| {
-        let pointer = format!("/{}", crate::input::escaped(name));
+        let pointer = format!("/{}", escaped(name));
         FieldError::new(pointer, "rule", "this member is not yours to write")
     };
     let faults = refused.into_iter().map(fault).collect();
@@ -211,17 +222,19 @@ pub(super) fn settle_members(
 pub(super) fn without_hidden(mut error: ApiError, hidden: &[String]) -> ApiError {
     let is_hidden = |fault: &FieldError| {
         let name = fault.pointer.split('/').nth(1).unwrap_or_default();
-        hidden
-            .iter()
-            .any(|hidden| crate::input::escaped(hidden) == name)
+        hidden.iter().any(|hidden| escaped(hidden) == name)
     };
-    for fault in &mut error.errors {
+    if !error.errors.iter().any(is_hidden) {
+        return error;
+    }
+    let mut errors = std::mem::take(&mut error.errors);
+    for fault in &mut errors {
         if is_hidden(fault) {
             let detail = "something that you can't see does not fit the schema";
             *fault = FieldError::new("", "schema", detail);
         }
     }
-    error
+    error.pointing(errors)
 }
 
 fn refused(detail: String) -> ApiError {

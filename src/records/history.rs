@@ -1,17 +1,22 @@
 //! What records were before they were replaced.
 
 use diesel::PgConnection;
+use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Request, Written, form::Form, form::Shown, history_store, rewrite, settle, show};
+use super::{
+    Request,
+    change::Target,
+    form::{Form, Shown},
+    history_store,
+    row::RecordRow,
+    store,
+};
 use crate::{
     collections::{Catalog, Collection},
     error::{ApiError, Code},
     precondition::Precondition,
 };
-
-/// How often restoring is tried on a record that others write to meanwhile.
-const TRIES: usize = 3;
 
 /// Lists the versions of a record that the caller may see, the newest first: those before a version, so many of them.
 ///
@@ -31,7 +36,9 @@ pub fn list_versions(
         let Some(found) = history_store::list(conn, collection, id, &rule, before, rows)? else {
             return Ok(None);
         };
-        let form = Form::whole(collection, &request.asker);
+        let Some(form) = form_of(conn, collection, request, id)? else {
+            return Ok(None);
+        };
         let shown: Result<Vec<_>, _> = found.iter().map(|row| form.show(row)).collect();
         shown.map(Some)
     })?;
@@ -59,9 +66,30 @@ pub fn read_version(
             return Ok(None);
         };
         let row = found.ok_or_else(ApiError::not_found)?;
-        show(collection, &request.asker, &row).map(Some)
+        let form = form_of(conn, collection, request, id)?;
+        form.map(|form| form.show(&row)).transpose()
     })?;
     Ok(found)
+}
+
+/// How a caller is shown the versions of a record: without what is hidden in the record as it is, be it seen in them.
+fn form_of<'a>(
+    conn: &mut PgConnection,
+    collection: &'a Collection,
+    request: &'a Request,
+    id: Uuid,
+) -> Result<Option<Form<'a>>, ApiError> {
+    let form = Form::whole(collection, &request.asker);
+    if collection.readable().is_empty() {
+        return Ok(Some(form));
+    }
+    let rule = collection.rules.read.predicate(&request.asker, None);
+    let Some(newest) = store::find(conn, collection, id, &rule)? else {
+        return Ok(None);
+    };
+    let newest: RecordRow = newest.ok_or_else(ApiError::not_found)?;
+    let hidden = form.hidden(&newest, &newest.members()?);
+    Ok(Some(form.without(hidden)))
 }
 
 /// Replaces a record by what it was in an earlier version, as the caller sees that.
@@ -83,22 +111,29 @@ pub fn restore(
             return Ok(None);
         };
         let found = found.ok_or_else(ApiError::not_found)?;
-        let mut document = found.members()?;
-        for name in Form::whole(collection, &request.asker).hidden(&found, &document) {
-            document.remove(&name);
-        }
-        let document = serde_json::Value::Object(document);
-        for _ in 0..TRIES {
-            let make = |_visible: &mut _| Ok(document.clone());
-            let Some(written) = rewrite(conn, collection, request, id, precondition, make)? else {
-                return Ok(None);
-            };
-            if !matches!(written, Written::Unexpected(_)) {
-                let row = settle(written, collection, precondition)?;
-                return show(collection, &request.asker, &row).map(Some);
+        let document = found.members()?;
+        let Some(form) = form_of(conn, collection, request, id)? else {
+            return Ok(None);
+        };
+        let hidden = form.hidden(&found, &document);
+        // What they couldn't see then, or can't see now, stays as it is.
+        let make = |visible: &Value| {
+            let mut restored = document.clone();
+            for name in &hidden {
+                restored.remove(name);
+                let now = visible.get(name).cloned();
+                restored.extend(now.map(|now| (name.clone(), now)));
             }
-        }
-        Err(Code::Overloaded.into())
+            Ok(Value::Object(restored))
+        };
+        let target = Target {
+            catalog,
+            collection,
+            request,
+            id,
+            precondition,
+        };
+        target.rewrite_again(conn, make)
     })
 }
 

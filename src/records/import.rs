@@ -11,7 +11,7 @@ use crate::{
     collections::Catalog,
     error::{ApiError, Code, FieldError},
     precondition::{Precondition, Tags},
-    strict_json::{self, Fault},
+    strict_json,
 };
 
 /// What became of one line.
@@ -34,6 +34,19 @@ pub struct LineReport {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub errors: Vec<FieldError>,
+}
+
+impl LineReport {
+    /// The report on a line of which no record was made.
+    pub(super) fn refused(line: usize, error: ApiError) -> Self {
+        Self {
+            line,
+            status: error.code.entry().status,
+            id: None,
+            code: Some(error.code.entry().slug),
+            errors: error.errors,
+        }
+    }
 }
 
 /// Makes a record of each line: a document, or a record as it was exported. Such a one keeps its id, and its owner where that is the
@@ -60,23 +73,14 @@ pub fn import(
                 errors: Vec::new(),
             }),
             Err(error) if error.is_ours() => Err(error),
-            Err(error) => Ok(LineReport {
-                line: *line,
-                status: error.code.entry().status,
-                id: None,
-                code: Some(error.code.entry().slug),
-                errors: error.errors,
-            }),
+            Err(error) => Ok(LineReport::refused(*line, error)),
         }
     };
     lines.iter().map(report).collect()
 }
 
 fn parse(bytes: &[u8]) -> Result<Value, ApiError> {
-    let text = strict_json::check(bytes).map_err(|fault| match fault {
-        Fault::Malformed(detail) => ApiError::new(Code::MalformedJson, detail),
-        Fault::Refused(errors) => ApiError::with_errors(Code::RefusedJson, errors),
-    })?;
+    let text = strict_json::check(bytes)?;
     serde_json::from_str(text)
         .map_err(|error| ApiError::new(Code::MalformedJson, error.to_string()))
 }
@@ -99,16 +103,23 @@ fn make(
         request.owner = owner;
     }
     let made = match id {
-        None => create_as(conn, catalog, &request, Uuid::now_v7(), &document)?,
+        None => create_as(conn, catalog, &request, Uuid::now_v7(), &document),
         Some(id) => {
             let only_new = Precondition {
                 if_match: None,
                 if_none_match: Some(Tags::Any),
             };
-            replace(conn, catalog, &request, id, &only_new, &document)?.0
+            replace(conn, catalog, &request, id, &only_new, &document).map(|(shown, _)| shown)
         }
     };
-    Ok(made.id)
+    match made {
+        Ok(made) => Ok(made.id),
+        Err(error) if error.code == Code::InvalidToken && owner.is_some() => {
+            let fault = FieldError::new("/owner", "owner", "there is no such account");
+            Err(ApiError::invalid(vec![fault]))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// The id of an exported record, and its owner.

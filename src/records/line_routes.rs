@@ -8,10 +8,12 @@ use actix_web::{
     web::{self, Bytes},
 };
 use futures_util::{Stream, StreamExt, stream};
+use tokio::time::{Instant, timeout_at};
 
 use super::{LineReport, Lines, ListQuery, Request, export, import, routes::FEED_POSITION};
 use crate::{
     app::AppState,
+    collections::Catalog,
     db,
     error::{ApiError, Code, FieldError},
     http::NDJSON,
@@ -28,6 +30,15 @@ const TOGETHER: usize = 50;
 
 /// Bytes that are stored by one trip to the database.
 const TOGETHER_BYTES: usize = 1_048_576;
+
+/// Bytes of all lines of one request.
+const MOST_BYTES: usize = 67_108_864;
+
+/// Bytes of reports after which no more lines are taken.
+const LONGEST_BODY: usize = 8_388_608;
+
+/// How long one request may take: the token is looked at when it begins.
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// How long the next part of a body may take to arrive.
 const PART_PATIENCE: Duration = Duration::from_secs(15);
@@ -49,7 +60,8 @@ pub(super) async fn stream_list(
     request: Request,
     query: ListQuery,
 ) -> Result<HttpResponse, ApiError> {
-    let catalog = app.catalog.clone();
+    // By the declaration of its moment, which others may have outlived.
+    let catalog = Catalog::default();
     let parts = app
         .db
         .stream(move |conn, outlet| export(conn, &catalog, &request, &query, outlet))
@@ -64,7 +76,7 @@ pub(super) async fn stream_list(
     }
     let first = stream::iter(parts.first.map(Ok));
     let rest = stream::unfold(parts.rest, |mut rest| async move {
-        Some((rest.recv().await?, rest))
+        Some((rest.next().await?, rest))
     });
     let bytes = first
         .chain(rest)
@@ -79,28 +91,56 @@ pub(super) async fn import_lines(
     payload: web::Payload,
 ) -> Result<HttpResponse, ApiError> {
     let mut lines = LineReader::new(Box::pin(payload));
-    let mut reports: Vec<LineReport> = Vec::new();
+    let ends = Instant::now() + LONGEST;
+    let mut body = String::new();
     loop {
-        let some = lines.take().await?;
-        if some.is_empty() {
+        let some = timeout_at(ends, lines.take()).await;
+        let some = some.unwrap_or_else(|_elapsed| Err(Code::RequestTimeout.into()));
+        let stored = match some {
+            Ok(some) if some.is_empty() => break,
+            Ok(some) => store(app, &request, some).await,
+            Err(error) => Err(error),
+        };
+        match stored {
+            Ok(reports) => write(&reports, &mut body)?,
+            // Before anything was stored it is the answer; after, the last report.
+            Err(error) if body.is_empty() => return Err(error),
+            Err(error) => {
+                write(&[LineReport::refused(lines.number + 1, error)], &mut body)?;
+                break;
+            }
+        }
+        if body.len() > LONGEST_BODY {
+            let error = ApiError::new(Code::PayloadTooLarge, "too much is wrong with these lines");
+            write(&[LineReport::refused(lines.number + 1, error)], &mut body)?;
             break;
         }
-        let (catalog, request) = (app.catalog.clone(), request.clone());
-        // Between two trips the next lines arrive.
-        db::wait_elsewhere();
-        let reported = app
-            .db
-            .run(move |conn| import(conn, &catalog, &request, &some))
-            .await?;
-        app.feed.poke();
-        reports.extend(reported);
     }
-    let mut body = String::new();
-    for report in &reports {
+    Ok(HttpResponse::Ok().content_type(NDJSON).body(body))
+}
+
+async fn store(
+    app: &AppState,
+    request: &Request,
+    lines: Vec<(usize, Vec<u8>)>,
+) -> Result<Vec<LineReport>, ApiError> {
+    let (catalog, request) = (app.catalog.clone(), request.clone());
+    // Between two trips the next lines arrive.
+    db::wait_elsewhere();
+    let stored = app
+        .db
+        .run(move |conn| import(conn, &catalog, &request, &lines))
+        .await;
+    app.feed.poke();
+    stored
+}
+
+fn write(reports: &[LineReport], body: &mut String) -> Result<(), ApiError> {
+    for report in reports {
         body.push_str(&serde_json::to_string(report).map_err(ApiError::internal)?);
         body.push('\n');
     }
-    Ok(HttpResponse::Ok().content_type(NDJSON).body(body))
+    Ok(())
 }
 
 type Body = Pin<Box<dyn Stream<Item = Result<Bytes, actix_web::error::PayloadError>>>>;
@@ -112,6 +152,8 @@ struct LineReader {
     lines: VecDeque<Vec<u8>>,
     is_over: bool,
     number: usize,
+    bytes: usize,
+    fault: Option<ApiError>,
 }
 
 impl LineReader {
@@ -122,6 +164,8 @@ impl LineReader {
             lines: VecDeque::new(),
             is_over: false,
             number: 0,
+            bytes: 0,
+            fault: None,
         }
     }
 
@@ -129,8 +173,15 @@ impl LineReader {
     async fn take(&mut self) -> Result<Vec<(usize, Vec<u8>)>, ApiError> {
         let (mut taken, mut bytes) = (Vec::new(), 0);
         while taken.len() < TOGETHER && bytes < TOGETHER_BYTES {
-            let Some(line) = self.next().await? else {
-                break;
+            let line = match self.next().await {
+                Ok(Some(line)) => line,
+                Ok(None) => break,
+                // What came before is stored first.
+                Err(error) if taken.is_empty() => return Err(error),
+                Err(error) => {
+                    self.fault = Some(error);
+                    break;
+                }
             };
             self.number += 1;
             if self.number > MOST_LINES {
@@ -147,6 +198,9 @@ impl LineReader {
     }
 
     async fn next(&mut self) -> Result<Option<Vec<u8>>, ApiError> {
+        if let Some(fault) = self.fault.take() {
+            return Err(fault);
+        }
         loop {
             if let Some(line) = self.lines.pop_front() {
                 return Ok(Some(line));
@@ -168,6 +222,11 @@ impl LineReader {
         };
         let part =
             part.map_err(|_broken| ApiError::new(Code::BadRequest, "The body could not be read"))?;
+        self.bytes += part.len();
+        if self.bytes > MOST_BYTES {
+            let detail = format!("at most {MOST_BYTES} bytes");
+            return Err(ApiError::new(Code::PayloadTooLarge, detail));
+        }
         let mut pieces = part.split(|byte| *byte == b'\n');
         self.rest
             .extend_from_slice(pieces.next().unwrap_or_default());

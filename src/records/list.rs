@@ -123,7 +123,10 @@ pub fn list(
         };
         let count = match query.count {
             None => None,
-            Some(count) => Some(count_store::count(conn, collection, &selection, count)?),
+            Some(count) => match count_store::count(conn, collection, &selection, count)? {
+                None => return Ok(None),
+                counted => counted,
+            },
         };
         let rows: Vec<_> = found.listed.iter().map(|listed| &listed.record).collect();
         let shown = rows.iter().map(|row| form.show(row));

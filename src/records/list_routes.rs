@@ -57,7 +57,8 @@ pub struct RecordsQuery {
     /// read them.
     #[param(example = "customer")]
     pub expand: Option<String>,
-    /// Whether to tell how many there are: `exact`, or `estimated` as Postgres guesses without looking.
+    /// Whether to tell how many there are: `exact`, or `estimated` as Postgres guesses without looking, where the `list` rule shows the
+    /// caller all of them.
     #[param(inline)]
     pub count: Option<Count>,
     /// Items of a page: 50 when left out, at most 200 (more is clamped).

@@ -5,6 +5,7 @@ pub mod aggregate_routes;
 mod aggregate_store;
 mod batch;
 pub mod batch_routes;
+mod change;
 mod conditions;
 mod count_store;
 mod expand;
@@ -20,6 +21,7 @@ pub mod list_routes;
 mod list_store;
 mod many_store;
 mod order;
+mod references;
 pub mod routes;
 mod row;
 mod selection;
@@ -32,6 +34,7 @@ use uuid::Uuid;
 
 pub use aggregate::{Aggregated, Aggregation, Figure, aggregate};
 pub use batch::{Action, Batch, Operation, Outcome, Outcomes, run_batch};
+pub use change::{change, replace};
 pub use export::{Lines, export};
 pub use form::Shown;
 pub use history::{list_versions, read_version, restore};
@@ -45,16 +48,12 @@ use crate::{
     collections::{Asker, Catalog, Collection, CollectionName},
     error::{ApiError, Code, FieldError},
     idempotency,
-    patch::Patch,
     precondition::Precondition,
     rules::Record,
 };
 use conditions::Conditions;
-use form::{Form, settle_members, without_hidden};
+use form::{Form, settle_members};
 use store::{Inserted, New, Written};
-
-/// How often a patch is tried on a record that others write to meanwhile.
-const TRIES: usize = 3;
 
 /// Where a record is, and who asks for it.
 #[derive(Clone, Debug)]
@@ -126,7 +125,7 @@ fn create_as(
     document: &Value,
 ) -> Result<Shown, ApiError> {
     let made = catalog.with(conn, &request.collection, |conn, collection| {
-        insert(conn, collection, request, id, true, document)
+        insert(conn, catalog, collection, request, id, true, document)
     })?;
     made.ok_or_else(|| ApiError::internal("a new id was taken"))
 }
@@ -134,6 +133,7 @@ fn create_as(
 /// The record that was made; inside, `None` where its id is taken; outside, where the collection is declared otherwise by now.
 fn insert(
     conn: &mut PgConnection,
+    catalog: &Catalog,
     collection: &Collection,
     request: &Request,
     id: Uuid,
@@ -146,6 +146,7 @@ fn insert(
     if !collection.rules.create.allows(&request.asker, &document) {
         return Err(Code::RuleForbids.into());
     }
+    references::check(conn, catalog, collection, &request.asker, None, &document)?;
     let new = New {
         id,
         owner: request.owner,
@@ -194,110 +195,6 @@ pub fn show(collection: &Collection, asker: &Asker, row: &RecordRow) -> Result<S
     Form::whole(collection, asker).show(row)
 }
 
-/// Replaces a record, or makes it under this id.
-///
-/// # Errors
-/// 403, 404, 412, 422, 428 as the collection and the caller's condition have it.
-pub fn replace(
-    conn: &mut PgConnection,
-    catalog: &Catalog,
-    request: &Request,
-    id: Uuid,
-    precondition: &Precondition,
-    document: &Value,
-) -> Result<(Shown, bool), ApiError> {
-    catalog.with(conn, &request.collection, |conn, collection| {
-        for _ in 0..TRIES {
-            let Some(written) = overwrite(conn, collection, request, id, precondition, document)?
-            else {
-                return Ok(None);
-            };
-            match written {
-                Written::Nothing => {}
-                // Somebody else was faster than it was read.
-                Written::Unexpected(version) if collection.has_member_rules() => {
-                    demand(collection, precondition, version)?;
-                    continue;
-                }
-                written => {
-                    let row = settle(written, collection, precondition)?;
-                    return show(collection, &request.asker, &row)
-                        .map(|shown| Some((shown, false)));
-                }
-            }
-            precondition.check(None)?;
-            check_id(id)?;
-            match insert(conn, collection, request, id, false, document)? {
-                None => return Ok(None),
-                Some(Some(shown)) => return Ok(Some((shown, true))),
-                // Somebody else has made it meanwhile.
-                Some(None) => {}
-            }
-        }
-        Err(Code::Overloaded.into())
-    })
-}
-
-/// Replaces a record that is there. Where members have rules of their own, what was read is what is replaced.
-fn overwrite(
-    conn: &mut PgConnection,
-    collection: &Collection,
-    request: &Request,
-    id: Uuid,
-    precondition: &Precondition,
-    document: &Value,
-) -> Result<Option<Written>, ApiError> {
-    if collection.has_member_rules() {
-        let replaced = |_visible: &mut Value| Ok(document.clone());
-        let written = rewrite(conn, collection, request, id, precondition, replaced)?;
-        if !matches!(written, Some(Written::Nothing)) {
-            return Ok(written);
-        }
-    }
-    let mut document = document.clone();
-    let text = collection.accept(&mut document)?;
-    let mut conditions = Conditions::of(collection, request, precondition, Some(&document));
-    if collection.has_member_rules() {
-        // Only to tell whether it is hidden: no record has this version.
-        conditions = conditions.only(0);
-    }
-    let written = store::replace(conn, collection, id, &conditions, text);
-    written.map_err(|error| collection.refusal(error))
-}
-
-/// Reads a record, makes another document of what the caller sees of it, and writes that in place of the version that was
-/// read; what became of that is `Unexpected` where somebody else was faster, and `Nothing` where there is nothing to see.
-fn rewrite(
-    conn: &mut PgConnection,
-    collection: &Collection,
-    request: &Request,
-    id: Uuid,
-    precondition: &Precondition,
-    make: impl Fn(&mut Value) -> Result<Value, ApiError>,
-) -> Result<Option<Written>, ApiError> {
-    let rule = collection.rules.read.predicate(&request.asker, None);
-    let Some(found) = store::find(conn, collection, id, &rule)? else {
-        return Ok(None);
-    };
-    let Some(found) = found else {
-        return Ok(Some(Written::Nothing));
-    };
-    demand(collection, precondition, found.version)?;
-    let mut visible = found.members()?;
-    let hidden = Form::whole(collection, &request.asker).hidden(&found, &visible);
-    let stored = Value::Object(visible.clone());
-    visible.retain(|name, _| !hidden.contains(name));
-    let mut document = make(&mut Value::Object(visible))?;
-    let before = found.image(&stored);
-    settle_members(collection, &request.asker, &before, &hidden, &mut document)?;
-    let accepted = collection.accept(&mut document);
-    let text = accepted.map_err(|error| without_hidden(error, &hidden))?;
-    let seen =
-        Conditions::of(collection, request, precondition, Some(&document)).only(found.version);
-    let written = store::replace(conn, collection, id, &seen, text);
-    written.map_err(|error| collection.refusal(error))
-}
-
 /// Checks an id that a caller chose: they grow with time, so that records stay together that were made together.
 fn check_id(id: Uuid) -> Result<(), ApiError> {
     if id.get_version() == Some(uuid::Version::SortRand) {
@@ -307,38 +204,6 @@ fn check_id(id: Uuid) -> Result<(), ApiError> {
     Err(ApiError::invalid(vec![FieldError::new(
         "/id", "format", detail,
     )]))
-}
-
-/// Changes a record: the patch applies to the version that is read, and is written only in place of that.
-///
-/// # Errors
-/// Those of `replace`, and of the patch.
-pub fn change(
-    conn: &mut PgConnection,
-    catalog: &Catalog,
-    request: &Request,
-    id: Uuid,
-    precondition: &Precondition,
-    patch: &Patch,
-) -> Result<Shown, ApiError> {
-    let make = |visible: &mut Value| {
-        let mut document = visible.take();
-        patch.apply(&mut document)?;
-        Ok(document)
-    };
-    catalog.with(conn, &request.collection, |conn, collection| {
-        for _ in 0..TRIES {
-            let Some(written) = rewrite(conn, collection, request, id, precondition, make)? else {
-                return Ok(None);
-            };
-            // Else somebody else was faster; what they made of it may still fit the caller's condition.
-            if !matches!(written, Written::Unexpected(_)) {
-                let row = settle(written, collection, precondition)?;
-                return show(collection, &request.asker, &row).map(Some);
-            }
-        }
-        Err(Code::Overloaded.into())
-    })
 }
 
 /// Deletes a record.

@@ -1,11 +1,6 @@
 //! Which records of a collection are meant: those that a rule shows, less what a filter or a search leaves out.
 
-use diesel::{
-    pg::Pg,
-    prelude::*,
-    query_builder::{AstPass, QueryFragment},
-    sql_types::Text,
-};
+use diesel::{pg::Pg, prelude::*, query_builder::AstPass, sql_types::Text};
 
 use super::{
     list::{self, refused},
@@ -81,6 +76,11 @@ impl Selection {
         self.filter.as_ref().map(|(rule, _)| rule)
     }
 
+    /// Whether the rule shows every record.
+    pub fn shows_all(&self) -> bool {
+        matches!(self.rule, Predicate::True)
+    }
+
     /// Whether words are sought, for which there is an index.
     pub fn is_search(&self) -> bool {
         self.search.is_some()
@@ -104,11 +104,5 @@ impl Selection {
             out.push_sql(")");
         }
         Ok(())
-    }
-}
-
-impl QueryFragment<Pg> for Selection {
-    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        self.put(out)
     }
 }

@@ -15,9 +15,12 @@ use super::{
 };
 use crate::{
     collections::{Catalog, Collection, CollectionName},
-    error::{ApiError, Code, FieldError},
-    strict_json::{self, Fault},
+    error::{ApiError, FieldError},
+    strict_json,
 };
+
+/// Far from where counting ends, and exact in every client.
+const LARGEST_VERSION: i64 = 9_007_199_254_740_992;
 
 /// Records that are read together.
 const TOGETHER: i64 = 500;
@@ -71,8 +74,8 @@ struct Exported {
 
 fn positive<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
     let version = i64::deserialize(deserializer)?;
-    if version < 1 {
-        return Err(D::Error::custom("a version is at least 1"));
+    if !(1..=LARGEST_VERSION).contains(&version) {
+        return Err(D::Error::custom("a version is a number from 1 to 2^53"));
     }
     Ok(version)
 }
@@ -88,10 +91,7 @@ pub fn import_any_owner(
     name: &CollectionName,
     line: &[u8],
 ) -> Result<bool, ApiError> {
-    let text = strict_json::check(line).map_err(|fault| match fault {
-        Fault::Malformed(detail) => ApiError::new(Code::MalformedJson, detail),
-        Fault::Refused(errors) => ApiError::with_errors(Code::RefusedJson, errors),
-    })?;
+    let text = strict_json::check(line)?;
     let exported: Exported = serde_json::from_str(text).map_err(|error| {
         ApiError::invalid(vec![FieldError::new("", "record", error.to_string())])
     })?;

@@ -147,3 +147,53 @@ async fn what_no_longer_fits_the_schema_is_not_restored_and_history_begins_when_
     let delete = format!("{}?confirm={}", shop.uri(), shop.name);
     shop.administrator().delete(&delete).await.expect(204);
 }
+
+#[tokio::test]
+async fn res_02_versions_hide_what_is_hidden_now_and_restoring_loses_nothing() {
+    let app = TestApp::shared();
+    let shop = kept(&app, |declaration| {
+        let visible = "record.title == 'open' || 'admin' in auth.roles";
+        declaration["schema"]["properties"]["note"] =
+            json!({"type": "string", "maxLength": 50, "x-readable": visible, "x-writable": "true"});
+        for rule in ["list", "read", "update"] {
+            declaration["rules"][rule] = json!("true");
+        }
+    })
+    .await;
+    let (ada, administrator) = (app.person().await, shop.administrator());
+    let made = shop
+        .make(&ada, json!({"title": "open", "note": "one"}))
+        .await;
+    let path = shop.record(&made["id"]);
+    administrator
+        .put(&path, json!({"title": "shut", "note": "two"}))
+        .await
+        .expect(200);
+    let versions = format!("{path}/versions");
+    assert!(!ada.get(&versions).await.expect(200).text().contains("note"));
+    assert_eq!(
+        ada.get(&format!("{versions}/1"))
+            .await
+            .expect(200)
+            .at("/note"),
+        Value::Null
+    );
+    // She restores what she sees of it; what she doesn't stays.
+    app.send(ada.request("POST", &format!("{versions}/1/restore")))
+        .await
+        .expect(200);
+    let read = administrator.get(&path).await.expect(200);
+    assert_eq!(
+        (read.at("/title"), read.at("/note")),
+        (json!("open"), json!("two"))
+    );
+    // Of the version in which it was hidden she restores the rest.
+    app.send(ada.request("POST", &format!("{versions}/2/restore")))
+        .await
+        .expect(200);
+    let read = administrator.get(&path).await.expect(200);
+    assert_eq!(
+        (read.at("/title"), read.at("/note")),
+        (json!("shut"), json!("two"))
+    );
+}

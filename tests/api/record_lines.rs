@@ -148,7 +148,17 @@ async fn what_is_wrong_with_one_line_keeps_no_other_from_being_stored() {
         .await
         .at("/count");
     assert_eq!(count, json!(3));
-    // An administrator stores for others.
+    // An administrator stores for others, who have to be there.
+    let line = json!({"title": "x", "owner": uuid::Uuid::now_v7()}).to_string();
+    let reports = parsed(
+        &import(shop.administrator(), &shop.records(), &line)
+            .await
+            .expect(200),
+    );
+    assert_eq!(
+        (&reports[0]["status"], &reports[0]["errors"][0]["pointer"]),
+        (&json!(422), &json!("/owner"))
+    );
     let line = json!({"title": "for eve", "owner": eve.id()}).to_string();
     let reports = parsed(
         &import(shop.administrator(), &shop.records(), &line)
@@ -228,7 +238,7 @@ async fn a_list_is_read_as_it_is_when_its_first_line_is_read() {
     let mut bytes = response.chunk().await.unwrap().unwrap().to_vec();
     let table =
         "(select 'tollgate_data.c' || serial from collections order by serial desc limit 1)";
-    let _all = query(
+    query(
         app.database(),
         &format!(
             "do $$ begin execute 'update ' || {table} || ' set data = data || ''{{\"price\": 1}}'', version = 2'; execute 'delete from ' || {table} || ' where id in (select id from ' || {table} || ' order by id desc limit 50)'; end $$"

@@ -174,10 +174,23 @@ async fn res_02_a_hidden_member_is_not_guessed_by_writing() {
         (read.at("/title"), read.at("/price"), read.at("/note")),
         (json!("Pen"), json!(12), json!("cheap"))
     );
-    // A hidden member without a rule for writing may be written by whoever may change the record.
-    eve.patch(&path, json!({"note": "seen"})).await.expect(200);
-    let read = shop.administrator().get(&path).await.expect(200);
-    assert_eq!(read.at("/note"), "seen");
+    // Nobody writes what they can't see, unless a rule lets them.
+    for note in ["cheap", "seen"] {
+        let refused = eve.patch(&path, json!({"note": note})).await;
+        let refused = refused.expect_problem(403, "rule-forbids");
+        assert_eq!(refused.at("/errors/0/pointer"), "/note");
+    }
+    // What is stored and does not fit any more is not told either.
+    let mut declaration = shop.declaration().await;
+    declaration["schema"]["properties"]["price"]["maximum"] = json!(5);
+    let forced = format!("{}?force=true", shop.uri());
+    shop.administrator()
+        .put(&forced, declaration)
+        .await
+        .expect(200);
+    let refused = eve.patch(&path, json!({"title": "Pencil"})).await;
+    let refused = refused.expect_problem(422, "validation-failed");
+    assert!(!refused.text().contains("price"), "{}", refused.text());
 }
 
 #[tokio::test]
@@ -279,6 +292,15 @@ async fn extensions_that_mean_nothing_are_refused_with_their_place() {
             format!("{at}{keyword}")
         );
     }
+    let mut declaration = shop.declaration().await;
+    declaration["schema"]["properties"]["member"] =
+        json!({"type": "string", "x-readable": "false"});
+    declaration["schema"]["maxProperties"] = json!(3);
+    let refused = shop
+        .declare(&declaration)
+        .await
+        .expect_problem(422, "validation-failed");
+    assert_eq!(refused.at("/errors/0/pointer"), "/schema/maxProperties");
     let open = json!({"type": "string", "x-readable": "false"});
     assert_eq!(refused_declaration(&shop, open, false).await, "/schema");
 }
@@ -448,6 +470,33 @@ async fn words_are_found_in_members_that_are_searched() {
             .at("/errors/0/pointer"),
         "/search"
     );
+}
+
+#[tokio::test]
+async fn res_01_no_guess_tells_of_records_that_are_hidden() {
+    let app = TestApp::shared();
+    let shop = Shop::open(&app, |declaration| {
+        declaration["indexes"] = json!([["title"]])
+    })
+    .await;
+    let (ada, eve) = (app.person().await, app.person().await);
+    for _ in 0..4 {
+        let lines: String = (0..500).map(|_| "{\"title\":\"secret\"}\n").collect();
+        let request = ada
+            .request("POST", &shop.records())
+            .header("content-type", "application/x-ndjson");
+        app.send(request.body(lines)).await.expect(200);
+    }
+    shop.make(&eve, json!({"title": "hers"})).await;
+    query(
+        app.database(),
+        &format!("analyze tollgate_data.c{}", serial(&app, &shop)),
+    );
+    let guess = [("count", "estimated"), ("filter", "title == 'secret'")];
+    let guessed = eve.get(&uri(&shop.records(), &guess)).await.expect(200);
+    assert_eq!(guessed.at("/count"), 0);
+    let guessed = ada.get(&uri(&shop.records(), &guess)).await.expect(200);
+    assert_eq!(guessed.at("/count"), 2000);
 }
 
 #[tokio::test]

@@ -135,6 +135,59 @@ async fn records_that_refer_to_each_other_in_a_ring_are_deleted() {
 }
 
 #[tokio::test]
+async fn res_01_nobody_refers_to_what_they_can_not_read() {
+    let app = TestApp::shared();
+    let (customers, orders) = shops(&app, None).await;
+    let (ada, eve) = (app.person().await, app.person().await);
+    let hers = customers.make(&eve, json!({"title": "hers"})).await;
+    let order = orders.make(&ada, json!({"title": "x"})).await;
+    let document = |id: &Value| json!({"title": "x", "customer": id});
+    let missing = json!(uuid::Uuid::now_v7());
+    let path = orders.record(&order["id"]);
+    for (method, path) in [
+        ("POST", &orders.records()),
+        ("PUT", &path),
+        ("PATCH", &path),
+    ] {
+        let hidden = ada.send(method, path, Some(document(&hers["id"]))).await;
+        let hidden = hidden.expect_problem(422, "validation-failed");
+        let nothing = ada.send(method, path, Some(document(&missing))).await;
+        let nothing = nothing.expect_problem(422, "validation-failed");
+        assert_eq!(hidden.at("/errors"), nothing.at("/errors"), "{method}");
+    }
+    eve.delete(&customers.record(&hers["id"])).await.expect(204);
+}
+
+#[tokio::test]
+async fn a_chain_that_is_too_long_is_told_and_a_long_one_goes() {
+    let app = TestApp::shared();
+    let shop = Shop::open(&app, |_| {}).await;
+    let mut declaration = shop.declaration().await;
+    declaration["schema"]["properties"]["parent"] =
+        json!({"type": "string", "format": "uuid", "x-ref": shop.name, "x-on-delete": "delete"});
+    shop.declare(&declaration).await.expect(200);
+    let ada = app.person().await;
+    for (length, status) in [(150, 204), (300, 409)] {
+        let root = shop.make(&ada, json!({"title": "root"})).await;
+        let mut parent = root["id"].clone();
+        for _ in 0..length / 50 {
+            let operation = |refs: Value, document: Value| json!({"operation": "create", "collection": shop.name, "document": document, "refs": refs});
+            let first = operation(json!({}), json!({"title": "x", "parent": parent}));
+            let rest = (0..49).map(|n| operation(json!({"/parent": n}), json!({"title": "x"})));
+            let operations: Vec<_> = std::iter::once(first).chain(rest).collect();
+            let made = ada
+                .post("/v1/batch", json!({"operations": operations}))
+                .await
+                .expect(200)
+                .json();
+            parent = made["outcomes"][49]["record"]["id"].clone();
+        }
+        let deleted = ada.delete(&shop.record(&root["id"])).await;
+        assert_eq!(deleted.status(), status, "{length} {}", deleted.text());
+    }
+}
+
+#[tokio::test]
 async fn res_01_expanding_shows_only_what_the_caller_may_read() {
     let app = TestApp::shared();
     let (customers, orders) = shops(&app, None).await;
@@ -164,7 +217,14 @@ async fn res_01_expanding_shows_only_what_the_caller_may_read() {
         (hidden.at("/expanded"), hidden.at("/customer")),
         (json!({}), customer["id"].clone())
     );
-    for name in ["title", "owner", "nothing", "", "customer,"] {
+    for name in [
+        "title",
+        "owner",
+        "nothing",
+        "",
+        "customer,",
+        "customer,customer",
+    ] {
         let refused = ada
             .get(&format!("{}?expand={name}", orders.records()))
             .await;

@@ -33,6 +33,9 @@ static CLUSTER: LazyLock<String> = LazyLock::new(|| {
 
 const PREFIX: &str = "tollgate-tests-";
 
+/// After this long a Postgres of a test run that goes on holds its lock.
+const SETTLED: std::time::Duration = std::time::Duration::from_secs(60);
+
 /// Deletes what earlier processes have left, of which nobody holds the lock any more: they end without a last word.
 fn sweep() {
     for entry in std::fs::read_dir(std::env::temp_dir()).unwrap().flatten() {
@@ -41,7 +44,10 @@ fn sweep() {
         let Ok(lock) = std::fs::File::open(path.join("postgres.lock")) else {
             continue;
         };
-        if is_ours && lock.try_lock().is_ok() {
+        // One that begins just now has not locked it yet.
+        let age = lock.metadata().and_then(|metadata| metadata.modified());
+        let is_old = age.is_ok_and(|made| made.elapsed().is_ok_and(|age| age > SETTLED));
+        if is_ours && is_old && lock.try_lock().is_ok() {
             // Somebody else may be sweeping, too.
             let _gone = std::fs::remove_dir_all(&path);
         }
