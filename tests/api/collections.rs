@@ -359,16 +359,30 @@ async fn no_write_goes_by_a_declaration_that_has_been_replaced() {
 async fn res_09_a_schema_that_would_take_for_ever_is_refused() {
     let app = TestApp::shared();
     let shop = Shop::open(&app, |_| {}).await;
-    let mut defs = json!({"a0": {"type": "string"}});
-    for index in 1..40 {
-        let below = json!({"$ref": format!("#/$defs/a{}", index - 1)});
-        defs[format!("a{index}")] = json!({"allOf": [below, below]});
+    // However one refers to a part.
+    for form in ["#/$defs/a", "#/%24defs/a", "#a", "#d"] {
+        for is_embedded in [false, true] {
+            let mut defs =
+                json!({"a0": {"type": "string", "$anchor": "a0", "$dynamicAnchor": "d0"}});
+            for index in 1..40 {
+                let below = json!({"$dynamicRef": format!("{form}{}", index - 1)});
+                defs[format!("a{index}")] = json!({
+                    "$anchor": format!("a{index}"), "$dynamicAnchor": format!("d{index}"), "allOf": [below, below],
+                });
+            }
+            let pointers = refused(&shop, |declaration| {
+                let title = &mut declaration["schema"]["properties"]["title"];
+                *title = json!({"$ref": format!("{form}39")});
+                if is_embedded {
+                    title["$id"] = json!("urn:example:title");
+                    title["$defs"] = defs;
+                } else {
+                    declaration["schema"]["$defs"] = defs;
+                }
+            });
+            assert_eq!(pointers.await, ["/schema"], "{form}, {is_embedded}");
+        }
     }
-    let pointers = refused(&shop, |declaration| {
-        declaration["schema"]["$defs"] = defs;
-        declaration["schema"]["properties"]["title"] = json!({"$ref": "#/$defs/a39"});
-    });
-    assert_eq!(pointers.await, ["/schema"]);
     // One that refers to itself in many places is an ordinary tree.
     let mut tree = json!({"type": "object", "properties": {}});
     for index in 0..10 {
