@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use chrono::DateTime;
+use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
 use super::{Declaration, extensions};
@@ -66,16 +67,38 @@ pub(super) fn compile(declaration: &Declaration) -> Result<Shape, ApiError> {
 
 /// How large the parts of a schema are with their references written out.
 struct Sizes<'a> {
-    root: &'a Value,
+    /// What pointers begin at: the schema, and the parts that an `$id` makes schemas of their own.
+    roots: Vec<&'a Value>,
+    /// What names refer to.
+    anchors: HashMap<&'a str, Vec<&'a Value>>,
     /// Of what was referred to; 1 while it is being measured.
     known: HashMap<&'a str, u64>,
 }
 
 impl<'a> Sizes<'a> {
     fn new(root: &'a Value) -> Self {
-        Self {
-            root,
+        let mut sizes = Self {
+            roots: vec![root],
+            anchors: HashMap::new(),
             known: HashMap::new(),
+        };
+        sizes.collect(root);
+        sizes
+    }
+
+    fn collect(&mut self, part: &'a Value) {
+        if part.get("$id").is_some() {
+            self.roots.push(part);
+        }
+        for keyword in ["$anchor", "$dynamicAnchor"] {
+            if let Some(name) = part.get(keyword).and_then(Value::as_str) {
+                self.anchors.entry(name).or_default().push(part);
+            }
+        }
+        match part {
+            Value::Object(members) => members.values().for_each(|value| self.collect(value)),
+            Value::Array(items) => items.iter().for_each(|item| self.collect(item)),
+            _ => {}
         }
     }
 
@@ -104,12 +127,24 @@ impl<'a> Sizes<'a> {
             return *known;
         }
         self.known.insert(reference, 1);
-        let target = reference
-            .strip_prefix('#')
-            .and_then(|pointer| self.root.pointer(pointer));
-        let size = target.map_or(1, |target| self.of(target));
+        let targets = self.targets(reference).into_iter();
+        let size = targets.map(|target| self.of(target)).fold(1, u64::max);
         self.known.insert(reference, size);
         size
+    }
+
+    /// Whatever a reference may mean: which of several it is depends on `$id`, and with `$dynamicRef` on the way there.
+    fn targets(&self, reference: &str) -> Vec<&'a Value> {
+        let fragment = reference.strip_prefix('#').unwrap_or_default();
+        let fragment = percent_decode_str(fragment).decode_utf8_lossy();
+        let mut targets: Vec<_> = self
+            .roots
+            .iter()
+            .filter_map(|root| root.pointer(&fragment))
+            .collect();
+        let named = self.anchors.get(fragment.as_ref());
+        targets.extend(named.into_iter().flatten());
+        targets
     }
 }
 

@@ -1,9 +1,11 @@
 //! Declaring collections: what is taken, what is refused, and when it holds.
 
+use std::time::{Duration, Instant};
+
 use diesel::{Connection, PgConnection, connection::SimpleConnection};
 use serde_json::{Value, json};
 
-use crate::harness::{Shop, TestApp, own_things, query_value};
+use crate::harness::{Person, Shop, TestApp, own_things, query_value};
 
 #[tokio::test]
 async fn a_collection_is_declared_read_changed_and_deleted() {
@@ -258,33 +260,56 @@ fn moment(text: &str) -> i64 {
         .timestamp_millis()
 }
 
+/// The records that somebody is told of since a place, in the order of their ids, when there are at least so many.
+async fn told(app: &TestApp, person: &Person, since: &str, least: usize) -> Vec<Value> {
+    let (mut since, mut ids) = (since.to_owned(), Vec::new());
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        assert!(Instant::now() < deadline, "{} of {least}", ids.len());
+        let request = app
+            .request("GET", "/v1/changes")
+            .query(&[("since", since.as_str()), ("limit", "200"), ("wait", "1")])
+            .bearer_auth(person.access_token());
+        let page = app.send(request).await.expect(200).json();
+        let items = page["items"].as_array().unwrap();
+        ids.extend(items.iter().map(|item| item["id"].clone()));
+        // The page after the last is empty.
+        if items.is_empty() && ids.len() >= least {
+            ids.sort_unstable_by_key(Value::to_string);
+            return ids;
+        }
+        since = page["position"].as_str().unwrap().to_owned();
+    }
+}
+
 #[tokio::test]
 async fn no_write_goes_by_a_declaration_that_has_been_replaced() {
     let first = TestApp::own(&[("TOLLGATE_LIMITS__ENABLED", "false")]);
-    let second = first
-        .replica(&[("TOLLGATE_LIMITS__ENABLED", "false")])
-        .unwrap();
+    let replicas = [(); 2].map(|()| {
+        first
+            .replica(&[("TOLLGATE_LIMITS__ENABLED", "false")])
+            .unwrap()
+    });
     let shop = Shop::open(&first, |declaration| {
         declaration["rules"]["list"] = json!("true");
     })
     .await;
     let ada = first.person().await;
+    let since = ada.get("/v1/changes").await.expect(200).at("/position");
     let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let writers: Vec<_> = [&first, &second]
-        .into_iter()
+    let writers: Vec<_> = replicas
+        .iter()
+        .chain([&first])
         .flat_map(|app| [app.clone(), app.clone(), app.clone()])
         .map(|app| {
             let (ada, path, stop) = (ada.clone(), shop.records(), stop.clone());
             tokio::spawn(async move {
-                let (mut made, mut refused) = (0, 0);
+                let (mut made, mut refused) = (Vec::new(), 0);
                 while !stop.load(std::sync::atomic::Ordering::Relaxed) {
                     let request = app.request("POST", &path).bearer_auth(ada.access_token());
-                    match app
-                        .send(request.json(&json!({"title": "x"})))
-                        .await
-                        .status()
-                    {
-                        201 => made += 1,
+                    let answer = app.send(request.json(&json!({"title": "x"}))).await;
+                    match answer.status() {
+                        201 => made.push(answer.at("/id")),
                         422 => refused += 1,
                         503 => {}
                         other => panic!("{other}"),
@@ -316,15 +341,17 @@ async fn no_write_goes_by_a_declaration_that_has_been_replaced() {
         tokio::time::sleep(std::time::Duration::from_millis(60)).await;
     }
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
-    let (mut made, mut refused) = (0, 0);
+    let (mut made, mut refused) = (Vec::new(), 0);
     for writer in writers {
         let (some, others) = writer.await.unwrap();
-        made += some;
+        made.extend(some);
         refused += others;
     }
+    made.sort_unstable_by_key(Value::to_string);
     assert!(
-        made > 100 && refused > 100,
-        "{made} made, {refused} refused"
+        made.len() > 100 && refused > 100,
+        "{} made, {refused} refused",
+        made.len()
     );
     let count = format!(
         "select count(*)::text as value from tollgate_data.c{} where not data ? 'price'",
@@ -335,9 +362,17 @@ async fn no_write_goes_by_a_declaration_that_has_been_replaced() {
     );
     assert_eq!(
         query_value(first.database(), &count),
-        made.to_string(),
+        made.len().to_string(),
         "each acknowledged one is there"
     );
+    let since = since.as_str().unwrap();
+    for app in replicas.iter().chain([&first]) {
+        assert_eq!(
+            told(app, &ada, since, made.len()).await,
+            made,
+            "every replica tells of each once"
+        );
+    }
     let mut path = format!("{}?limit=200", shop.records());
     loop {
         let page = first.get(&path).await.expect(200).json();
@@ -359,16 +394,30 @@ async fn no_write_goes_by_a_declaration_that_has_been_replaced() {
 async fn res_09_a_schema_that_would_take_for_ever_is_refused() {
     let app = TestApp::shared();
     let shop = Shop::open(&app, |_| {}).await;
-    let mut defs = json!({"a0": {"type": "string"}});
-    for index in 1..40 {
-        let below = json!({"$ref": format!("#/$defs/a{}", index - 1)});
-        defs[format!("a{index}")] = json!({"allOf": [below, below]});
+    // However one refers to a part.
+    for form in ["#/$defs/a", "#/%24defs/a", "#a", "#d"] {
+        for is_embedded in [false, true] {
+            let mut defs =
+                json!({"a0": {"type": "string", "$anchor": "a0", "$dynamicAnchor": "d0"}});
+            for index in 1..40 {
+                let below = json!({"$dynamicRef": format!("{form}{}", index - 1)});
+                defs[format!("a{index}")] = json!({
+                    "$anchor": format!("a{index}"), "$dynamicAnchor": format!("d{index}"), "allOf": [below, below],
+                });
+            }
+            let pointers = refused(&shop, |declaration| {
+                let title = &mut declaration["schema"]["properties"]["title"];
+                *title = json!({"$ref": format!("{form}39")});
+                if is_embedded {
+                    title["$id"] = json!("urn:example:title");
+                    title["$defs"] = defs;
+                } else {
+                    declaration["schema"]["$defs"] = defs;
+                }
+            });
+            assert_eq!(pointers.await, ["/schema"], "{form}, {is_embedded}");
+        }
     }
-    let pointers = refused(&shop, |declaration| {
-        declaration["schema"]["$defs"] = defs;
-        declaration["schema"]["properties"]["title"] = json!({"$ref": "#/$defs/a39"});
-    });
-    assert_eq!(pointers.await, ["/schema"]);
     // One that refers to itself in many places is an ordinary tree.
     let mut tree = json!({"type": "object", "properties": {}});
     for index in 0..10 {

@@ -1,8 +1,6 @@
 //! INP-05: JSON that is malformed, ambiguous or out of bounds is a 4xx, never a 5xx.
 
-use std::path::PathBuf;
-
-use crate::harness::{Person, Response, TestApp};
+use crate::harness::{Person, Response, TestApp, vectors};
 
 async fn patch(app: &TestApp, ada: &Person, body: Vec<u8>) -> Response {
     let request = app
@@ -11,21 +9,6 @@ async fn patch(app: &TestApp, ada: &Person, body: Vec<u8>) -> Response {
         .header("content-type", "application/merge-patch+json")
         .body(body);
     app.send(request).await
-}
-
-/// The folder of test vectors, when it is on this machine.
-fn vectors(name: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("TOLLGATE_VECTORS")
-        .map_or_else(|| PathBuf::from("../shared/vectors"), PathBuf::from);
-    let folder = root.join(name);
-    if !folder.is_dir() {
-        eprintln!(
-            "skipped: no {name} in {} (set TOLLGATE_VECTORS)",
-            root.display()
-        );
-        return None;
-    }
-    Some(folder)
 }
 
 #[tokio::test]

@@ -44,6 +44,7 @@ mod operations;
 #[cfg(feature = "otel")]
 mod otel;
 mod passwords;
+mod patch_vectors;
 mod purge;
 mod record_batches;
 mod record_figures;
@@ -59,6 +60,7 @@ mod revocation;
 mod roles;
 mod rules;
 mod schema;
+mod schema_vectors;
 mod sessions;
 mod snapshots;
 mod token_faults;

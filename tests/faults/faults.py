@@ -10,11 +10,12 @@ import select
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 
 from harness import (
-    DATABASE, Client, Failure, Link, Load, Skipped, check, describe, free_port, percentile, program, unprivileged, until, well,
+    DATABASE, WRITES, Bench, Client, Failure, Link, Load, Postgres, Skipped, check, describe, free_port, percentile, program, unprivileged, until, well,
 )
 
 SLACK = 1.0  # seconds that the machine of the test may take for itself; 0.3 with --long, which has it to itself
@@ -240,11 +241,60 @@ def f08(bench, loads):
     reads = of(during, "me", "token", "healthz")
     bad = [answer for answer in reads if not answer.is_good]
     check(not bad, f"{len(bad)} of {len(reads)} reads failed: {describe(bad[0]) if bad else ''}")
-    writes = of(during, "write", "refresh")
+    writes = of(during, *WRITES)
     through = [answer for answer in writes if answer.status != 503]
     check(not through, f"{len(through)} of {len(writes)} writes were not refused with 503: {describe(through[0]) if through else ''}")
     in_time(writes, 1)
     return f"all well {took:.2f} s after"
+
+
+def small_disk(stack, mebibytes):
+    """A disk that is easily filled, until the stack is unwound."""
+    place = pathlib.Path(tempfile.mkdtemp(prefix="tgd-"))
+    stack.callback(place.rmdir)
+    mounting = ["mount", "-t", "tmpfs", "-o", f"size={mebibytes}m,mode=755", "tmpfs", place]
+    if subprocess.run(mounting, stderr=subprocess.DEVNULL).returncode:
+        raise Skipped("nothing can be mounted here")
+    stack.callback(subprocess.run, ["umount", "-l", place], check=True)
+    return place
+
+
+def fill(place):
+    """Leaves no byte on a disk; returns what to delete."""
+    ballast = place / "ballast"
+    with open(ballast, "ab", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    return ballast
+
+
+@fault
+def f10(bench, loads):
+    """the disk of Postgres is full"""
+    stack = contextlib.ExitStack()
+    bench.others.append(stack)
+    place = small_disk(stack, 384)
+    small = Bench(bench.binary, bench.is_long, people=32, postgres=Postgres(place))
+    stack.callback(small.remove)
+    load = begin(small, loads, small.server(), rate=100)
+    begun = time.monotonic()
+    ballast = fill(place)
+    refused = lambda: [answer for answer in of(load.between(begun), "record") if answer.status == 503]
+    until(refused, 20, "records are refused")
+    time.sleep(bench.seconds(3, 15))
+    through = [answer for answer in load.between(begun) if not answer.wrong]
+    reads = of(through, "token", "healthz")
+    check(reads and all(answer.is_good for answer in reads), "what needs no database failed")
+    in_time(load.between(begun), 2)
+    count = len(refused())
+    ballast.unlink()
+    has_ended = small.postgres.process.poll() is not None
+    if has_ended:
+        # Where its log can't go on, Postgres ends, and somebody has to start it.
+        small.postgres.start()
+    took = load.recovered(time.monotonic(), within=5)
+    made = sum(len(person.made) for person in small.people)
+    return f"{count} records refused, {made} made, all well {took:.2f} s after{', Postgres had ended' if has_ended else ''}"
 
 
 @fault
@@ -325,7 +375,7 @@ def f14(bench, loads):
         load = Load(bench, ("127.0.0.1", port))
         loads.append(load)
         # What is not safe to repeat may meet a connection that is just being closed; it is counted all the same.
-        lost = lambda answer: answer.operation in ("write", "refresh") and answer.wrong and answer.status in (None, 502, 503)
+        lost = lambda answer: answer.operation in WRITES and answer.wrong and answer.status in (None, 502, 503)
         load.permits = lost
         load.__enter__()
         time.sleep(1)
@@ -339,9 +389,9 @@ def f14(bench, loads):
             rounds += 1
         time.sleep(1)
         load.stop()
-        failed = [answer for answer in load.answers if answer.operation not in ("write", "refresh") and not well(answer)]
+        failed = [answer for answer in load.answers if answer.operation not in WRITES and not well(answer)]
         check(not failed, f"{len(failed)} of {len(load.answers)} failed: {describe(failed[0]) if failed else ''}")
-        unsafe = [answer for answer in load.answers if answer.operation in ("write", "refresh") and not well(answer)]
+        unsafe = [answer for answer in load.answers if answer.operation in WRITES and not well(answer)]
         example = f", such as {describe(unsafe[0])}" if unsafe else ""
         return f"{3 * rounds} restarts; {len(unsafe)} writes failed{example}"
     finally:

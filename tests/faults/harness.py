@@ -71,12 +71,12 @@ def program(name):
 class Postgres:
     """A cluster of its own, on a port and a socket in a short directory, as durable as a real one."""
 
-    def __init__(self):
+    def __init__(self, within=None):
         places = sorted(glob.glob("/usr/lib/postgresql/*/bin"), key=lambda place: int(place.split("/")[4]))
         if not places:
             raise Skipped("no Postgres server here")
         self.bin = pathlib.Path(places[-1])
-        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="tgf-"))
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="tgf-", dir=within))
         if os.geteuid() == 0:
             shutil.chown(self.directory, "postgres", "postgres")
         self.directory.chmod(0o755)
@@ -381,13 +381,15 @@ class Client:
 
 
 class Person:
-    """An account with one session, and what was written to it: the ledger."""
+    """An account with one session, and what was written to it and made by it: the ledger."""
 
     def __init__(self, number, address):
         self.email = f"person-{number}@example.com"
         self.password = "correct horse battery staple"
         self.written = 0  # the last number that was sent
         self.acknowledged = 0  # the last number that was answered with 200
+        self.sent = 0  # records
+        self.made = {}  # the number of each record that was answered with 201, by its id
         client = Client(address)
         credentials = {"email": self.email, "password": self.password}
         answer, _ = client.call("sign up", "POST", "/v1/users", credentials)
@@ -409,8 +411,16 @@ class Person:
 
 
 # What is asked for, and how often. /healthz and /readyz share the last tenth.
-MIX = {"me": 40, "token": 19, "dead": 1, "write": 20, "refresh": 10, "healthz": 5, "readyz": 5}
-DATABASE = {"me", "write", "refresh"}
+MIX = {"me": 30, "token": 19, "dead": 1, "write": 15, "record": 15, "refresh": 10, "healthz": 5, "readyz": 5}
+DATABASE = {"me", "write", "record", "refresh"}
+WRITES = ("write", "record", "refresh")
+
+# Records that everybody may list, so that one reader sees all.
+NOTES = {
+    "type_name": "Note",
+    "schema": {"type": "object", "required": ["n"], "additionalProperties": False, "properties": {"n": {"type": "integer"}}},
+    "rules": {"list": "true", "create": "auth.sub != null"},
+}
 
 
 class Load:
@@ -486,6 +496,12 @@ class Load:
             if answer.is_good:
                 person.acknowledged = number
             return answer
+        if operation == "record":
+            person.sent = number = person.sent + 1
+            answer, record = client.call("record", "POST", "/v1/data/notes", {"n": number}, person.access)
+            if answer.is_good:
+                person.made[record["id"]] = number
+            return answer
         return client.call(operation, "GET", f"/{operation}", expected=(200, 503) if operation == "readyz" else (200,))[0]
 
     def between(self, begun, ended=math.inf):
@@ -538,28 +554,59 @@ def settle(load):
         check(not answer.wrong and answer.is_good, f"signed out: {describe(answer)}")
         person.take(pair)
         person.acknowledged, person.written = stored, max(stored, person.written)
+    lost += lost_records(client, load.bench, load.people[0])
     client.close()
+    return lost
+
+
+def pages(client, person, path, further):
+    """All items of a list, or of the feed; `further` says where the next page is, if there is one."""
+    items = []
+    while path:
+        answer, page = client.call("list", "GET", path, token=person.access)
+        check(not answer.wrong and answer.is_good, f"re-reading {path}: {describe(answer)}")
+        items += page["items"]
+        path = further(page)
+    return items
+
+
+def lost_records(client, bench, reader):
+    """What is wrong with records: those that were acknowledged are there, and the feed tells once of each that is there."""
+    path, feed = "/v1/data/notes?limit=200", "/v1/changes?limit=200"
+    cursor = lambda page: page.get("next_cursor") and f"{path}&cursor={page['next_cursor']}"
+    since = lambda page: page["more"] and f"{feed}&since={page['position']}"
+    listed = {record["id"]: record["n"] for record in pages(client, reader, path, cursor)}
+    made = [(id, number, person.email) for person in bench.people for id, number in person.made.items()]
+    lost = [f"record {number} of {email}" for id, number, email in made if listed.get(id) != number]
+    read = lambda: [change["id"] for change in pages(client, reader, f"{feed}&since={bench.begin}", since)]
+    until(lambda: len(read()) >= len(listed), 5, "the feed tells of every record")
+    told = read()
+    if sorted(told) != sorted(listed):
+        lost.append(f"the feed tells {len(told)} times of {len(set(told))} records of {len(listed)}")
     return lost
 
 
 class Bench:
     """What all faults share: one cluster, one database, people who are signed in."""
 
-    def __init__(self, binary, is_long, people=128):
+    def __init__(self, binary, is_long, people=128, postgres=None):
         self.binary = binary
         self.is_long = is_long
         self.numbers = itertools.count(1)
         self.servers = []
         self.issuer = f"http://localhost:{free_port()}"
         self.master_key = base64.b64encode(os.urandom(32)).decode()
-        self.postgres = Postgres()
+        self.postgres = postgres or Postgres()
+        self.others = []  # what single faults leave behind
         self.directory = tempfile.mkdtemp(prefix="tollgate-faults-")
         self.postgres.sql("create database tollgate")
         server = Server(self, self.url(), {"TOLLGATE_PASSWORDS__QUEUE": "1000"})
         client = Client(server.address)
         self.has_healthz = client.call("healthz", "GET", "/healthz")[0].status != 404
-        client.close()
         self.people = self.make_people(server, people)
+        self.declare("notes", NOTES)
+        self.begin = client.call("changes", "GET", "/v1/changes")[1]["position"]
+        client.close()
         server.end()
 
     def make_people(self, server, count):
@@ -586,6 +633,14 @@ class Bench:
             raise faults[0]
         return made
 
+    def declare(self, name, declaration):
+        file = pathlib.Path(self.directory) / f"{name}.json"
+        file.write_text(json.dumps(declaration))
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("TOLLGATE_")}
+        environment |= {"DATABASE_URL": self.url(), "TOLLGATE_MASTER_KEY": self.master_key, "TOLLGATE_ISSUER": self.issuer}
+        command = [self.binary, "collection", "apply", file]
+        subprocess.run(command, cwd=self.directory, env=environment, check=True, stdout=subprocess.DEVNULL)
+
     def url(self, port=None):
         return self.postgres.url("tollgate", port)
 
@@ -598,6 +653,8 @@ class Bench:
     def end_servers(self):
         while self.servers:
             self.servers.pop().end()
+        while self.others:
+            self.others.pop().close()
 
     def logs(self, count=3):
         """The last words of each server of this fault."""

@@ -9,6 +9,7 @@ mod provider;
 mod shop;
 mod site;
 mod tokens;
+mod vectors;
 
 use std::{
     net::TcpListener,
@@ -46,6 +47,7 @@ pub use provider::{Provider, sign};
 pub use shop::{Shop, own_things};
 pub use site::{Page, Site};
 pub use tokens::{Forge, decode_part};
+pub use vectors::vectors;
 
 /// A password that nobody tries first.
 pub const PASSWORD: &str = "correct horse battery staple";
