@@ -228,7 +228,7 @@ async fn a_list_is_read_as_it_is_when_its_first_line_is_read() {
     let mut bytes = response.chunk().await.unwrap().unwrap().to_vec();
     let table =
         "(select 'tollgate_data.c' || serial from collections order by serial desc limit 1)";
-    let _all = query(
+    query(
         app.database(),
         &format!(
             "do $$ begin execute 'update ' || {table} || ' set data = data || ''{{\"price\": 1}}'', version = 2'; execute 'delete from ' || {table} || ' where id in (select id from ' || {table} || ' order by id desc limit 50)'; end $$"
