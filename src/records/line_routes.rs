@@ -184,11 +184,6 @@ impl LineReader {
                 }
             };
             self.number += 1;
-            if self.number > MOST_LINES {
-                let detail =
-                    format!("at most {MOST_LINES} lines; the first {MOST_LINES} are stored");
-                return Err(ApiError::new(Code::PayloadTooLarge, detail));
-            }
             if !line.trim_ascii().is_empty() {
                 bytes += line.len();
                 taken.push((self.number, line));
@@ -203,6 +198,10 @@ impl LineReader {
         }
         loop {
             if let Some(line) = self.lines.pop_front() {
+                if self.number == MOST_LINES {
+                    let detail = format!("at most {MOST_LINES} lines");
+                    return Err(ApiError::new(Code::PayloadTooLarge, detail));
+                }
                 return Ok(Some(line));
             }
             if self.is_over {
