@@ -77,7 +77,6 @@ pub const OURS: &[&str] = &[
     "Jwks",
     "KeySource",
     "KeyState",
-    "LineReport",
     "LogoutForm",
     "NewClient",
     "NewKey",

@@ -159,7 +159,6 @@ use crate::{
         records::routes::Record,
         records::list_routes::RecordPage,
         records::Aggregation,
-        records::LineReport,
         records::Batch,
         records::Operation,
         records::Action,

@@ -12,7 +12,7 @@ use crate::{records::RecordRow, rules::Record};
 pub struct Change {
     /// Its place: numbers are dense.
     pub position: i64,
-    /// The serial of the collection; [`FORGET`] is none.
+    /// The serial of the collection; 0 is none.
     pub collection: i64,
     /// The declaration under which it was written.
     pub generation: i64,

@@ -3,7 +3,6 @@
 use diesel::PgConnection;
 use serde::Serialize;
 use serde_json::Value;
-use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{Request, create_as, replace, row::SERVER_MEMBERS};
@@ -15,8 +14,7 @@ use crate::{
 };
 
 /// What became of one line.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(example = json!({"line": 1, "status": 201, "id": "0197a3f0-0000-7000-8000-000000000000"}))]
+#[derive(Debug, Serialize)]
 pub struct LineReport {
     /// Its number, from 1.
     pub line: usize,
@@ -24,15 +22,12 @@ pub struct LineReport {
     pub status: u16,
     /// The record that was made of it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(required = false)]
     pub id: Option<Uuid>,
     /// Why none was, in a word.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(required = false)]
     pub code: Option<&'static str>,
     /// What is wrong with it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schema(required = false)]
     pub errors: Vec<FieldError>,
 }
 

@@ -79,10 +79,7 @@ pub struct RecordsQuery {
     params(("collection" = String, Path, description = "The collection's name", example = "orders"), RecordsQuery),
     security((), ("bearer" = ["records:read"])),
     responses(
-        (status = 200, description = "A page", content(
-            (RecordPage = "application/json"),
-            (String = "application/x-ndjson"),
-        ), headers(("Feed-Position" = String, description = "Where `GET /v1/changes?since=` goes on from this list"))),
+        (status = 200, description = "A page", body = RecordPage, headers(("Feed-Position" = String, description = "Where `GET /v1/changes?since=` goes on from this list"))),
         (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
     ),
 )]

@@ -112,7 +112,7 @@ async fn every_case_of_rfc_6902_holds_on_a_record() {
     let Some(folder) = vectors("json-patch") else {
         return;
     };
-    let app = TestApp::shared();
+    let app = TestApp::own(&[("TOLLGATE_LIMITS__ENABLED", "false")]);
     let shop = Shop::open(&app, |declaration| {
         declaration["schema"] = json!({"type": "object"});
         declaration["rules"] = json!({"read": "true", "create": "true", "update": "true"});

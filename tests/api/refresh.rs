@@ -328,9 +328,7 @@ async fn a_row_that_somebody_else_holds_is_a_503_and_never_a_401() {
         ada.session_id()
     );
     diesel::connection::SimpleConnection::batch_execute(&mut holder, &hold).unwrap();
-    ada.refresh()
-        .await
-        .expect_problem(503, "database-unavailable");
+    ada.refresh().await.expect_problem(503, "overloaded");
     drop(holder);
     ada.refresh().await.expect(200);
 }

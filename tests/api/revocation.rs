@@ -436,7 +436,7 @@ async fn a_role_that_could_not_be_redefined_is_as_it_was_and_can_be_redefined_ag
         .unwrap();
     define("orders:read")
         .await
-        .expect_problem(503, "database-unavailable");
+        .expect_problem(503, "overloaded");
     let role = administrator.get("/v1/roles/editor").await.expect(200);
     assert_eq!(role.at("/scopes"), json!(["orders:write"]));
     use_at(&app, ada.access_token()).await.expect(200);

@@ -127,7 +127,7 @@ fn settle_content(content: &mut RefOr<Content>, verb: Verb, section: &Section) {
         let last = reference.ref_location.rsplit('/').next();
         let name = match last.unwrap_or_default() {
             "Record" => &types.record,
-            "Page_Record" => &types.list,
+            "RecordPage" => &types.list,
             "Document" if verb == Verb::Update => &types.patch,
             "Document" => &types.new,
             _ => return,
