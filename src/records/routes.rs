@@ -22,7 +22,7 @@ use crate::{
 /// Where the feed of changes goes on.
 pub(crate) const FEED_POSITION: HeaderName = HeaderName::from_static("feed-position");
 
-/// A record: the members of its document after those that the server keeps.
+/// A record: the members of its document after those that the server keeps, of which `fields` may leave out all but `id` and `version`.
 #[derive(ToSchema)]
 #[schema(example = json!({
     "id": "0197a3f0-0000-7000-8000-000000000000",
@@ -37,13 +37,15 @@ pub struct Record {
     /// Its id.
     id: Uuid,
     /// Whose it is; null when nobody's.
-    #[schema(required = true)]
+    #[schema(required = false)]
     owner: Option<Uuid>,
     /// Grows with every change.
     version: i64,
     /// When it was made.
+    #[schema(required = false)]
     created_at: crate::timestamp::Timestamp,
     /// When it was last changed.
+    #[schema(required = false)]
     updated_at: crate::timestamp::Timestamp,
     /// With `expand`, the records that it refers to, by the members that do.
     #[schema(required = false)]

@@ -89,8 +89,10 @@ fn settle(operation: &mut Operation, verb: Verb, section: &Section) {
 fn settle_parameters(operation: &mut Operation, verb: Verb, section: &Section) {
     let collection = &section.collection;
     let parameters = operation.parameters.get_or_insert_default();
+    // With `fields` a record would lack members that its type has.
+    let is_left_out = |name: &str| matches!(name, "collection" | "fields");
     parameters.retain(
-        |parameter| !matches!(parameter, RefOr::T(parameter) if parameter.name == "collection"),
+        |parameter| !matches!(parameter, RefOr::T(parameter) if is_left_out(&parameter.name)),
     );
     for parameter in parameters {
         let RefOr::T(parameter) = parameter else {
