@@ -305,3 +305,65 @@ async fn references_are_declared_to_what_is_there() {
         .await
         .expect(204);
 }
+
+#[tokio::test]
+async fn the_feed_tells_of_what_goes_or_changes_with_its_target() {
+    let app = TestApp::shared();
+    let ada = app.person().await;
+    for (choice, kind) in [("delete", "delete"), ("clear", "update")] {
+        let (customers, orders) = shops(&app, Some(choice)).await;
+        let (customer, order) = pair(&ada, &customers, &orders).await;
+        let listed = ada.get(&orders.records()).await.expect(200);
+        let since = listed.header("feed-position").to_owned();
+        ada.delete(&customers.record(&customer["id"]))
+            .await
+            .expect(204);
+        let changes = format!(
+            "/v1/changes?collection={}&since={since}&wait=10",
+            orders.name
+        );
+        let mut changes = ada.get(&changes).await.expect(200).json();
+        let items = changes["items"].as_array_mut().unwrap();
+        // The making may have got its position after the list.
+        items.retain(|item| item["version"] != 1);
+        if items.is_empty() {
+            let since = changes["position"].as_str().unwrap();
+            let path = format!(
+                "/v1/changes?collection={}&since={since}&wait=10",
+                orders.name
+            );
+            changes = ada.get(&path).await.expect(200).json();
+        }
+        let told = &changes["items"][0];
+        assert_eq!(
+            (&told["type"], &told["id"], &told["version"]),
+            (&json!(kind), &order["id"], &json!(2))
+        );
+        assert_eq!(told["record"].get("customer"), None);
+    }
+}
+
+#[tokio::test]
+async fn an_account_is_erased_once_nobody_refers_to_its_records_with_restrict() {
+    let app = TestApp::shared();
+    let (customers, orders) = shops(&app, None).await;
+    let mut declaration = customers.declaration().await;
+    declaration["rules"]["read"] = json!("true");
+    customers.declare(&declaration).await.expect(200);
+    let (ada, eve) = (app.person().await, app.person().await);
+    let hers = customers.make(&eve, json!({"title": "hers"})).await;
+    let own = orders
+        .make(&eve, json!({"title": "own", "customer": hers["id"]}))
+        .await;
+    let order = orders
+        .make(&ada, json!({"title": "x", "customer": hers["id"]}))
+        .await;
+    let account = format!("/v1/users/{}", eve.id());
+    eve.delete(&account)
+        .await
+        .expect_problem(409, "record-referenced");
+    eve.get(&orders.record(&own["id"])).await.expect(200);
+    ada.delete(&orders.record(&order["id"])).await.expect(204);
+    // Her own records refer to each other, in whichever order they go.
+    eve.delete(&account).await.expect(204);
+}
