@@ -115,6 +115,12 @@ impl ApiError {
         }
     }
 
+    /// The same error for somebody else whom the same befell; the cause is in the log once.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        Self::new(self.code, self.detail.clone())
+    }
+
     /// What does not exist, or is not the caller's to see.
     pub fn not_found() -> Self {
         Code::NotFound.into()
@@ -244,7 +250,11 @@ impl From<DieselError> for ApiError {
             ) => Self::internal(error),
             // Somebody else holds what this needs, for longer than it waits.
             (DatabaseErrorKind::Unknown, _) if is_contended(information.message()) => {
-                Code::Overloaded.into()
+                let detail = "Others held what this needs for too long.";
+                Self {
+                    cause: Some(error.into()),
+                    ..Self::new(Code::Overloaded, detail)
+                }
             }
             _ => Self::database(error),
         }

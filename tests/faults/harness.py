@@ -313,8 +313,12 @@ class Server:
         self.process.stdout.close()
 
 
-class Answer(collections.namedtuple("Answer", "operation begun ended status slug wrong reused")):
-    """One answer: `wrong` says what no fault may bring about; `slug` is the kind of a problem."""
+class Answer(collections.namedtuple("Answer", "operation begun ended status problem wrong reused")):
+    """One answer: `wrong` says what no fault may bring about; `problem` is what the body of a refusal says."""
+
+    @property
+    def slug(self):
+        return slug_of(self.problem)
 
     @property
     def took(self):
@@ -323,6 +327,11 @@ class Answer(collections.namedtuple("Answer", "operation begun ended status slug
     @property
     def is_good(self):
         return self.status is not None and self.status < 300
+
+
+def slug_of(problem):
+    """The kind of a problem."""
+    return problem and problem["type"].rpartition("/")[2]
 
 
 class Client:
@@ -344,7 +353,7 @@ class Client:
             body = json.dumps(body).encode()
             headers["Content-Type"] = "application/json"
         begun = time.monotonic()
-        status = slug = wrong = document = None
+        status = problem = wrong = document = None
         if begun - self.used > STALE:
             self.close()
         reused = self.connection is not None
@@ -358,7 +367,8 @@ class Client:
             if kind.endswith("json"):
                 document = json.loads(data)
             if kind == "application/problem+json":
-                slug = document["type"].rpartition("/")[2]
+                problem = document
+            slug = slug_of(problem)
             if status == 503 and 503 not in expected:
                 if slug is None:
                     wrong = f"503 without a problem ({kind})"
@@ -377,7 +387,7 @@ class Client:
         self.used = time.monotonic()
         if wrong:
             wrong = f"{operation}: {wrong}"
-        return Answer(operation, begun, self.used, status, slug, wrong, reused), document
+        return Answer(operation, begun, self.used, status, problem, wrong, reused), document
 
 
 class Person:

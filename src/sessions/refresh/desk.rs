@@ -139,7 +139,7 @@ async fn serve(desk: &Desk, db: &Db, tokens: &Tokens, batch: Vec<Ticket>) {
             // Whoever waits behind them would only wait longer for the same answer.
             let waiting = std::mem::take(&mut desk.state().waiting);
             for ticket in batch.into_iter().chain(waiting) {
-                let _gone = ticket.answer.send(Err(error.code.into()));
+                let _gone = ticket.answer.send(Err(error.again()));
             }
         }
     }
