@@ -1,6 +1,12 @@
 //! Functions of Postgres as parts of statements: one that holds SQL as text would be planned anew each time.
 
-use diesel::sql_types::{Interval, Nullable, Text, Timestamptz};
+use diesel::{
+    QueryResult,
+    pg::Pg,
+    query_builder::AstPass,
+    serialize::ToSql,
+    sql_types::{Array, HasSqlType, Interval, Nullable, SqlType, Text, Timestamptz},
+};
 
 #[diesel::declare_sql_function]
 extern "SQL" {
@@ -23,4 +29,20 @@ extern "SQL" {
 
     /// A time, or another where there is none.
     fn coalesce(at: Nullable<Timestamptz>, otherwise: Timestamptz) -> Timestamptz;
+}
+
+/// Writes an array in a form whose length plans don't depend on: Postgres would plan the statement anew for each.
+///
+/// # Errors
+/// None that happens.
+pub fn push_array<'b, T, A>(out: &mut AstPass<'_, 'b, Pg>, array: &'b A) -> QueryResult<()>
+where
+    Pg: HasSqlType<Array<T>>,
+    T: SqlType + 'static,
+    A: ToSql<Array<T>, Pg>,
+{
+    out.push_sql("(select ");
+    out.push_bind_param::<Array<T>, _>(array)?;
+    out.push_sql(")");
+    Ok(())
 }

@@ -1,5 +1,6 @@
 //! The one door to Postgres: the pool, one hop per request, migrations and everything that must happen once.
 
+mod desk;
 mod functions;
 mod hop;
 mod pool;
@@ -28,9 +29,10 @@ use crate::error::{ApiError, Code};
 use hop::Hop;
 use pool::{LogAsWarning, Manager, Trouble, with_patience};
 
-pub use functions::{after, before, clock_timestamp, coalesce, date_trunc, nextval};
+pub use desk::{Desk, Errand};
+pub use functions::{after, before, clock_timestamp, coalesce, date_trunc, nextval, push_array};
 pub use stream::{Outlet, Parts, Rest};
-pub use visit::{First, begin_with, join_trip, wait_elsewhere, watch};
+pub use visit::{First, begin_with, wait_elsewhere, watch};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 

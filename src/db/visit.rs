@@ -110,8 +110,16 @@ pub fn wait_elsewhere() {
 }
 
 /// Counts a trip that somebody else makes for several requests.
-pub fn join_trip() {
+pub(super) fn join_trip() {
     let _watched = VISIT.try_with(|visit| visit.borrow_mut().go());
+}
+
+/// Whether a trip of this request has to begin with something of its own.
+pub(super) fn is_bound() -> bool {
+    let is_left = |first: &First| !first.is_done();
+    VISIT
+        .try_with(|visit| visit.borrow().first.as_ref().is_some_and(is_left))
+        .unwrap_or_default()
 }
 
 /// Counts a trip; answers what it has to begin with.

@@ -150,7 +150,6 @@ impl Table {
 struct World {
     conn: PgConnection,
     db: Db,
-    desk: Desk,
     runtime: Runtime,
     database: String,
     tokens: [Tokens; 2],
@@ -254,7 +253,6 @@ impl World {
         Self {
             conn,
             db: Db::new(&with_clock(database), 1, true).unwrap(),
-            desk: Desk::default(),
             runtime: Runtime::new().unwrap(),
             database: database.to_owned(),
             tokens,
@@ -342,13 +340,14 @@ impl World {
 
     fn ask(&mut self, replica: usize, token: &str, who: &str) -> Option<Pair> {
         let tokens = self.tokens[replica].clone();
+        let desk = Desk::new(self.db.clone(), tokens.clone());
         let presented = tokens.verify_refresh(token, self.now).ok()?;
         let rules = Rules {
             lifetimes: self.lifetimes,
             tokens,
         };
         let (wish, actor) = (Wish::default(), actor(who));
-        let refreshed = refresh::refresh(&self.desk, &self.db, presented, &wish, &rules, &actor);
+        let refreshed = refresh::refresh(&desk, &self.db, presented, &wish, &rules, &actor);
         self.runtime.block_on(refreshed).ok()
     }
 

@@ -14,29 +14,61 @@
 //! "Used" is what `tokens::Uses` saw. For a token that another API verifies we see no use: there the second row ends after
 //! 10 minutes. Successors are the same byte for byte, since all that they are made of stands in the session.
 
-mod desk;
 mod store;
 
 use std::collections::HashMap;
 
 use diesel::PgConnection;
 use serde_json::json;
+use uuid::Uuid;
 
 use super::{
     EndReason, Pair, Rules, Wish, end_store, ends::record_ends, pair::pair, store as sessions_store,
 };
 use crate::{
     audit::{Action, Actor, Event},
-    db::{self, Db},
+    db::{self, Db, Errand},
     error::{ApiError, Code},
     tokens::{RefreshClaims, Refusal, Tokens},
     users::Holder,
 };
 
-pub use desk::Desk;
-
-use desk::Answer;
 use store::{Rotated, Rotation};
+
+/// Where refreshes wait for the database, so fifty tabs that wake up together hold one connection and not fifty.
+pub type Desk = db::Desk<Rotation>;
+
+/// What becomes of a rotation: the session in its new generation, or the refusal.
+type Answer = Result<Rotated, ApiError>;
+
+impl Errand for Rotation {
+    type Office = Tokens;
+    type Line = ();
+    type Answer = Rotated;
+
+    const IS_REPEATABLE: bool = true;
+
+    fn line(&self) -> Option<()> {
+        Some(())
+    }
+
+    fn subject(&self) -> Option<Uuid> {
+        Some(self.presented.sid)
+    }
+
+    fn run(
+        tokens: &Tokens,
+        conn: &mut PgConnection,
+        rotations: &[Self],
+    ) -> Result<Vec<Answer>, ApiError> {
+        let answers = rotate(conn, rotations)?;
+        if answers.iter().any(Result::is_err) {
+            // Some may have ended.
+            tokens.catch_up(conn);
+        }
+        Ok(answers)
+    }
+}
 
 /// Answers the pair of the generation after the presented one, together with others who refresh just now.
 ///
@@ -67,7 +99,7 @@ pub async fn refresh(
             .await?;
     }
     let rotation = Rotation::new(presented, wish, rules, actor);
-    let rotated = desk.rotate(db, tokens, rotation).await?;
+    let rotated = desk.send(rotation).await?;
     new_pair(rotated, tokens, wish)
 }
 

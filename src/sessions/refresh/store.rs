@@ -6,12 +6,13 @@ use diesel::{
     pg::Pg,
     prelude::*,
     query_builder::{AstPass, Query, QueryFragment, QueryId},
-    sql_types::{Array, BigInt, Bool, Nullable, Text, Untyped, Uuid as SqlUuid},
+    sql_types::{BigInt, Bool, Nullable, Text, Untyped, Uuid as SqlUuid},
 };
 use uuid::Uuid;
 
 use crate::{
     audit::Actor,
+    db::push_array,
     sessions::{Generation, Rules, Wish},
     tokens::RefreshClaims,
     users::JoinedHolder,
@@ -19,7 +20,7 @@ use crate::{
 
 /// A refresh token that was presented, and what its successor is to be like.
 #[derive(Clone, Debug)]
-pub(super) struct Rotation {
+pub struct Rotation {
     /// The presented token.
     pub presented: RefreshClaims,
     /// Seconds that the next refresh token lives.
@@ -60,7 +61,7 @@ fn origin(actor: &Actor) -> String {
 
 /// The session in its current generation, and whose it is.
 #[derive(Debug, QueryableByName)]
-pub(super) struct Rotated {
+pub struct Rotated {
     #[diesel(embed)]
     pub generation: Generation,
     #[diesel(embed)]
@@ -141,23 +142,23 @@ impl QueryFragment<Pg> for Statement<'_> {
                     when gen_acked < gen then clock_timestamp() else reopened_at end
             from unnest(",
         );
-        out.push_bind_param::<Array<BigInt>, _>(&self.generations)?;
+        push_array::<BigInt, _>(&mut out, &self.generations)?;
         out.push_sql(", ");
-        out.push_bind_param::<Array<SqlUuid>, _>(&self.sids)?;
+        push_array::<SqlUuid, _>(&mut out, &self.sids)?;
         out.push_sql(", ");
-        out.push_bind_param::<Array<SqlUuid>, _>(&self.subs)?;
+        push_array::<SqlUuid, _>(&mut out, &self.subs)?;
         out.push_sql(", ");
-        out.push_bind_param::<Array<Text>, _>(&self.clients)?;
+        push_array::<Text, _>(&mut out, &self.clients)?;
         out.push_sql(", ");
-        out.push_bind_param::<Array<BigInt>, _>(&self.idles)?;
+        push_array::<BigInt, _>(&mut out, &self.idles)?;
         out.push_sql(", ");
-        out.push_bind_param::<Array<Nullable<Text>>, _>(&self.kids)?;
+        push_array::<Nullable<Text>, _>(&mut out, &self.kids)?;
         out.push_sql(", ");
-        out.push_bind_param::<Array<Bool>, _>(&self.externals)?;
+        push_array::<Bool, _>(&mut out, &self.externals)?;
         out.push_sql(", ");
-        out.push_bind_param::<Array<Text>, _>(&self.origins)?;
+        push_array::<Text, _>(&mut out, &self.origins)?;
         out.push_sql(", ");
-        out.push_bind_param::<Array<Nullable<Text>>, _>(&self.keys)?;
+        push_array::<Nullable<Text>, _>(&mut out, &self.keys)?;
         out.push_sql(
             ") as tokens (presented, sid, sub, client, idle, kid, is_external, origin, key), users
             where sessions.id = sid and user_id = sub and client_id = client
