@@ -28,7 +28,7 @@ use crate::{
     clients::Registry,
     collections::Catalog,
     config::{Config, Mode},
-    db::Db,
+    db::{self, Db},
     docs::{self, Documents},
     error::ApiError,
     feed::Feed,
@@ -38,6 +38,7 @@ use crate::{
     oauth,
     operations::{self, Life, Metrics},
     outbound::{Outbound, Reach},
+    records::{Creation, Reading},
     sessions::{Desk, Lifetimes, Rules},
     site::routes::read_site,
     tokens::Tokens,
@@ -78,6 +79,10 @@ pub struct AppState {
     pub upstreams: Upstreams,
     /// The collections that were used, compiled.
     pub catalog: Catalog,
+    /// Where those wait who read one record.
+    pub readings: db::Desk<Reading>,
+    /// Where those wait who make one.
+    pub creations: db::Desk<Creation>,
     /// This replica's end of the feed of changes.
     pub feed: Feed,
     /// Which origins may use the API from a browser.
@@ -109,7 +114,8 @@ impl AppState {
             0 => std::thread::available_parallelism()?.get(),
             some => some,
         };
-        let desk = Desk::default();
+        let desk = Desk::new(db.clone(), tokens.clone());
+        let catalog = Catalog::default();
         let reach = reach(config.mode());
         let rules = Rules {
             lifetimes: Lifetimes::from(&config.sessions),
@@ -132,7 +138,9 @@ impl AppState {
             oauth,
             upstreams,
             inputs: InputSchemas::new(&document)?,
-            catalog: Catalog::default(),
+            readings: db::Desk::new(db.clone(), catalog.clone()),
+            creations: db::Desk::new(db.clone(), catalog.clone()),
+            catalog,
             feed: Feed::default(),
             cors: Cors::new(&config, tokens.issuer(), clients),
             cookies: CookieNames::new(tokens.issuer()),

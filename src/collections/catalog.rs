@@ -78,12 +78,16 @@ impl Catalog {
         declared.iter().filter_map(current).collect()
     }
 
-    fn find(&self, conn: &mut PgConnection, name: &str) -> Result<Arc<Collection>, ApiError> {
+    /// A collection as it was declared when this replica last used it; it may be declared otherwise by now.
+    pub fn known(&self, name: &str) -> Option<Arc<Collection>> {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(collection) = known.get(name) {
-            return Ok(Arc::clone(collection));
+        known.get(name).map(Arc::clone)
+    }
+
+    fn find(&self, conn: &mut PgConnection, name: &str) -> Result<Arc<Collection>, ApiError> {
+        if let Some(known) = self.known(name) {
+            return Ok(known);
         }
-        drop(known);
         let row = store::find(conn, name)?.ok_or_else(ApiError::not_found)?;
         let indexes = index_store::list(conn, name)?;
         let references = reference_store::list(conn, name)?;

@@ -113,6 +113,11 @@ impl Collection {
         &self.extensions.references
     }
 
+    /// Whether a record may keep another from being written.
+    pub fn has_constraints(&self) -> bool {
+        !self.constraints.is_empty()
+    }
+
     /// The refusal of what could not be written: a value that another record has, or that refers to none.
     pub fn refusal(&self, error: diesel::result::Error) -> ApiError {
         use diesel::result::{DatabaseErrorKind, Error};

@@ -45,7 +45,7 @@ use crate::{
 };
 
 /// A collection's name, which stands in the URIs of its records: `[a-z][a-z0-9_]{0,62}`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct CollectionName(String);
 

@@ -261,6 +261,22 @@ impl From<DieselError> for ApiError {
     }
 }
 
+/// Whether an error lies in what was written, and not in the database or in others who use it: what else the statement would have
+/// written may go well without.
+pub fn is_of_one(error: &DieselError) -> bool {
+    let DieselError::DatabaseError(kind, information) = error else {
+        return false;
+    };
+    let gave_up = |message: &str| message.starts_with("canceling statement");
+    match kind {
+        DatabaseErrorKind::ClosedConnection
+        | DatabaseErrorKind::UnableToSendCommand
+        | DatabaseErrorKind::SerializationFailure
+        | DatabaseErrorKind::ReadOnlyTransaction => false,
+        _ => !is_contended(information.message()) && !gave_up(information.message()),
+    }
+}
+
 /// Whether Postgres gave up waiting for others; diesel knows no kinds of this.
 fn is_contended(message: &str) -> bool {
     matches!(

@@ -7,9 +7,9 @@ use uuid::Uuid;
 use super::{
     Request, Shown, check_id,
     conditions::Conditions,
-    demand,
+    create_under, demand,
     form::{Form, settle_members, without_hidden},
-    insert, references, settle, show,
+    references, settle, show,
     store::{self, Written},
 };
 use crate::{
@@ -70,7 +70,7 @@ pub fn replace(
             }
             precondition.check(None)?;
             check_id(id)?;
-            match insert(conn, catalog, collection, request, id, false, document)? {
+            match create_under(conn, catalog, collection, request, id, document)? {
                 None => return Ok(None),
                 Some(Some(shown)) => return Ok(Some((shown, true))),
                 // Somebody else has made it meanwhile.

@@ -4,7 +4,7 @@ use diesel::{
     pg::Pg,
     prelude::*,
     query_builder::{AstPass, Query, QueryFragment, QueryId},
-    sql_types::{Array, Text, Untyped, Uuid as SqlUuid},
+    sql_types::{Text, Untyped, Uuid as SqlUuid},
 };
 use uuid::Uuid;
 
@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     collections::{Collection, table_name},
+    db::push_array,
     rules::Predicate,
 };
 
@@ -70,8 +71,8 @@ impl QueryFragment<Pg> for Many<'_> {
         ));
         out.push_sql(&table_name(self.collection.serial));
         out.push_sql(" as record where record.id = any(");
-        out.push_bind_param::<Array<SqlUuid>, _>(&self.ids)?;
-        out.push_sql(") and (");
+        push_array::<SqlUuid, _>(&mut out, &self.ids)?;
+        out.push_sql("::uuid[]) and (");
         put(self.rule, out.reborrow())?;
         out.push_sql(")) as found on true");
         Ok(())

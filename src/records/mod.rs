@@ -8,6 +8,7 @@ pub mod batch_routes;
 mod change;
 mod conditions;
 mod count_store;
+mod create;
 mod expand;
 mod export;
 mod form;
@@ -15,12 +16,14 @@ mod history;
 pub mod history_routes;
 mod history_store;
 mod import;
+mod insert_store;
 mod line_routes;
 mod list;
 pub mod list_routes;
 mod list_store;
 mod many_store;
 mod order;
+mod read;
 mod references;
 pub mod routes;
 mod row;
@@ -29,18 +32,19 @@ mod store;
 mod transfer;
 
 use diesel::PgConnection;
-use serde_json::{Map, Value};
 use uuid::Uuid;
 
 pub use aggregate::{Aggregated, Aggregation, Figure, aggregate};
 pub use batch::{Action, Batch, Operation, Outcome, Outcomes, run_batch};
 pub use change::{change, replace};
+pub use create::{Creation, create};
 pub use export::{Lines, export};
 pub use form::Shown;
 pub use history::{list_versions, read_version, restore};
 pub use import::{LineReport, import};
 pub use list::{Count, Item, ListQuery, Listing, filter, list};
 pub use order::Place;
+pub use read::{Reading, Wanted};
 pub use row::RecordRow;
 pub use transfer::{export_any_owner, import_any_owner};
 
@@ -49,11 +53,11 @@ use crate::{
     error::{ApiError, Code, FieldError},
     idempotency,
     precondition::Precondition,
-    rules::Record,
 };
 use conditions::Conditions;
-use form::{Form, settle_members};
-use store::{Inserted, New, Written};
+use create::{create_as, create_under};
+use form::Form;
+use store::Written;
 
 /// Where a record is, and who asks for it.
 #[derive(Clone, Debug)]
@@ -64,127 +68,6 @@ pub struct Request {
     pub asker: Asker,
     /// Whose a record becomes that they make.
     pub owner: Option<Uuid>,
-}
-
-/// What of a record is asked for.
-#[derive(Clone, Debug, Default)]
-pub struct Wanted {
-    /// Members, separated by commas; without, all.
-    pub fields: Option<String>,
-    /// Members that refer to other records, separated by commas: those are wanted, too.
-    pub expand: Option<String>,
-}
-
-/// Reads a record that the caller may see: all that they may see of it, or the members that `fields` names.
-///
-/// # Errors
-/// 404 for what is not there, or not theirs to see; 400 for fields that are none.
-pub fn read(
-    conn: &mut PgConnection,
-    catalog: &Catalog,
-    request: &Request,
-    id: Uuid,
-    wanted: &Wanted,
-) -> Result<Shown, ApiError> {
-    let found = catalog.with(conn, &request.collection, |conn, collection| {
-        let form = Form::of(collection, &request.asker, wanted.fields.as_deref())?;
-        let references = expand::parse(wanted.expand.as_deref(), collection, &request.asker)?;
-        let rule = collection.rules.read.predicate(&request.asker, None);
-        let Some(found) = store::find(conn, collection, id, &rule)? else {
-            return Ok(None);
-        };
-        let Some(row) = found else {
-            return Ok(Some(None));
-        };
-        let shown = vec![form.show(&row)?];
-        let shown = expand::expand(conn, catalog, &request.asker, &references, &[&row], shown)?;
-        Ok(Some(shown.into_iter().next()))
-    })?;
-    found.ok_or_else(ApiError::not_found)
-}
-
-/// Makes a record.
-///
-/// # Errors
-/// 403 where the rules don't allow it, 422 for what doesn't fit the schema.
-pub fn create(
-    conn: &mut PgConnection,
-    catalog: &Catalog,
-    request: &Request,
-    document: &Value,
-) -> Result<Shown, ApiError> {
-    create_as(conn, catalog, request, Uuid::now_v7(), document)
-}
-
-/// Makes a record under an id that nobody has had.
-fn create_as(
-    conn: &mut PgConnection,
-    catalog: &Catalog,
-    request: &Request,
-    id: Uuid,
-    document: &Value,
-) -> Result<Shown, ApiError> {
-    let made = catalog.with(conn, &request.collection, |conn, collection| {
-        insert(conn, catalog, collection, request, id, true, document)
-    })?;
-    made.ok_or_else(|| ApiError::internal("a new id was taken"))
-}
-
-/// The record that was made; inside, `None` where its id is taken; outside, where the collection is declared otherwise by now.
-fn insert(
-    conn: &mut PgConnection,
-    catalog: &Catalog,
-    collection: &Collection,
-    request: &Request,
-    id: Uuid,
-    is_id_new: bool,
-    document: &Value,
-) -> Result<Option<Option<Shown>>, ApiError> {
-    let mut document = document.clone();
-    settle_new(collection, request, id, &mut document)?;
-    let text = collection.accept(&mut document)?;
-    if !collection.rules.create.allows(&request.asker, &document) {
-        return Err(Code::RuleForbids.into());
-    }
-    references::check(conn, catalog, collection, &request.asker, None, &document)?;
-    let new = New {
-        id,
-        owner: request.owner,
-        document: text,
-        is_id_new,
-        kept: None,
-    };
-    let inserted = store::insert(conn, collection, &new);
-    match inserted.map_err(|error| collection.refusal(error))? {
-        // Their account was erased while their token lived on.
-        Some(Inserted::Ownerless) => {
-            Err(ApiError::from(Code::InvalidToken).challenge(", error=\"invalid_token\""))
-        }
-        Some(Inserted::Taken) => Ok(Some(None)),
-        Some(Inserted::Done(row)) => {
-            show(collection, &request.asker, &row).map(|shown| Some(Some(shown)))
-        }
-        None => Ok(None),
-    }
-}
-
-/// Refuses members of a new record that are not the caller's to write: to rules it is a record of theirs without members.
-fn settle_new(
-    collection: &Collection,
-    request: &Request,
-    id: Uuid,
-    document: &mut Value,
-) -> Result<(), ApiError> {
-    let (nothing, now) = (Value::Object(Map::new()), request.asker.now);
-    let before = Record {
-        id,
-        owner: request.owner,
-        version: 0,
-        created_at: now,
-        updated_at: now,
-        data: &nothing,
-    };
-    settle_members(collection, &request.asker, &before, &[], document)
 }
 
 /// A record as a caller is shown it.

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json, value::RawValue};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::{Request, Shown, Wanted, line_routes::import_lines, location};
+use super::{Creation, Reading, Request, Shown, Wanted, line_routes::import_lines, location};
 use crate::{
     app::AppState,
     collections::{Asker, CollectionName},
@@ -156,15 +156,20 @@ pub async fn create_record(
         }
     };
     let key = visitor.caller().and_then(|caller| idempotency.of(caller));
-    let catalog = app.catalog.clone();
-    let make = move |conn: &mut _| {
-        let made = super::create(conn, &catalog, &request, &document)?;
-        Answer::new(location(&request.collection, made.id), made.version, &made)
+    let collection = request.collection.clone();
+    let answer =
+        move |made: Shown| Answer::new(location(&collection, made.id), made.version, &made);
+    let answer = if let Some(key) = key {
+        let catalog = app.catalog.clone();
+        let make =
+            move |conn: &mut _| super::create(conn, &catalog, &request, &document).and_then(answer);
+        app.db
+            .run(move |conn| idempotency::once(conn, Some(&key), make))
+            .await?
+    } else {
+        let creation = Creation::new(&app.catalog, request, document);
+        app.creations.send(creation).await.and_then(answer)?
     };
-    let answer = app
-        .db
-        .run(move |conn| idempotency::once(conn, key.as_ref(), make))
-        .await?;
     app.feed.poke();
     Ok(Either::Left(answer.into()))
 }
@@ -196,17 +201,18 @@ pub async fn read_record(
     let (collection, id) = place.into_inner();
     let Query(query) = query;
     let request = Request::new(&app, &visitor, collection);
-    let catalog = app.catalog.clone();
     let wanted = Wanted {
         fields: query.fields,
         expand: query.expand,
     };
     // What is shown with it changes for itself.
     let has_tag = wanted.expand.is_none();
-    let shown = app
-        .db
-        .run_again(move |conn| super::read(conn, &catalog, &request, id, &wanted))
-        .await?;
+    let reading = Reading {
+        request,
+        id,
+        wanted,
+    };
+    let shown = app.readings.send(reading).await?;
     Ok(if has_tag {
         Either::Left(tagged(shown))
     } else {

@@ -1,11 +1,10 @@
 //! One statement for each thing that is done to one record: it tells also whether the collection is still declared so.
 
-use chrono::{DateTime, Utc};
 use diesel::{
     pg::Pg,
     prelude::*,
     query_builder::{AstPass, Query, QueryFragment, QueryId},
-    sql_types::{Array, BigInt, Bool, Nullable, Text, Timestamptz, Untyped, Uuid as SqlUuid},
+    sql_types::{Array, BigInt, Bool, Nullable, Text, Untyped, Uuid as SqlUuid},
 };
 use uuid::Uuid;
 
@@ -20,7 +19,7 @@ use crate::{
 };
 
 /// Something found where the collection is still declared as it was given; else `None`.
-type Current<T> = Option<T>;
+pub(super) type Current<T> = Option<T>;
 
 /// What became of a write.
 #[derive(Debug)]
@@ -50,70 +49,7 @@ pub(super) fn find(
         work: Work::Find(rule),
     }
     .get_result(conn)?;
-    Ok(current(collection, told.generation).then(|| told.record()))
-}
-
-/// A record to store.
-pub(super) struct New {
-    pub id: Uuid,
-    pub owner: Option<Uuid>,
-    pub document: String,
-    /// Whether nobody can have had the id before. A record of another kind begins with a version that no record of its id had:
-    /// somebody may still hold the tag of one that was deleted.
-    pub is_id_new: bool,
-    /// Of a record that was exported, what it had beside its document.
-    pub kept: Option<Kept>,
-}
-
-/// What the server keeps of a record.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Kept {
-    pub version: i64,
-    pub created_at: DateTime<Utc>,
-    pub updated_at: DateTime<Utc>,
-}
-
-/// What became of a new record.
-#[derive(Debug)]
-pub(super) enum Inserted {
-    /// Its id is taken.
-    Taken,
-    /// Its owner has no account any more.
-    Ownerless,
-    /// It is stored.
-    Done(RecordRow),
-}
-
-/// What an insertion found.
-#[derive(Debug, QueryableByName)]
-struct Insertion {
-    #[diesel(embed)]
-    told: Told,
-    #[diesel(sql_type = Bool)]
-    has_owner: bool,
-}
-
-/// Stores a new record. Its owner's account can't be erased meanwhile, so that no record of theirs is left.
-pub(super) fn insert(
-    conn: &mut PgConnection,
-    collection: &Collection,
-    new: &New,
-) -> QueryResult<Current<Inserted>> {
-    db::go_on()?;
-    let insertion: Insertion = Statement {
-        collection,
-        id: new.id,
-        work: Work::Insert(new),
-    }
-    .get_result(conn)?;
-    if !current(collection, insertion.told.generation) {
-        return Ok(None);
-    }
-    Ok(Some(match insertion.told.record() {
-        Some(row) => Inserted::Done(row),
-        None if insertion.has_owner => Inserted::Taken,
-        None => Inserted::Ownerless,
-    }))
+    Ok(is_current(collection, told.generation).then(|| told.record()))
 }
 
 /// Replaces a document where the conditions allow it, and tells which did not.
@@ -164,7 +100,7 @@ fn write(
         work,
     }
     .get_result(conn)?;
-    if !current(collection, outcome.told.generation) {
+    if !is_current(collection, outcome.told.generation) {
         return Ok(None);
     }
     let Some(old_version) = outcome.old_version else {
@@ -180,14 +116,14 @@ fn write(
     }))
 }
 
-fn current(collection: &Collection, generation: Option<i64>) -> bool {
+/// Whether this is the generation of a collection as it was given.
+pub(super) fn is_current(collection: &Collection, generation: Option<i64>) -> bool {
     generation == Some(collection.generation)
 }
 
 /// What is done to a record.
 enum Work<'a> {
     Find(&'a Predicate),
-    Insert(&'a New),
     Replace(&'a Conditions, String),
     Delete(&'a Conditions),
 }
@@ -212,18 +148,12 @@ impl RunQueryDsl<PgConnection> for Statement<'_> {}
 
 impl QueryFragment<Pg> for Statement<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql("with current as (select generation from collections where name = ");
-        out.push_bind_param::<Text, _>(&self.collection.name)?;
-        if !matches!(self.work, Work::Find(_)) {
-            // Empty; but whoever declares closes it, and statements wait there before they look at anything.
-            out.push_sql(" and not exists (select from ");
-            out.push_sql(&gate_name(self.collection.serial));
-            out.push_sql(")");
+        match self.work {
+            Work::Find(_) => begin(self.collection, out.reborrow())?,
+            _ => begin_write(self.collection, out.reborrow())?,
         }
-        out.push_sql(")");
         match &self.work {
             Work::Find(rule) => self.find(rule, out),
-            Work::Insert(new) => self.insert(new, out),
             Work::Replace(conditions, document) => self.replace(conditions, document, out),
             Work::Delete(conditions) => self.delete(conditions, out),
         }
@@ -246,58 +176,6 @@ impl Statement<'_> {
         put(rule, out.reborrow())?;
         out.push_sql(")) as found on true");
         Ok(())
-    }
-
-    fn insert<'b>(&'b self, new: &'b New, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql(", owner as (select id from users where id = ");
-        out.push_bind_param::<Nullable<SqlUuid>, _>(&new.owner)?;
-        out.push_sql(" for key share), owned as (select exists (select from owner) or ");
-        out.push_bind_param::<Nullable<SqlUuid>, _>(&new.owner)?;
-        out.push_sql(" is null as has_owner), written as (insert into ");
-        out.push_sql(&self.table());
-        out.push_sql(" as record (id, owner, version, created_at, updated_at, data) select ");
-        out.push_bind_param::<SqlUuid, _>(&new.id)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Nullable<SqlUuid>, _>(&new.owner)?;
-        match &new.kept {
-            Some(kept) => {
-                out.push_sql(", ");
-                out.push_bind_param::<BigInt, _>(&kept.version)?;
-                out.push_sql(", ");
-                out.push_bind_param::<Timestamptz, _>(&kept.created_at)?;
-                out.push_sql(", ");
-                out.push_bind_param::<Timestamptz, _>(&kept.updated_at)?;
-                out.push_sql(", ");
-            }
-            None if new.is_id_new => out.push_sql(", 1, clock_timestamp(), clock_timestamp(), "),
-            None => out.push_sql(
-                ", floor(extract(epoch from clock_timestamp()) * 1000), clock_timestamp(), clock_timestamp(), ",
-            ),
-        }
-        out.push_bind_param::<Text, _>(&new.document)?;
-        out.push_sql("::jsonb from current, owned where has_owner and generation = ");
-        out.push_bind_param::<BigInt, _>(&self.collection.generation)?;
-        out.push_sql(" on conflict (id) do nothing returning record.*)");
-        self.tell(
-            "null, null, null, written.version, written.updated_at, written.data, written.size from written",
-            out.reborrow(),
-        );
-        out.push_sql(" select (select generation from current) as generation, has_owner, ");
-        out.push_sql(&Told::columns("written"));
-        out.push_sql(" from owned left join written on true");
-        Ok(())
-    }
-
-    /// Leaves the change to the feed: the record before, and since. Of one record changes are numbered in their order, since it
-    /// is held before the number is drawn.
-    fn tell(&self, images: &str, mut out: AstPass<'_, '_, Pg>) {
-        out.push_sql(", told as (insert into outbox (collection, generation, record_id, owner, created_at, old_version, old_updated_at, old_data, version, updated_at, data, size) select ");
-        out.push_sql(&self.collection.serial.to_string());
-        out.push_sql(
-            ", (select generation from current), written.id, written.owner, written.created_at, ",
-        );
-        out.push_sql(images);
-        out.push_sql(")");
     }
 
     /// Holds the record in its newest version and tells what the rules say of that.
@@ -334,7 +212,7 @@ impl Statement<'_> {
         out.push_sql(")) and old.version <> all(");
         out.push_bind_param::<Array<BigInt>, _>(&conditions.excluded)?;
         out.push_sql(") returning record.*)");
-        self.tell(images, out);
+        tell(self.collection, images, out);
         Ok(())
     }
 
@@ -387,6 +265,40 @@ impl Statement<'_> {
         Self::end(&mut out);
         Ok(())
     }
+}
+
+/// Begins a statement with the collection as it is declared.
+fn begin<'b>(collection: &'b Collection, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+    out.push_sql("with current as (select generation from collections where name = ");
+    out.push_bind_param::<Text, _>(&collection.name)?;
+    out.push_sql(")");
+    Ok(())
+}
+
+/// Begins a statement that writes.
+pub(super) fn begin_write<'b>(
+    collection: &'b Collection,
+    mut out: AstPass<'_, 'b, Pg>,
+) -> QueryResult<()> {
+    out.push_sql("with current as (select generation from collections where name = ");
+    out.push_bind_param::<Text, _>(&collection.name)?;
+    // Empty; but whoever declares closes it, and statements wait there before they look at anything.
+    out.push_sql(" and not exists (select from ");
+    out.push_sql(&gate_name(collection.serial));
+    out.push_sql("))");
+    Ok(())
+}
+
+/// Leaves changes to the feed: the records before, and since. Of one record changes are numbered in their order, since it is held
+/// before the number is drawn.
+pub(super) fn tell(collection: &Collection, images: &str, mut out: AstPass<'_, '_, Pg>) {
+    out.push_sql(", told as (insert into outbox (collection, generation, record_id, owner, created_at, old_version, old_updated_at, old_data, version, updated_at, data, size) select ");
+    out.push_sql(&collection.serial.to_string());
+    out.push_sql(
+        ", (select generation from current), written.id, written.owner, written.created_at, ",
+    );
+    out.push_sql(images);
+    out.push_sql(")");
 }
 
 /// Writes what has to hold of a record.

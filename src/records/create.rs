@@ -1,0 +1,239 @@
+//! Making records: those that come at the same time are stored together.
+
+use diesel::PgConnection;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::{
+    Request,
+    form::{Shown, settle_members},
+    insert_store::{self, Inserted, New},
+    references, show,
+};
+use crate::{
+    collections::{Catalog, Collection, CollectionName},
+    db::Errand,
+    error::{ApiError, Code, is_of_one},
+    rules::Record,
+};
+
+/// Bytes of documents in one statement, unless one has more.
+const MOST_BYTES: usize = 1_048_576;
+
+/// A record that somebody makes, under an id that nobody has had.
+#[derive(Clone, Debug)]
+pub struct Creation {
+    request: Request,
+    id: Uuid,
+    document: Value,
+    is_independent: bool,
+}
+
+impl Creation {
+    /// What becomes of a document that was sent.
+    pub fn new(catalog: &Catalog, request: Request, document: Value) -> Self {
+        Self {
+            is_independent: catalog
+                .known(request.collection.as_ref())
+                .is_some_and(|collection| !collection.has_constraints()),
+            request,
+            id: Uuid::now_v7(),
+            document,
+        }
+    }
+}
+
+impl Errand for Creation {
+    type Office = Catalog;
+    type Line = CollectionName;
+    type Answer = Shown;
+
+    const IS_REPEATABLE: bool = false;
+
+    /// Those that may be in each other's way go alone.
+    fn line(&self) -> Option<CollectionName> {
+        self.is_independent.then(|| self.request.collection.clone())
+    }
+
+    fn run(
+        catalog: &Catalog,
+        conn: &mut PgConnection,
+        creations: &[Self],
+    ) -> Result<Vec<Result<Shown, ApiError>>, ApiError> {
+        if let Some(answers) = create_together(conn, catalog, creations)? {
+            return Ok(answers);
+        }
+        let create = |one: &Self| create_as(conn, catalog, &one.request, one.id, &one.document);
+        Ok(creations.iter().map(create).collect())
+    }
+}
+
+type Answer = Result<Shown, ApiError>;
+
+/// Makes records of one collection in one statement; `None` where each has to be made alone.
+fn create_together(
+    conn: &mut PgConnection,
+    catalog: &Catalog,
+    creations: &[Creation],
+) -> Result<Option<Vec<Answer>>, ApiError> {
+    let [first, _, ..] = creations else {
+        return Ok(None);
+    };
+    catalog.with(conn, &first.request.collection, |conn, collection| {
+        let (mut new, mut refusals) = (Vec::new(), Vec::new());
+        for one in creations {
+            let prepared = prepare(
+                conn,
+                catalog,
+                collection,
+                &one.request,
+                one.id,
+                &one.document,
+            );
+            refusals.push(prepared.map(|one| new.push(one)).err());
+        }
+        if new.iter().map(|one| one.document.len()).sum::<usize>() > MOST_BYTES {
+            return Ok(Some(None));
+        }
+        let inserted = match insert_store::insert(conn, collection, &new) {
+            Err(error) if is_of_one(&error) => return Ok(Some(None)),
+            inserted => inserted?,
+        };
+        let Some(inserted) = inserted else {
+            return Ok(None);
+        };
+        let mut inserted = inserted.into_iter();
+        let answer = |(one, refusal): (&Creation, Option<ApiError>)| match refusal {
+            Some(refusal) => Err(refusal),
+            None => inserted
+                .next()
+                .and_then(|inserted| shown(collection, &one.request, inserted).transpose())
+                .unwrap_or_else(|| Err(taken())),
+        };
+        let answers = creations.iter().zip(refusals).map(answer);
+        Ok(Some(Some(answers.collect())))
+    })
+}
+
+/// Makes a record.
+///
+/// # Errors
+/// 403 where the rules don't allow it, 422 for what doesn't fit the schema.
+pub fn create(
+    conn: &mut PgConnection,
+    catalog: &Catalog,
+    request: &Request,
+    document: &Value,
+) -> Result<Shown, ApiError> {
+    create_as(conn, catalog, request, Uuid::now_v7(), document)
+}
+
+/// Makes a record under an id that nobody has had.
+pub(super) fn create_as(
+    conn: &mut PgConnection,
+    catalog: &Catalog,
+    request: &Request,
+    id: Uuid,
+    document: &Value,
+) -> Result<Shown, ApiError> {
+    let made = catalog.with(conn, &request.collection, |conn, collection| {
+        let new = prepare(conn, catalog, collection, request, id, document)?;
+        insert(conn, collection, request, &new)
+    })?;
+    made.ok_or_else(taken)
+}
+
+/// Makes a record under an id that somebody may have had; `None` where it is taken.
+pub(super) fn create_under(
+    conn: &mut PgConnection,
+    catalog: &Catalog,
+    collection: &Collection,
+    request: &Request,
+    id: Uuid,
+    document: &Value,
+) -> Result<Option<Option<Shown>>, ApiError> {
+    let new = prepare(conn, catalog, collection, request, id, document)?;
+    let new = New {
+        is_id_new: false,
+        ..new
+    };
+    insert(conn, collection, request, &new)
+}
+
+/// The record that was made; inside, `None` where its id is taken; outside, where the collection is declared otherwise by now.
+fn insert(
+    conn: &mut PgConnection,
+    collection: &Collection,
+    request: &Request,
+    new: &New,
+) -> Result<Option<Option<Shown>>, ApiError> {
+    let inserted = insert_store::insert_one(conn, collection, new);
+    let inserted = inserted.map_err(|error| collection.refusal(error))?;
+    inserted
+        .map(|inserted| shown(collection, request, inserted))
+        .transpose()
+}
+
+/// What is to be stored of a document, where the rules and the schema let it.
+fn prepare(
+    conn: &mut PgConnection,
+    catalog: &Catalog,
+    collection: &Collection,
+    request: &Request,
+    id: Uuid,
+    document: &Value,
+) -> Result<New, ApiError> {
+    let mut document = document.clone();
+    settle_new(collection, request, id, &mut document)?;
+    let text = collection.accept(&mut document)?;
+    if !collection.rules.create.allows(&request.asker, &document) {
+        return Err(Code::RuleForbids.into());
+    }
+    references::check(conn, catalog, collection, &request.asker, None, &document)?;
+    Ok(New {
+        id,
+        owner: request.owner,
+        document: text,
+        is_id_new: true,
+        kept: None,
+    })
+}
+
+/// Refuses members of a new record that are not the caller's to write: to rules it is a record of theirs without members.
+fn settle_new(
+    collection: &Collection,
+    request: &Request,
+    id: Uuid,
+    document: &mut Value,
+) -> Result<(), ApiError> {
+    let (nothing, now) = (Value::Object(Map::new()), request.asker.now);
+    let before = Record {
+        id,
+        owner: request.owner,
+        version: 0,
+        created_at: now,
+        updated_at: now,
+        data: &nothing,
+    };
+    settle_members(collection, &request.asker, &before, &[], document)
+}
+
+/// A record that was made, as its maker is shown it; `None` where its id is taken.
+fn shown(
+    collection: &Collection,
+    request: &Request,
+    inserted: Inserted,
+) -> Result<Option<Shown>, ApiError> {
+    match inserted {
+        Inserted::Done(row) => show(collection, &request.asker, &row).map(Some),
+        Inserted::Taken => Ok(None),
+        // Their account was erased while their token lived on.
+        Inserted::Ownerless => {
+            Err(ApiError::from(Code::InvalidToken).challenge(", error=\"invalid_token\""))
+        }
+    }
+}
+
+fn taken() -> ApiError {
+    ApiError::internal("a new id was taken")
+}
