@@ -21,7 +21,7 @@ const POLL_EVERY: Duration = Duration::from_millis(100);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How long changes may gather after some got their positions: each time costs the database a commit.
-const GATHER: Duration = Duration::from_millis(2);
+const GATHER: Duration = Duration::from_millis(5);
 
 /// How long to wait for another replica that is giving positions.
 const ASIDE: Duration = Duration::from_millis(3);
@@ -96,7 +96,7 @@ impl Line {
                 feed.poke();
                 break;
             }
-            waits = store::is_waiting(&mut self.conn)?;
+            waits = feed.await_poke(Duration::ZERO) || store::is_waiting(&mut self.conn)?;
         }
         Ok(())
     }
