@@ -12,7 +12,9 @@ use crate::error::{ApiError, Code};
 /// Collects the resources of the server.
 #[derive(Default)]
 pub struct Routes {
-    resources: Vec<(&'static str, Resource)>,
+    texts: Vec<Resource>,
+    /// Those with names in their paths, by what comes before the first.
+    patterns: Vec<(&'static str, Vec<Resource>)>,
     offered: Vec<(Method, String)>,
 }
 
@@ -29,7 +31,10 @@ impl Routes {
     /// Begins a resource at `path`.
     pub fn at(&mut self, path: &'static str) -> ResourceBuilder<'_> {
         ResourceBuilder {
-            resource: Some(web::resource(path)),
+            resource: Some(web::resource(match split(path) {
+                (text, "") => text,
+                (_, pattern) => pattern,
+            })),
             routes: self,
             path,
             methods: Vec::new(),
@@ -42,16 +47,39 @@ impl Routes {
         &self.offered
     }
 
-    /// Hands the resources to actix, which tries them one after another: first those whose path is a mere text to compare.
+    /// Hands the resources to actix, which tries them one after another: first those whose path is a mere text to compare, then the
+    /// patterns below a text to compare.
     pub fn register(self, config: &mut ServiceConfig) {
-        let (patterns, texts): (Vec<_>, Vec<_>) = self
-            .resources
-            .into_iter()
-            .partition(|(path, _)| path.contains('{'));
-        for (_, resource) in texts.into_iter().chain(patterns) {
+        for resource in self.texts {
             config.service(resource);
         }
+        for (prefix, resources) in self.patterns {
+            let scope = resources
+                .into_iter()
+                .fold(web::scope(prefix), |scope, resource| {
+                    scope.service(resource)
+                });
+            config.service(scope);
+        }
     }
+
+    fn add(&mut self, path: &'static str, resource: Resource) {
+        let (prefix, rest) = split(path);
+        if rest.is_empty() {
+            self.texts.push(resource);
+            return;
+        }
+        match self.patterns.iter_mut().find(|(other, _)| *other == prefix) {
+            Some((_, resources)) => resources.push(resource),
+            None => self.patterns.push((prefix, vec![resource])),
+        }
+    }
+}
+
+/// Splits a path before the segment with its first name; empty without one.
+fn split(path: &str) -> (&str, &str) {
+    let first = path.find("/{").unwrap_or(path.len());
+    path.split_at(first)
 }
 
 impl ResourceBuilder<'_> {
@@ -157,7 +185,7 @@ impl Drop for ResourceBuilder<'_> {
         let patches = allow.contains("PATCH");
         let others = move |request: HttpRequest| other_method(request, allow.clone(), patches);
         let resource = resource.default_service(web::to(others));
-        self.routes.resources.push((path, resource));
+        self.routes.add(path, resource);
     }
 }
 
