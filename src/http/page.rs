@@ -153,7 +153,7 @@ impl<A: Serialize + DeserializeOwned> Pager<A> {
     where
         T: From<Row>,
     {
-        self.page_of(rows, false, id, keyring)
+        self.page_of(rows, false, |row| Some(id(row)), keyring)
     }
 
     /// The same of rows that may be `cut`: there are more, though these are fewer than were asked for.
@@ -164,7 +164,7 @@ impl<A: Serialize + DeserializeOwned> Pager<A> {
         self,
         mut rows: Vec<Row>,
         cut: bool,
-        id: impl Fn(&Row) -> A,
+        id: impl Fn(&Row) -> Option<A>,
         keyring: &Keyring,
     ) -> Result<Page<T>, ApiError>
     where
@@ -177,7 +177,7 @@ impl<A: Serialize + DeserializeOwned> Pager<A> {
             Some(last) if more => {
                 let cursor = Cursor {
                     list: self.list,
-                    after: id(last),
+                    after: id(last).ok_or_else(|| ApiError::internal("a page ends nowhere"))?,
                 };
                 Some(seal(&cursor, cursor_key(keyring)?)?)
             }
@@ -222,7 +222,15 @@ impl<T> Page<T> {
         let (before, after) = rest
             .split_once("[]")
             .ok_or_else(|| ApiError::internal("an empty page has no items"))?;
-        let body = format!("{before}[{}]{after}", items.join(","));
+        let bytes = items.iter().map(|item| item.len() + 1).sum::<usize>();
+        let mut body = String::with_capacity(rest.len() + bytes);
+        body.push_str(before);
+        for (place, item) in items.iter().enumerate() {
+            body.push(if place == 0 { '[' } else { ',' });
+            body.push_str(item);
+        }
+        body.push_str(if items.is_empty() { "[]" } else { "]" });
+        body.push_str(after);
         let mut response = self.begin(path, filters);
         Ok(response
             .content_type(header::ContentType::json())

@@ -50,14 +50,17 @@ pub fn export(
             text.push_str(item.shown.text());
             text.push('\n');
         }
-        after = items.into_iter().last().map(|item| item.place);
+        after = items.into_iter().next_back().and_then(|item| item.place);
         outlet(Lines {
             text,
             feed_position,
             warning,
         })?;
-        if is_last || after.is_none() {
+        if is_last {
             return Ok(());
+        }
+        if after.is_none() {
+            return Err(ApiError::internal("a list goes on from nowhere"));
         }
     }
 }

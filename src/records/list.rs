@@ -50,8 +50,8 @@ pub enum Count {
 pub struct Item {
     /// The record.
     pub shown: Shown,
-    /// Its place.
-    pub place: Place,
+    /// Its place, where a page may end there.
+    pub place: Option<Place>,
 }
 
 impl From<Item> for Shown {
@@ -132,7 +132,8 @@ pub fn list(
         let shown = rows.iter().map(|row| form.show(row));
         let shown = shown.collect::<Result<_, _>>()?;
         let shown = expand::expand(conn, catalog, &request.asker, &references, &rows, shown)?;
-        let places = found.listed.iter().map(list_store::Listed::place);
+        drop(rows);
+        let places = found.listed.into_iter().map(|listed| listed.place);
         let items = shown.into_iter().zip(places);
         Ok(Some(Listing {
             items: items.map(|(shown, place)| Item { shown, place }).collect(),

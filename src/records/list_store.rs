@@ -4,12 +4,12 @@ use diesel::{
     pg::Pg,
     prelude::*,
     query_builder::{AstPass, Query, QueryFragment, QueryId},
-    sql_types::{Array, Bool, Nullable, Text, Untyped, Uuid as SqlUuid},
+    sql_types::{Array, Bool, Nullable, Text, Uuid as SqlUuid},
 };
 
 use super::{
     order::{Order, Place},
-    row::{RecordRow, Told},
+    row::{RecordRow, Told, ToldTypes},
     selection::Selection,
 };
 use crate::collections::{Collection, Term, table_name};
@@ -42,36 +42,20 @@ pub(super) struct Window<'a> {
     pub rows: i64,
 }
 
-/// A record of a page, and what it has of the terms that the page is ordered by.
+/// A record of a page.
 #[derive(Clone, Debug)]
 pub(super) struct Listed {
-    /// The record.
     pub record: RecordRow,
-    keys: Vec<Option<String>>,
-    types: Vec<String>,
+    /// Its place in the list, where a page may end there.
+    pub place: Option<Place>,
 }
 
-impl Listed {
-    /// Where in the list it is.
-    pub fn place(&self) -> Place {
-        Place {
-            keys: self.keys.clone(),
-            types: self.types.clone(),
-            id: self.record.id,
-        }
-    }
-}
-
-/// A row of the statement; of an empty page there is one without a record.
-#[derive(QueryableByName)]
+/// A row of the statement, by its columns' places; of an empty page there is one without a record.
+#[derive(Queryable)]
 struct Row {
-    #[diesel(sql_type = Text)]
-    feed_position: String,
-    #[diesel(sql_type = Bool)]
-    is_there: bool,
-    #[diesel(embed)]
     told: Told,
-    #[diesel(sql_type = Nullable<Array<Nullable<Text>>>)]
+    feed_position: String,
+    is_there: bool,
     keys: Option<Vec<Option<String>>>,
 }
 
@@ -88,8 +72,7 @@ pub(super) struct Found {
 /// Reads the records of a page; `None` where the collection is declared otherwise by now.
 pub(super) fn list(conn: &mut PgConnection, window: Window<'_>) -> QueryResult<Option<Found>> {
     let collection = window.collection;
-    let types = window.order.terms.iter();
-    let types: Vec<_> = types.map(|term| term.sql_type.to_owned()).collect();
+    let order = window.order;
     let rows: Vec<Row> = Statement(window).load(conn)?;
     let current = rows.first().and_then(|row| row.told.generation);
     if current != Some(collection.generation) {
@@ -105,10 +88,10 @@ pub(super) fn list(conn: &mut PgConnection, window: Window<'_>) -> QueryResult<O
             found.is_cut = true;
             break;
         };
+        let id = record.id;
         found.listed.push(Listed {
             record,
-            keys: row.keys.unwrap_or_default(),
-            types: types.clone(),
+            place: row.keys.map(|keys| order.place(keys, id)),
         });
     }
     Ok(Some(found))
@@ -122,7 +105,7 @@ impl QueryId for Statement<'_> {
 }
 
 impl Query for Statement<'_> {
-    type SqlType = Untyped;
+    type SqlType = (ToldTypes, Text, Bool, Nullable<Array<Nullable<Text>>>);
 }
 
 impl RunQueryDsl<PgConnection> for Statement<'_> {}
@@ -137,28 +120,33 @@ impl QueryFragment<Pg> for Statement<'_> {
         // What has a position by then is in the list; what gets one later may be there already, too.
         out.push_sql("select (select generation from collections where name = ");
         out.push_bind_param::<Text, _>(&window.collection.name)?;
-        // Rows beyond the bytes of a page have no data.
+        // Rows beyond the bytes of a page have no data; places have those where a page may end, and the one after.
+        let last = window.rows - 1;
         out.push_sql(&format!(
-            ") as generation, feed.epoch || '/' || feed.position as feed_position, id is not null as is_there, \
-             id, owner, version, created_at, updated_at, \
-             case when total - size < {MOST_BYTES} then data::text end as data, keys \
-             from (select epoch, position from feed_state) as feed left join (select record.*, array["
+            ") as generation, id, owner, version, created_at, updated_at, \
+             case when total - size < {MOST_BYTES} then data::text end as data, \
+             feed.epoch || '/' || feed.position as feed_position, id is not null as is_there, \
+             case when number >= {last} or total >= {MOST_BYTES} then array["
         ));
         for (index, term) in window.order.terms.iter().enumerate() {
             out.push_sql(if index == 0 { "(" } else { ", (" });
             out.push_sql(&term.accessor);
             out.push_sql(")::text");
         }
-        out.push_sql("]::text[] as keys, sum(size) over (");
-        window.order_by(&mut out);
-        out.push_sql(" rows unbounded preceding) as total from ");
+        out.push_sql(
+            "]::text[] end as keys from (select epoch, position from feed_state) as feed left join \
+             (select record.*, row_number() over page as number, sum(size) over page as total from ",
+        );
         out.push_sql(&table_name(window.collection.serial));
         out.push_sql(" as record where ");
         window.selection.put(out.reborrow())?;
         window.from(out.reborrow())?;
+        out.push_sql(" window page as (");
+        window.order_by(&mut out);
+        out.push_sql(" rows unbounded preceding)");
         window.order_by(&mut out);
         // No bind: a plan for any number of rows would be one for a tenth of the table.
-        out.push_sql(&format!(" limit {}) as page on true", window.rows));
+        out.push_sql(&format!(" limit {}) as record on true", window.rows));
         Ok(())
     }
 }

@@ -56,6 +56,16 @@ impl Order {
         self.terms.last().is_some_and(|term| term.descends)
     }
 
+    /// The place of a record that has this of the terms.
+    pub fn place(&self, keys: Vec<Option<String>>, id: Uuid) -> Place {
+        let types = self.terms.iter().map(|term| term.sql_type.to_owned());
+        Place {
+            keys,
+            types: types.collect(),
+            id,
+        }
+    }
+
     /// Whether a place is one of this order.
     pub fn fits(&self, place: &Place) -> bool {
         let types = self.terms.iter().map(|term| term.sql_type);

@@ -99,7 +99,7 @@ impl RecordRow {
 pub const SERVER_MEMBERS: [&str; 5] = ["id", "owner", "version", "created_at", "updated_at"];
 
 /// What a statement tells: the generation of the collection, and a record where it found one.
-#[derive(Debug, QueryableByName)]
+#[derive(Debug, Queryable, QueryableByName)]
 pub(super) struct Told {
     #[diesel(sql_type = Nullable<BigInt>)]
     pub generation: Option<i64>,
@@ -116,6 +116,17 @@ pub(super) struct Told {
     #[diesel(sql_type = Nullable<Text>)]
     data: Option<String>,
 }
+
+/// The types of these.
+pub(super) type ToldTypes = (
+    Nullable<BigInt>,
+    Nullable<SqlUuid>,
+    Nullable<SqlUuid>,
+    Nullable<BigInt>,
+    Nullable<Timestamptz>,
+    Nullable<Timestamptz>,
+    Nullable<Text>,
+);
 
 impl Told {
     /// The columns of a record that is called so in a statement.

@@ -7,11 +7,11 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::{
+    insert_store::{self, Inserted, Kept, New},
     list_store::{self, Part, Window},
     order::{Order, Place},
     row::SERVER_MEMBERS,
     selection::Selection,
-    store::{self, Inserted, Kept, New},
 };
 use crate::{
     collections::{Catalog, Collection, CollectionName},
@@ -48,12 +48,21 @@ pub fn export_any_owner(
             };
             Ok(list_store::list(conn, window)?)
         })?;
+        let is_last =
+            i64::try_from(found.listed.len()).is_ok_and(|count| count < TOGETHER) && !found.is_cut;
         for listed in &found.listed {
             out(&listed.record.text(&SERVER_MEMBERS))?;
         }
-        match found.listed.last() {
-            Some(last) => after = Some(last.place()),
-            None => return Ok(()),
+        after = found
+            .listed
+            .into_iter()
+            .next_back()
+            .and_then(|last| last.place);
+        if is_last {
+            return Ok(());
+        }
+        if after.is_none() {
+            return Err(ApiError::internal("a list goes on from nowhere"));
         }
     }
 }
@@ -118,7 +127,7 @@ fn store_exported(
         }),
     };
     loop {
-        let inserted = store::insert(conn, collection, &new);
+        let inserted = insert_store::insert_one(conn, collection, &new);
         match inserted.map_err(|error| collection.refusal(error))? {
             None => return Ok(None),
             Some(Inserted::Ownerless) => new.owner = None,
