@@ -4,7 +4,7 @@ use diesel::{
     pg::Pg,
     prelude::*,
     query_builder::{AstPass, Query, QueryFragment, QueryId},
-    sql_types::{Array, Bool, Nullable, Text, Uuid as SqlUuid},
+    sql_types::{Array, Nullable, Text, Uuid as SqlUuid},
 };
 
 use super::{
@@ -54,8 +54,8 @@ pub(super) struct Listed {
 #[derive(Queryable)]
 struct Row {
     told: Told,
-    feed_position: String,
-    is_there: bool,
+    /// In the first row.
+    feed_position: Option<String>,
     keys: Option<Vec<Option<String>>>,
 }
 
@@ -80,8 +80,8 @@ pub(super) fn list(conn: &mut PgConnection, window: Window<'_>) -> QueryResult<O
     }
     let mut found = Found::default();
     for row in rows {
-        found.feed_position = row.feed_position;
-        if !row.is_there {
+        found.feed_position.extend(row.feed_position);
+        if !row.told.is_there() {
             break;
         }
         let Some(record) = row.told.record() else {
@@ -105,7 +105,7 @@ impl QueryId for Statement<'_> {
 }
 
 impl Query for Statement<'_> {
-    type SqlType = (ToldTypes, Text, Bool, Nullable<Array<Nullable<Text>>>);
+    type SqlType = (ToldTypes, Nullable<Text>, Nullable<Array<Nullable<Text>>>);
 }
 
 impl RunQueryDsl<PgConnection> for Statement<'_> {}
@@ -125,7 +125,7 @@ impl QueryFragment<Pg> for Statement<'_> {
         out.push_sql(&format!(
             ") as generation, id, owner, version, created_at, updated_at, \
              case when total - size < {MOST_BYTES} then data::text end as data, \
-             feed.epoch || '/' || feed.position as feed_position, id is not null as is_there, \
+             case when coalesce(number, 1) = 1 then feed.epoch || '/' || feed.position end as feed_position, \
              case when number >= {last} or total >= {MOST_BYTES} then array["
         ));
         for (index, term) in window.order.terms.iter().enumerate() {
@@ -251,8 +251,11 @@ fn bind<'b>(
     key: &'b Option<String>,
     mut out: AstPass<'_, 'b, Pg>,
 ) -> QueryResult<()> {
+    // As the value of a query, whose share of the records Postgres guesses once: it would plan anew for every place.
+    out.push_sql("(select ");
     out.push_bind_param::<Nullable<Text>, _>(key)?;
     out.push_sql("::");
     out.push_sql(term.sql_type);
+    out.push_sql(")");
     Ok(())
 }

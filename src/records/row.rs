@@ -136,9 +136,14 @@ impl Told {
         )
     }
 
+    /// Whether there is a record.
+    pub fn is_there(&self) -> bool {
+        self.id.is_some()
+    }
+
     /// Whether there is a record whose document was left out.
     pub fn is_cut(&self) -> bool {
-        self.id.is_some() && self.data.is_none()
+        self.is_there() && self.data.is_none()
     }
 
     /// The record, if there is one.
