@@ -52,6 +52,24 @@ pub fn check(bytes: &[u8]) -> Result<&str, Fault> {
     }
 }
 
+/// Whether a value takes no more than so many bytes as text, about.
+pub fn is_within(value: &Value, bytes: usize) -> bool {
+    fn left(value: &Value, bytes: usize) -> Option<usize> {
+        let bytes = bytes.checked_sub(8)?;
+        match value {
+            Value::Null | Value::Bool(_) | Value::Number(_) => Some(bytes),
+            Value::String(text) => bytes.checked_sub(text.len()),
+            Value::Array(items) => items
+                .iter()
+                .try_fold(bytes, |bytes, item| left(item, bytes)),
+            Value::Object(members) => members.iter().try_fold(bytes, |bytes, (name, item)| {
+                left(item, bytes.checked_sub(name.len())?)
+            }),
+        }
+    }
+    left(value, bytes).is_some()
+}
+
 /// Levels of nesting of a value: 0 for a bare one, 1 for an empty object.
 pub fn depth(value: &Value) -> usize {
     let mut deepest = 0;

@@ -217,6 +217,7 @@ pub fn configure(config: &mut ServiceConfig) {
 /// # Errors
 /// A listener can't be used.
 pub fn serve(listeners: Vec<TcpListener>, state: Data<AppState>) -> std::io::Result<Server> {
+    state.db.settle();
     let workers = match state.config.server.workers {
         0 => std::thread::available_parallelism()?.get(),
         some => some,

@@ -29,7 +29,7 @@ pub(super) fn run(command: &Command, config: &Config) -> anyhow::Result<()> {
     let mut conn = database.connect()?;
     match command {
         Command::Show { json } => {
-            let (state, waiting) = (feed::state(&mut conn)?, feed::depth(&mut conn)?);
+            let (state, waiting) = (feed::state(&mut conn)?, feed::depth(&mut conn, 0)?);
             let oldest = Position {
                 epoch: state.head.epoch.clone(),
                 number: state.floor,

@@ -9,7 +9,7 @@ mod visit;
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -22,14 +22,17 @@ use diesel::{
     sql_types::{BigInt, Text},
 };
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
-use tokio::sync::Semaphore;
+use tokio::{
+    runtime::Handle,
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
 use uuid::Uuid;
 
 use crate::error::{ApiError, Code};
 use hop::Hop;
 use pool::{LogAsWarning, Manager, Trouble, with_patience};
 
-pub use desk::{Desk, Errand};
+pub use desk::{Desk, Errand, Told};
 pub use functions::{after, before, clock_timestamp, coalesce, date_trunc, nextval, push_array};
 pub use stream::{Outlet, Parts, Rest};
 pub use visit::{First, begin_with, wait_elsewhere, watch};
@@ -54,6 +57,7 @@ pub struct Db {
     /// Of these, those that long reads may take.
     streams: Arc<Semaphore>,
     is_away: Arc<AtomicBool>,
+    home: Arc<OnceLock<Handle>>,
 }
 
 impl Db {
@@ -79,6 +83,7 @@ impl Db {
             turns: Arc::new(Semaphore::new(usize::try_from(size)?)),
             streams: Arc::new(Semaphore::new(usize::try_from(size)?.div_ceil(2))),
             is_away: Arc::default(),
+            home: Arc::default(),
         })
     }
 
@@ -104,17 +109,7 @@ impl Db {
         T: Send + 'static,
         F: Fn(&mut PgConnection) -> Result<T, ApiError> + Send + 'static,
     {
-        self.hop(move |db, first| {
-            let before = db.trouble.count();
-            let done = db.once(first, &work);
-            // What was to be done once may have been done.
-            let may_try = first.is_none_or(First::is_done);
-            if done.is_err() && may_try && db.trouble.count() != before {
-                return db.once(first, &work);
-            }
-            done
-        })
-        .await
+        self.hop(move |db, first| db.twice(first, work)).await
     }
 
     /// Does what a trip of this request had to begin with, where none was made, or it `succeeds` all the same.
@@ -126,6 +121,18 @@ impl Db {
             self.run(|_conn| Ok(())).await?;
         }
         Ok(())
+    }
+
+    /// Does what is done for several requests on the caller's runtime, which has to outlive theirs.
+    pub fn settle(&self) {
+        // Who settles twice stays at home.
+        let _settled = self.home.set(Handle::current());
+    }
+
+    /// Does something for several requests.
+    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let home = self.home.get().cloned();
+        home.unwrap_or_else(Handle::current).spawn(work);
     }
 
     /// Lets every idle connection be tried before its next use.
@@ -147,17 +154,31 @@ impl Db {
         if self.is_away() {
             return Err(Code::DatabaseUnavailable.into());
         }
-        let turn = tokio::time::timeout(TURN_PATIENCE, Arc::clone(&self.turns).acquire_owned())
+        let turn = tokio::time::timeout(TURN_PATIENCE, self.turn())
             .await
-            .map_err(|_elapsed| ApiError::from(Code::Overloaded))?
-            .map_err(ApiError::internal)?;
+            .map_err(|_elapsed| ApiError::from(Code::Overloaded))??;
+        self.take(turn, move |db| work(db, first.as_ref())).await
+    }
+
+    /// Waits for a turn at the database, however long.
+    async fn turn(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        let turns = Arc::clone(&self.turns);
+        turns.acquire_owned().await.map_err(ApiError::internal)
+    }
+
+    /// Does work in a turn.
+    async fn take<T, F>(&self, turn: OwnedSemaphorePermit, work: F) -> Result<T, ApiError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Self) -> Result<T, ApiError> + Send + 'static,
+    {
         let db = self.clone();
         let hop = Hop::default();
         let running = {
             let hop = hop.clone();
             tokio::task::spawn_blocking(move || {
                 let _turn = turn;
-                hop.during(|| work(&db, first.as_ref()))
+                hop.during(|| work(&db))
             })
         };
         tokio::time::timeout(ANSWER_PATIENCE, running)
@@ -167,6 +188,22 @@ impl Db {
                 ApiError::database(elapsed)
             })?
             .map_err(ApiError::internal)?
+    }
+
+    /// Does what may be done twice, a second time where a connection broke.
+    fn twice<T>(
+        &self,
+        first: Option<&First>,
+        work: impl Fn(&mut PgConnection) -> Result<T, ApiError>,
+    ) -> Result<T, ApiError> {
+        let before = self.trouble.count();
+        let done = self.once(first, &work);
+        // What was to be done once may have been done.
+        let may_try = first.is_none_or(First::is_done);
+        if done.is_err() && may_try && self.trouble.count() != before {
+            return self.once(first, &work);
+        }
+        done
     }
 
     fn once<T>(

@@ -261,20 +261,15 @@ impl From<DieselError> for ApiError {
     }
 }
 
-/// Whether an error lies in what was written, and not in the database or in others who use it: what else the statement would have
-/// written may go well without.
-pub fn is_of_one(error: &DieselError) -> bool {
-    let DieselError::DatabaseError(kind, information) = error else {
+/// Whether Postgres refused a statement, so that nothing of it was done, and may do a part of it all the same.
+pub fn is_refusal(error: &DieselError) -> bool {
+    let DieselError::DatabaseError(kind, _) = error else {
         return false;
     };
-    let gave_up = |message: &str| message.starts_with("canceling statement");
-    match kind {
-        DatabaseErrorKind::ClosedConnection
-        | DatabaseErrorKind::UnableToSendCommand
-        | DatabaseErrorKind::SerializationFailure
-        | DatabaseErrorKind::ReadOnlyTransaction => false,
-        _ => !is_contended(information.message()) && !gave_up(information.message()),
-    }
+    !matches!(
+        kind,
+        DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand
+    )
 }
 
 /// Whether Postgres gave up waiting for others; diesel knows no kinds of this.

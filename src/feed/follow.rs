@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use diesel::PgConnection;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Feed, store};
+use super::{Feed, mark::Mark, store};
 use crate::db;
 
 /// How long one turn lasts; stopping waits for it.
@@ -29,6 +29,7 @@ const ASIDE: Duration = Duration::from_millis(3);
 /// The connection that a replica follows the feed on; the pool may be exhausted and this still goes on.
 pub struct Line {
     conn: PgConnection,
+    mark: Mark,
     polled: Instant,
     looked: Instant,
 }
@@ -44,6 +45,7 @@ impl Line {
         let now = Instant::now();
         let mut line = Self {
             conn,
+            mark: Mark::new(),
             polled: now,
             looked: now,
         };
@@ -81,9 +83,10 @@ impl Line {
     /// Gives positions until nothing waits, and follows what got them.
     fn sequence(&mut self, feed: &Feed, is_poked: bool) -> anyhow::Result<()> {
         let begun = Instant::now();
-        let mut waits = is_poked || store::is_waiting(&mut self.conn)?;
+        let mut waits = is_poked || store::is_waiting(&mut self.conn, self.mark.passed())?;
         while waits {
-            match store::sequence(&mut self.conn)? {
+            self.mark.advance(&mut self.conn)?;
+            match store::sequence(&mut self.conn, self.mark.passed())? {
                 store::Sequenced::Some => {
                     self.follow(feed)?;
                     std::thread::sleep(GATHER);
@@ -96,7 +99,8 @@ impl Line {
                 feed.poke();
                 break;
             }
-            waits = feed.await_poke(Duration::ZERO) || store::is_waiting(&mut self.conn)?;
+            waits = feed.await_poke(Duration::ZERO)
+                || store::is_waiting(&mut self.conn, self.mark.passed())?;
         }
         Ok(())
     }
@@ -107,7 +111,8 @@ impl Line {
         if !state.reaches(&feed.head()) {
             feed.begin(&state.head);
         }
-        feed.count_waiting(store::depth(&mut self.conn)?);
+        self.mark.check(&mut self.conn)?;
+        feed.count_waiting(store::depth(&mut self.conn, self.mark.passed())?);
         self.follow(feed)
     }
 

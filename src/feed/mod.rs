@@ -7,6 +7,7 @@
 mod change;
 mod follow;
 mod keep_store;
+mod mark;
 mod position;
 mod read;
 mod ring;

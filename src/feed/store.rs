@@ -70,12 +70,13 @@ pub fn state(conn: &mut PgConnection) -> QueryResult<State> {
     })
 }
 
-/// Counts the changes that have no position yet.
+/// Counts the changes after a number that have no position yet.
 ///
 /// # Errors
 /// Postgres.
-pub fn depth(conn: &mut PgConnection) -> QueryResult<i64> {
-    outbox::table.count().get_result(conn)
+pub fn depth(conn: &mut PgConnection, passed: i64) -> QueryResult<i64> {
+    let waiting = outbox::table.filter(outbox::seq.gt(passed));
+    waiting.count().get_result(conn)
 }
 
 /// Begins a new epoch: every position that was given out is none any more.
@@ -89,21 +90,53 @@ pub fn renew_epoch(conn: &mut PgConnection) -> QueryResult<()> {
 }
 
 /// Makes a connection one on which the feed is followed. Whoever gives positions and falls silent lets another do it; what was
-/// told must outlive a crash, also where somebody has switched that off for the sake of speed.
+/// told must outlive a crash, also where somebody has switched that off for the sake of speed. The outbox is never read from its
+/// beginning: it is empty nearly always, so plans take it to be small, and its pages are full of what was moved.
 pub(super) fn prepare(conn: &mut PgConnection) -> QueryResult<()> {
     conn.batch_execute(&format!(
         "set statement_timeout = '2s'; set idle_in_transaction_session_timeout = '2s'; set timezone = 'UTC'; \
-         select set_config('synchronous_commit', 'local', false) where current_setting('synchronous_commit') = 'off'; \
+         set enable_seqscan = off; select set_config('synchronous_commit', 'local', false) where current_setting('synchronous_commit') = 'off'; \
          listen {CHANNEL}"
     ))
 }
 
-/// Tells whether changes wait for their positions.
-pub(super) fn is_waiting(conn: &mut PgConnection) -> QueryResult<bool> {
+/// Tells whether changes after a number wait for their positions.
+pub(super) fn is_waiting(conn: &mut PgConnection, passed: i64) -> QueryResult<bool> {
     // By the index, which learns what is deleted; the table would be read through it.
     let first = outbox::table.select(outbox::seq).order(outbox::seq);
+    let first = first.filter(outbox::seq.gt(passed));
     let found: Option<i64> = first.first(conn).optional()?;
     Ok(found.is_some())
+}
+
+/// How far the outbox is, as one snapshot shows it but for the last number.
+#[derive(QueryableByName)]
+pub(super) struct Seen {
+    /// The last number that was drawn, no earlier than the snapshot.
+    #[diesel(sql_type = BigInt)]
+    pub last: i64,
+    /// The first transaction id that nobody has.
+    #[diesel(sql_type = BigInt)]
+    pub next_id: i64,
+    /// The first of those that have not ended.
+    #[diesel(sql_type = BigInt)]
+    pub oldest_id: i64,
+    /// Whether a change waits, of those after one number up to another.
+    #[diesel(sql_type = Bool)]
+    pub is_waiting: bool,
+}
+
+/// Looks how far the outbox is.
+pub(super) fn see(conn: &mut PgConnection, after: i64, until: i64) -> QueryResult<Seen> {
+    let pieces = [
+        "select (select case when is_called then last_value else 0 end from outbox_seq_seq) as last, \
+         pg_snapshot_xmax(seen)::text::bigint as next_id, pg_snapshot_xmin(seen)::text::bigint as oldest_id, \
+         exists (select from outbox where seq > ",
+        " and seq <= ",
+        ") as is_waiting from pg_current_snapshot() as seen",
+    ];
+    let pieces = pieces.map(str::to_owned).to_vec();
+    Fixed::new(pieces, vec![after, until]).get_result(conn)
 }
 
 /// What came of an attempt to give positions.
@@ -117,19 +150,20 @@ pub(super) enum Sequenced {
     Some,
 }
 
-/// Gives the changes that wait their positions, as many as go together, and tells every replica.
+/// Gives the changes after a number that wait their positions, as many as go together, and tells every replica.
 ///
 /// Only one does so at a time, and looks only when the one before has committed: the lock is one statement and the move
 /// another, with a snapshot of its own. So a change that commits later gets a later position.
-pub(super) fn sequence(conn: &mut PgConnection) -> QueryResult<Sequenced> {
+pub(super) fn sequence(conn: &mut PgConnection, passed: i64) -> QueryResult<Sequenced> {
     conn.build_transaction().read_committed().run(|conn| {
         if !diesel::select(pg_try_advisory_xact_lock(SEQUENCER)).get_result::<bool>(conn)? {
             return Ok(Sequenced::Busy);
         }
-        let text = format!(
-            "with moved as (delete from outbox where seq in (select seq from ( \
-                 select seq, sum(size) over (order by seq rows unbounded preceding) - size as before from ( \
-                     select seq, size from outbox order by seq limit {BATCH}) as first) as counted where before < {MOST_BYTES}) returning *), \
+        let head = "with moved as (delete from outbox where seq in (select seq from ( \
+             select seq, sum(size) over (order by seq rows unbounded preceding) - size as before from ( \
+                 select seq, size from outbox where seq > ";
+        let tail = format!(
+            " order by seq limit {BATCH}) as first) as counted where before < {MOST_BYTES}) returning *), \
              numbered as (select moved.*, row_number() over (order by seq) as number, count(*) over () as total from moved), \
              state as (update feed_state set position = position + (select count(*) from moved), at = greatest(at, clock_timestamp()) \
                  where exists (select from moved) returning position, at as given_at), \
@@ -137,7 +171,8 @@ pub(super) fn sequence(conn: &mut PgConnection) -> QueryResult<Sequenced> {
                  select state.position - total + number, given_at, {COLUMNS} from numbered, state) \
              select position, pg_notify('{CHANNEL}', position::text) from state"
         );
-        let moved: Option<Moved> = Fixed::new(vec![text], vec![]).get_result(conn).optional()?;
+        let pieces = vec![head.to_owned(), tail];
+        let moved: Option<Moved> = Fixed::new(pieces, vec![passed]).get_result(conn).optional()?;
         Ok(moved.map_or(Sequenced::Nothing, |_| Sequenced::Some))
     })
 }

@@ -1,5 +1,7 @@
 //! Making records: those that come at the same time are stored together.
 
+use std::sync::Arc;
+
 use diesel::PgConnection;
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -12,13 +14,14 @@ use super::{
 };
 use crate::{
     collections::{Catalog, Collection, CollectionName},
-    db::Errand,
-    error::{ApiError, Code, is_of_one},
+    db::{self, Errand},
+    error::{ApiError, Code, is_refusal},
     rules::Record,
+    strict_json,
 };
 
-/// Bytes of documents in one statement, unless one has more.
-const MOST_BYTES: usize = 1_048_576;
+/// Bytes of a document that is stored with others.
+const MOST_BYTES: usize = 16_384;
 
 /// A record that somebody makes, under an id that nobody has had.
 #[derive(Clone, Debug)]
@@ -33,9 +36,10 @@ impl Creation {
     /// What becomes of a document that was sent.
     pub fn new(catalog: &Catalog, request: Request, document: Value) -> Self {
         Self {
-            is_independent: catalog
-                .known(request.collection.as_ref())
-                .is_some_and(|collection| !collection.has_constraints()),
+            is_independent: strict_json::is_within(&document, MOST_BYTES)
+                && catalog
+                    .known(request.collection.as_ref())
+                    .is_some_and(|collection| !collection.has_constraints()),
             request,
             id: Uuid::now_v7(),
             document,
@@ -50,7 +54,7 @@ impl Errand for Creation {
 
     const IS_REPEATABLE: bool = false;
 
-    /// Those that may be in each other's way go alone.
+    /// Those that may be in each other's way go alone, and those that others would wait for.
     fn line(&self) -> Option<CollectionName> {
         self.is_independent.then(|| self.request.collection.clone())
     }
@@ -58,61 +62,67 @@ impl Errand for Creation {
     fn run(
         catalog: &Catalog,
         conn: &mut PgConnection,
-        creations: &[Self],
-    ) -> Result<Vec<Result<Shown, ApiError>>, ApiError> {
-        if let Some(answers) = create_together(conn, catalog, creations)? {
-            return Ok(answers);
-        }
-        let create = |one: &Self| create_as(conn, catalog, &one.request, one.id, &one.document);
-        Ok(creations.iter().map(create).collect())
+        creations: &[Arc<Self>],
+    ) -> Result<Vec<db::Told<Self>>, ApiError> {
+        let Some(first) = creations.first() else {
+            return Ok(Vec::new());
+        };
+        catalog.with(conn, &first.request.collection, |conn, collection| {
+            create_together(conn, catalog, collection, creations)
+        })
+    }
+
+    fn run_alone(
+        self: Arc<Self>,
+        catalog: &Catalog,
+        conn: &mut PgConnection,
+    ) -> Result<Shown, ApiError> {
+        create_as(conn, catalog, &self.request, self.id, &self.document)
     }
 }
 
-type Answer = Result<Shown, ApiError>;
-
-/// Makes records of one collection in one statement; `None` where each has to be made alone.
+/// Makes records of one collection in one statement; where that fails, nothing is stored and each has to be made alone.
 fn create_together(
     conn: &mut PgConnection,
     catalog: &Catalog,
-    creations: &[Creation],
-) -> Result<Option<Vec<Answer>>, ApiError> {
-    let [first, _, ..] = creations else {
+    collection: &Collection,
+    creations: &[Arc<Creation>],
+) -> Result<Option<Vec<db::Told<Creation>>>, ApiError> {
+    let (mut new, mut refusals) = (Vec::new(), Vec::new());
+    for one in creations {
+        let prepared = prepare(
+            conn,
+            catalog,
+            collection,
+            &one.request,
+            one.id,
+            &one.document,
+        );
+        refusals.push(prepared.map(|one| new.push(one)).err());
+    }
+    let inserted = match insert_store::insert(conn, collection, &new) {
+        Err(error) if is_refusal(&error) => {
+            tracing::debug!(%error, "records are stored one by one");
+            return Ok(Some(creations.iter().map(|_one| Ok(None)).collect()));
+        }
+        inserted => inserted?,
+    };
+    let Some(inserted) = inserted else {
         return Ok(None);
     };
-    catalog.with(conn, &first.request.collection, |conn, collection| {
-        let (mut new, mut refusals) = (Vec::new(), Vec::new());
-        for one in creations {
-            let prepared = prepare(
-                conn,
-                catalog,
-                collection,
-                &one.request,
-                one.id,
-                &one.document,
-            );
-            refusals.push(prepared.map(|one| new.push(one)).err());
-        }
-        if new.iter().map(|one| one.document.len()).sum::<usize>() > MOST_BYTES {
-            return Ok(Some(None));
-        }
-        let inserted = match insert_store::insert(conn, collection, &new) {
-            Err(error) if is_of_one(&error) => return Ok(Some(None)),
-            inserted => inserted?,
-        };
-        let Some(inserted) = inserted else {
-            return Ok(None);
-        };
-        let mut inserted = inserted.into_iter();
-        let answer = |(one, refusal): (&Creation, Option<ApiError>)| match refusal {
-            Some(refusal) => Err(refusal),
-            None => inserted
-                .next()
-                .and_then(|inserted| shown(collection, &one.request, inserted).transpose())
-                .unwrap_or_else(|| Err(taken())),
-        };
-        let answers = creations.iter().zip(refusals).map(answer);
-        Ok(Some(Some(answers.collect())))
-    })
+    let mut inserted = inserted.into_iter();
+    let answer = |(one, refusal): (&Arc<Creation>, Option<ApiError>)| match refusal {
+        Some(refusal) => Err(refusal),
+        None => match inserted.next() {
+            // It may only be held.
+            Some(Inserted::Ownerless) => Ok(None),
+            Some(inserted) => shown(collection, &one.request, inserted)?
+                .ok_or_else(taken)
+                .map(Some),
+            None => Err(taken()),
+        },
+    };
+    Ok(Some(creations.iter().zip(refusals).map(answer).collect()))
 }
 
 /// Makes a record.

@@ -60,14 +60,24 @@ struct Insertion {
 }
 
 /// Stores new records, all or, where one hurts a constraint, none; answers each. Their owners' accounts can't be erased meanwhile, so
-/// that no record of theirs is left. Of no record it tells only whether the collection is still declared so.
+/// that no record of theirs is left. An owner whose account others hold counts as none. Of no record it tells only whether the
+/// collection is still declared so.
 pub(super) fn insert(
     conn: &mut PgConnection,
     collection: &Collection,
     new: &[New],
 ) -> QueryResult<Current<Vec<Inserted>>> {
+    insert_waiting(conn, collection, new, false)
+}
+
+fn insert_waiting(
+    conn: &mut PgConnection,
+    collection: &Collection,
+    new: &[New],
+    waits: bool,
+) -> QueryResult<Current<Vec<Inserted>>> {
     db::go_on()?;
-    let insertions: Vec<Insertion> = Statement::new(collection, new).load(conn)?;
+    let insertions: Vec<Insertion> = Statement::new(collection, new, waits).load(conn)?;
     let generation = insertions.first().and_then(|one| one.told.generation);
     if !is_current(collection, generation) {
         return Ok(None);
@@ -81,19 +91,20 @@ pub(super) fn insert(
     Ok(Some(answers.collect()))
 }
 
-/// Stores one new record.
+/// Stores one new record; waits for whoever holds its owner's account.
 pub(super) fn insert_one(
     conn: &mut PgConnection,
     collection: &Collection,
     new: &New,
 ) -> QueryResult<Current<Inserted>> {
-    let inserted = insert(conn, collection, std::slice::from_ref(new))?;
+    let inserted = insert_waiting(conn, collection, std::slice::from_ref(new), true)?;
     Ok(inserted.and_then(|inserted| inserted.into_iter().next()))
 }
 
-/// The statement; its text depends on the collection alone.
+/// The statement; its text depends on the collection alone, and on whether it waits.
 struct Statement<'a> {
     collection: &'a Collection,
+    waits: bool,
     ids: Vec<Uuid>,
     owners: Vec<Option<Uuid>>,
     versions: Vec<Option<i64>>,
@@ -103,7 +114,7 @@ struct Statement<'a> {
 }
 
 impl<'a> Statement<'a> {
-    fn new(collection: &'a Collection, new: &'a [New]) -> Self {
+    fn new(collection: &'a Collection, new: &'a [New], waits: bool) -> Self {
         let kept = |one: &New| one.kept;
         let version = |one: &New| {
             let kept = one.kept.map(|kept| kept.version);
@@ -111,6 +122,7 @@ impl<'a> Statement<'a> {
         };
         Self {
             collection,
+            waits,
             ids: new.iter().map(|one| one.id).collect(),
             owners: new.iter().map(|one| one.owner).collect(),
             versions: new.iter().map(version).collect(),
@@ -155,7 +167,13 @@ impl QueryFragment<Pg> for Statement<'_> {
         push_array::<Text, _>(&mut out, &self.documents)?;
         out.push_sql(
             ") with ordinality as input (id, owner, version, created_at, updated_at, data, place)), \
-             owner as (select id from users where id in (select owner from input) for key share), \
+             owner as (select id from users where id in (select owner from input) for key share",
+        );
+        if !self.waits {
+            out.push_sql(" skip locked");
+        }
+        out.push_sql(
+            "), \
              owned as (select input.*, owner is null or exists (select from owner where owner.id = input.owner) as has_owner from input), \
              written as (insert into ",
         );

@@ -1,6 +1,6 @@
 //! Reading records: those that are asked for at the same time are found together, and shown each to whom the rules let see it.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use diesel::PgConnection;
 use serde_json::Value;
@@ -12,13 +12,17 @@ use super::{
     form::{Form, Shown},
     many_store::find_many,
     row::RecordRow,
+    store,
 };
 use crate::{
     collections::{Catalog, Collection, CollectionName},
-    db::Errand,
+    db::{self, Errand},
     error::ApiError,
     rules::Predicate,
 };
+
+/// Bytes of a document that is read while others wait.
+const MOST_BYTES: usize = 65_536;
 
 /// What of a record is asked for.
 #[derive(Clone, Debug, Default)]
@@ -56,67 +60,78 @@ impl Errand for Reading {
     fn run(
         catalog: &Catalog,
         conn: &mut PgConnection,
-        readings: &[Self],
-    ) -> Result<Vec<Result<Shown, ApiError>>, ApiError> {
+        readings: &[Arc<Self>],
+    ) -> Result<Vec<db::Told<Self>>, ApiError> {
         let Some(first) = readings.first() else {
             return Ok(Vec::new());
         };
         let ids: Vec<_> = readings.iter().map(|reading| reading.id).collect();
         catalog.with(conn, &first.request.collection, |conn, collection| {
-            let Some(rows) = find(conn, collection, &ids)? else {
+            let Some(rows) = find_many(conn, collection, &ids, &Predicate::True)? else {
                 return Ok(None);
             };
-            let show = |reading: &Self| reading.show(conn, catalog, collection, &rows);
+            // Without any, they are too large together.
+            let rows = rows.map(|rows| rows.into_iter().map(|row| (row.id, row)));
+            let rows: Option<HashMap<_, _>> = rows.map(Iterator::collect);
+            let show = |reading: &Arc<Self>| match &rows {
+                Some(rows) => reading.show(collection, rows.get(&reading.id)),
+                None => Ok(None),
+            };
             Ok(Some(readings.iter().map(show).collect()))
         })
+    }
+
+    fn run_alone(
+        self: Arc<Self>,
+        catalog: &Catalog,
+        conn: &mut PgConnection,
+    ) -> Result<Shown, ApiError> {
+        let Self {
+            request,
+            id,
+            wanted,
+        } = &*self;
+        let asker = &request.asker;
+        let found = catalog.with(conn, &request.collection, |conn, collection| {
+            let form = Form::of(collection, asker, wanted.fields.as_deref())?;
+            let references = expand::parse(wanted.expand.as_deref(), collection, asker)?;
+            let rule = collection.rules.read.predicate(asker, None);
+            let Some(found) = store::find(conn, collection, *id, &rule)? else {
+                return Ok(None);
+            };
+            let Some(row) = found else {
+                return Ok(Some(None));
+            };
+            let shown = vec![form.show(&row)?];
+            let shown = expand(conn, catalog, asker, &references, &[&row], shown)?;
+            Ok(Some(shown.into_iter().next()))
+        })?;
+        found.ok_or_else(ApiError::not_found)
     }
 }
 
 impl Reading {
-    /// The record as it is shown to whoever asks.
+    /// The record as it is shown to whoever asks, where that takes no time.
     ///
     /// # Errors
     /// 404 for what is not there, or not theirs to see; 400 for members that are none.
     fn show(
         &self,
-        conn: &mut PgConnection,
-        catalog: &Catalog,
         collection: &Collection,
-        rows: &HashMap<Uuid, RecordRow>,
-    ) -> Result<Shown, ApiError> {
-        let (asker, wanted) = (&self.request.asker, &self.wanted);
-        let form = Form::of(collection, asker, wanted.fields.as_deref())?;
-        let references = expand::parse(wanted.expand.as_deref(), collection, asker)?;
-        let row = rows.get(&self.id).ok_or_else(ApiError::not_found)?;
+        row: Option<&RecordRow>,
+    ) -> Result<Option<Shown>, ApiError> {
+        let asker = &self.request.asker;
+        let form = Form::of(collection, asker, self.wanted.fields.as_deref())?;
+        let row = row.ok_or_else(ApiError::not_found)?;
+        if row.data.len() > MOST_BYTES {
+            return Ok(None);
+        }
         let document = row.members().map(Value::Object)?;
-        if !collection.rules.read.shows(asker, &row.image(&document)) {
-            return Err(ApiError::not_found());
-        }
-        let shown = vec![form.show(row)?];
-        let shown = expand(conn, catalog, asker, &references, &[row], shown)?;
-        shown.into_iter().next().ok_or_else(ApiError::not_found)
-    }
-}
-
-/// Finds records by their ids, whoever may see them; `None` where the collection is declared otherwise by now.
-fn find(
-    conn: &mut PgConnection,
-    collection: &Collection,
-    ids: &[Uuid],
-) -> Result<Option<HashMap<Uuid, RecordRow>>, ApiError> {
-    let mut found = HashMap::new();
-    match find_many(conn, collection, ids, &Predicate::True)? {
-        None => return Ok(None),
-        Some(Some(rows)) => found.extend(rows.into_iter().map(|row| (row.id, row))),
-        // Too large together.
-        Some(None) => {
-            for id in ids {
-                let Some(row) = find_many(conn, collection, &[*id], &Predicate::True)? else {
-                    return Ok(None);
-                };
-                found.extend(row.into_iter().flatten().map(|row| (row.id, row)));
-            }
+        let read = &collection.rules.read;
+        match read.shows_at_once(asker, &row.image(&document)) {
+            None => Ok(None),
+            Some(true) => form.show(row).map(Some),
+            Some(false) => Err(ApiError::not_found()),
         }
     }
-    Ok(Some(found))
 }

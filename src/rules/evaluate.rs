@@ -12,7 +12,10 @@ use super::{
 };
 
 /// Parts that are evaluated before an expression is given up: nested lists can make it a matter of minutes.
-const MOST_STEPS: usize = 1_000_000;
+pub(super) const MOST_STEPS: usize = 1_000_000;
+
+/// Bytes of a text that are looked at in one step.
+const BYTES: usize = 64;
 
 /// What the evaluator reads from.
 #[derive(Clone)]
@@ -21,17 +24,39 @@ pub(super) struct Scope<'a> {
     pub record: Option<&'a Record<'a>>,
     /// The values of the variables, the outermost first; none for one that only Postgres knows.
     pub variables: Vec<Option<Cow<'a, Json>>>,
+    /// Steps that are left.
     steps: usize,
 }
 
 impl<'a> Scope<'a> {
     pub(super) fn new(facts: &'a Facts<'a>, record: Option<&'a Record<'a>>) -> Self {
+        Self::within(MOST_STEPS, facts, record)
+    }
+
+    pub(super) fn within(
+        steps: usize,
+        facts: &'a Facts<'a>,
+        record: Option<&'a Record<'a>>,
+    ) -> Self {
         Self {
             facts,
             record,
             variables: Vec::new(),
-            steps: 0,
+            steps,
         }
+    }
+
+    /// Whether it was given up.
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.steps == 0
+    }
+
+    fn spend(&mut self, steps: usize) -> Result<(), Fault> {
+        self.steps = self.steps.saturating_sub(steps);
+        if self.is_exhausted() {
+            return Err(Fault::Bounds);
+        }
+        Ok(())
     }
 
     /// Tells whether a condition holds.
@@ -45,14 +70,15 @@ impl<'a> Scope<'a> {
 
     /// Tells the value of an expression.
     pub(super) fn value(&mut self, expr: &'a Expr) -> Result<Value<'a>, Fault> {
-        self.steps += 1;
-        if self.steps > MOST_STEPS {
-            return Err(Fault::Bounds);
-        }
+        self.spend(1)?;
         let truth = match expr {
             Expr::Constant(value) => return Ok(value.borrowed()),
             Expr::Failure(fault) => return Err(*fault),
-            Expr::Path(path) => return self.read(path),
+            Expr::Path(path) => {
+                let value = self.read(path)?;
+                self.spend(weight(&value))?;
+                return Ok(value);
+            }
             Expr::Claim(part) => {
                 return match self.value(part)? {
                     Value::Null => Err(Fault::Claim),
@@ -193,7 +219,8 @@ impl<'a> Scope<'a> {
             });
         }
         let items = self.items(list)?;
-        self.quantify(Quantifier::Exists, items.iter(), |_, item| {
+        self.quantify(Quantifier::Exists, items.iter(), |scope, item| {
+            scope.spend(1 + item.as_str().map_or(0, str::len) / BYTES)?;
             let item = match Value::read(item)? {
                 Value::Null if elements.claims => return Err(Fault::Claim),
                 item if elements.moments => item.into_moment()?,
@@ -227,6 +254,14 @@ impl<'a> Scope<'a> {
             Value::Null => Err(Fault::Null),
             _ => Err(Fault::Type),
         }
+    }
+}
+
+/// The steps of reading a value.
+fn weight(value: &Value<'_>) -> usize {
+    match value {
+        Value::Text(text) => text.len() / BYTES,
+        _ => 0,
     }
 }
 

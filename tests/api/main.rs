@@ -47,6 +47,7 @@ mod passwords;
 mod patch_vectors;
 mod purge;
 mod record_batches;
+mod record_crowds;
 mod record_figures;
 mod record_history;
 mod record_lines;

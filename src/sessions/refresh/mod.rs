@@ -16,7 +16,7 @@
 
 mod store;
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use diesel::PgConnection;
 use serde_json::json;
@@ -59,14 +59,26 @@ impl Errand for Rotation {
     fn run(
         tokens: &Tokens,
         conn: &mut PgConnection,
-        rotations: &[Self],
-    ) -> Result<Vec<Answer>, ApiError> {
+        rotations: &[Arc<Self>],
+    ) -> Result<Vec<db::Told<Self>>, ApiError> {
         let answers = rotate(conn, rotations)?;
         if answers.iter().any(Result::is_err) {
             // Some may have ended.
             tokens.catch_up(conn);
         }
-        Ok(answers)
+        Ok(answers.into_iter().map(|answer| answer.map(Some)).collect())
+    }
+
+    fn run_alone(
+        self: Arc<Self>,
+        tokens: &Tokens,
+        conn: &mut PgConnection,
+    ) -> Result<Rotated, ApiError> {
+        let rotated = rotate_one(conn, self)?;
+        if rotated.is_err() {
+            tokens.catch_up(conn);
+        }
+        rotated
     }
 }
 
@@ -117,20 +129,21 @@ pub fn refresh_alone(
     actor: &Actor,
 ) -> Result<Result<Pair, ApiError>, ApiError> {
     let rotation = Rotation::new(presented, wish, rules, actor);
-    db::tx(conn, |conn| {
-        let answers = rotate(conn, std::slice::from_ref(&rotation))?;
-        match answers.into_iter().next() {
-            Some(Ok(rotated)) => new_pair(rotated, &rules.tokens, wish).map(Ok),
-            Some(Err(failed)) if failed.is_ours() => Err(failed),
-            Some(Err(refused)) => Ok(Err(refused)),
-            None => Err(ApiError::internal("a refresh got no answer")),
-        }
+    db::tx(conn, |conn| match rotate_one(conn, Arc::new(rotation))? {
+        Ok(rotated) => new_pair(rotated, &rules.tokens, wish).map(Ok),
+        Err(failed) if failed.is_ours() => Err(failed),
+        Err(refused) => Ok(Err(refused)),
     })
+}
+
+fn rotate_one(conn: &mut PgConnection, rotation: Arc<Rotation>) -> Result<Answer, ApiError> {
+    let answer = rotate(conn, &[rotation])?.pop();
+    answer.ok_or_else(|| ApiError::internal("a refresh got no answer"))
 }
 
 /// Rotates each session where the table allows it, and finds out of the others why not; one answer for each, also for whom
 /// that fails.
-fn rotate(conn: &mut PgConnection, rotations: &[Rotation]) -> Result<Vec<Answer>, ApiError> {
+fn rotate(conn: &mut PgConnection, rotations: &[Arc<Rotation>]) -> Result<Vec<Answer>, ApiError> {
     let rotated = store::rotate(conn, rotations)?.into_iter();
     let mut rotated: HashMap<_, _> = rotated
         .map(|rotated| (rotated.generation.session_id, rotated))

@@ -1,5 +1,7 @@
 //! The one statement of refreshing.
 
+use std::sync::Arc;
+
 use aws_lc_rs::digest;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use diesel::{
@@ -76,7 +78,10 @@ pub struct Rotated {
 ///
 /// # Errors
 /// Postgres.
-pub(super) fn rotate(conn: &mut PgConnection, rotations: &[Rotation]) -> QueryResult<Vec<Rotated>> {
+pub(super) fn rotate(
+    conn: &mut PgConnection,
+    rotations: &[Arc<Rotation>],
+) -> QueryResult<Vec<Rotated>> {
     Statement::of(rotations).get_results(conn)
 }
 
@@ -96,7 +101,7 @@ struct Statement<'a> {
 }
 
 impl<'a> Statement<'a> {
-    fn of(rotations: &'a [Rotation]) -> Self {
+    fn of(rotations: &'a [Arc<Rotation>]) -> Self {
         let mut statement = Self::default();
         for rotation in rotations {
             let presented = &rotation.presented;

@@ -1,0 +1,83 @@
+//! Up to where nothing waits in the outbox, nor ever will: a look for what waits begins there, and not among what was moved before.
+
+use std::time::{Duration, Instant};
+
+use diesel::{PgConnection, QueryResult};
+
+use super::store;
+
+/// How often the mark is moved on.
+const EVERY: Duration = Duration::from_millis(50);
+
+/// A place in the outbox that everybody has passed, and the next one that everybody will have passed some time.
+///
+/// Numbers are drawn before they are committed, so one below the last may still come. Who draws one has a transaction id before.
+/// So once every transaction has ended that had an id when a number was the last, no number up to that one comes any more.
+pub(super) struct Mark {
+    passed: i64,
+    looked: Instant,
+    next: Option<Next>,
+}
+
+/// A number that was the last some time ago.
+struct Next {
+    number: i64,
+    /// The first transaction id that nobody had by then; not yet known when the number was read.
+    until: Option<i64>,
+}
+
+impl Mark {
+    /// Before everything.
+    pub fn new() -> Self {
+        Self {
+            passed: 0,
+            looked: Instant::now(),
+            next: None,
+        }
+    }
+
+    /// The number up to which nothing waits.
+    pub fn passed(&self) -> i64 {
+        self.passed
+    }
+
+    /// Begins anew where numbers do: in a database that was restored meanwhile.
+    pub fn check(&mut self, conn: &mut PgConnection) -> QueryResult<()> {
+        if store::see(conn, self.passed, self.passed)?.last < self.passed {
+            *self = Self::new();
+        }
+        Ok(())
+    }
+
+    /// Moves on as far as may be, now and then.
+    pub fn advance(&mut self, conn: &mut PgConnection) -> QueryResult<()> {
+        if self.looked.elapsed() < EVERY {
+            return Ok(());
+        }
+        self.looked = Instant::now();
+        let number = self.next.as_ref().map_or(self.passed, |next| next.number);
+        let seen = store::see(conn, self.passed, number)?;
+        self.next = match self.next.take() {
+            None => Some(Next {
+                number: seen.last,
+                until: None,
+            }),
+            Some(Next {
+                number,
+                until: None,
+            }) => Some(Next {
+                number,
+                until: Some(seen.next_id),
+            }),
+            Some(Next {
+                number,
+                until: Some(until),
+            }) if until <= seen.oldest_id && !seen.is_waiting => {
+                self.passed = number;
+                None
+            }
+            waiting => waiting,
+        };
+        Ok(())
+    }
+}
