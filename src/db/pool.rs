@@ -96,8 +96,9 @@ impl ManageConnection for Manager {
         let good_at = self.trouble.count();
         let mut conn = PgConnection::establish(&self.url).map_err(Error::ConnectionError)?;
         if self.cache {
+            // Compiling takes longer than any statement of ours should.
             conn.batch_execute(
-                "set statement_timeout = '5s'; set lock_timeout = '1s'; set timezone = 'UTC'",
+                "set statement_timeout = '5s'; set lock_timeout = '1s'; set timezone = 'UTC'; set jit = off",
             )
             .map_err(Error::QueryError)?;
         } else {

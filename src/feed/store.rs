@@ -91,11 +91,12 @@ pub fn renew_epoch(conn: &mut PgConnection) -> QueryResult<()> {
 
 /// Makes a connection one on which the feed is followed. Whoever gives positions and falls silent lets another do it; what was
 /// told must outlive a crash, also where somebody has switched that off for the sake of speed. The outbox is never read from its
-/// beginning: it is empty nearly always, so plans take it to be small, and its pages are full of what was moved.
+/// beginning: it is empty nearly always, so plans take it to be small, and its pages are full of what was moved. (A plan
+/// that reads a table in spite of that seems so dear that Postgres would compile it.)
 pub(super) fn prepare(conn: &mut PgConnection) -> QueryResult<()> {
     conn.batch_execute(&format!(
         "set statement_timeout = '2s'; set idle_in_transaction_session_timeout = '2s'; set timezone = 'UTC'; \
-         set enable_seqscan = off; select set_config('synchronous_commit', 'local', false) where current_setting('synchronous_commit') = 'off'; \
+         set enable_seqscan = off; set jit = off; select set_config('synchronous_commit', 'local', false) where current_setting('synchronous_commit') = 'off'; \
          listen {CHANNEL}"
     ))
 }
