@@ -39,7 +39,7 @@ use crate::{
     operations::{self, Life, Metrics},
     outbound::{Outbound, Reach},
     records::{Creation, Reading},
-    sessions::{Desk, Lifetimes, Rules},
+    sessions::{Desk, Lifetimes, Question, Rules},
     site::routes::read_site,
     tokens::Tokens,
     upstream::Upstreams,
@@ -69,6 +69,8 @@ pub struct AppState {
     pub passwords: Passwords,
     /// Where refreshes wait for the database.
     pub desk: Desk,
+    /// Where apps wait that ask of somebody.
+    pub questions: db::Desk<Question>,
     /// The schemas that bodies must fit.
     pub inputs: InputSchemas,
     /// The query parameters that operations have.
@@ -138,6 +140,7 @@ impl AppState {
             oauth,
             upstreams,
             inputs: InputSchemas::new(&document)?,
+            questions: db::Desk::new(db.clone(), ()),
             readings: db::Desk::new(db.clone(), catalog.clone()),
             creations: db::Desk::new(db.clone(), catalog.clone()),
             catalog,

@@ -25,7 +25,7 @@ use crate::{
     form::Parameters,
     http::{Anyone, Caller, Form},
     scope::OpenId,
-    sessions,
+    sessions::Question,
 };
 
 const DPOP: HeaderName = HeaderName::from_static("dpop");
@@ -315,11 +315,12 @@ pub async fn read_user_info(
     caller: Caller<OpenId>,
 ) -> Result<HttpResponse, ApiError> {
     let (server, claims) = (&app.oauth, caller.claims());
-    let (owner, session_id) = (caller.user_id(), caller.session_id());
-    let found = app
-        .db
-        .run_again(move |conn| Ok(sessions::about(conn, owner, session_id)?))
-        .await?;
+    let owner = caller.user_id();
+    let question = Question {
+        owner,
+        id: caller.session_id(),
+    };
+    let found = app.questions.send(question).await?;
     let told = Server::about(owner, found, caller.authority().scopes())?;
     let client = server.find_client(&claims.client_id).await;
     let is_signed =

@@ -17,7 +17,7 @@ pub mod sign_in;
 mod store;
 pub mod throttle;
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use diesel::{PgConnection, QueryResult};
 use uuid::Uuid;
@@ -35,7 +35,12 @@ pub use pair::{IdentityWish, Pair, Wish};
 pub use refresh::Desk;
 pub use store::{Generation, SessionRow};
 
-use crate::{config::SessionsConfig, db::Window, error::ApiError, tokens::Tokens};
+use crate::{
+    config::SessionsConfig,
+    db::{self, Errand, Window},
+    error::ApiError,
+    tokens::Tokens,
+};
 
 /// How long sessions live, in seconds.
 #[derive(Clone, Copy, Debug)]
@@ -100,12 +105,44 @@ pub fn hold(conn: &mut PgConnection, owner: Uuid, id: Uuid) -> QueryResult<Optio
     store::hold(conn, owner, id)
 }
 
-/// What apps may learn of a session's user; `None` when the session or its user is no more.
-///
-/// # Errors
-/// Postgres.
-pub fn about(conn: &mut PgConnection, owner: Uuid, id: Uuid) -> QueryResult<Option<About>> {
-    about_store::find_about(conn, owner, id)
+/// What an app asks of a session's user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Question {
+    /// The user.
+    pub owner: Uuid,
+    /// The session.
+    pub id: Uuid,
+}
+
+/// What apps may learn of it; `None` when the session or its user is no more.
+impl Errand for Question {
+    type Office = ();
+    type Line = ();
+    type Answer = Option<About>;
+
+    const IS_REPEATABLE: bool = true;
+
+    fn line(&self) -> Option<()> {
+        Some(())
+    }
+
+    fn run(
+        (): &(),
+        conn: &mut PgConnection,
+        questions: &[Arc<Self>],
+    ) -> Result<Vec<db::Told<Self>>, ApiError> {
+        let found = about_store::find_about(conn, questions)?;
+        let answer = |question: &Arc<Self>| Ok(Some(found.get(&**question).cloned()));
+        Ok(questions.iter().map(answer).collect())
+    }
+
+    fn run_alone(
+        self: Arc<Self>,
+        (): &(),
+        conn: &mut PgConnection,
+    ) -> Result<Option<About>, ApiError> {
+        Ok(about_store::find_about(conn, &[Arc::clone(&self)])?.remove(&*self))
+    }
 }
 
 /// Writes down which generations were seen in use, in one statement.

@@ -482,6 +482,33 @@ async fn a_number_is_drawn_when_the_record_is_held_and_not_before() {
 }
 
 #[tokio::test]
+async fn what_is_committed_long_after_its_number_was_drawn_gets_its_position() {
+    let database = create_database();
+    let app = TestApp::on_database(&database, LIMITLESS).unwrap();
+    let shop = Shop::open(&app, |_| {}).await;
+    let ada = app.person().await;
+    shop.make(&ada, json!({"title": "first"})).await;
+    settle(&database);
+    let since = here(&ada).await;
+    let mut slow = PgConnection::establish(&database).unwrap();
+    slow.batch_execute(
+        "begin; insert into outbox (collection, generation, record_id, owner, created_at, version, updated_at, data, size)
+         select collection, generation, gen_random_uuid(), owner, created_at, version, updated_at, data, size from feed",
+    )
+    .unwrap();
+    // Meanwhile whoever looks for what waits has passed that number many times.
+    for number in 0..40 {
+        shop.make(&ada, json!({"title": format!("{number}")})).await;
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    let (told, since) = all(&ada, &since, &[]).await;
+    assert_eq!(told.len(), 40);
+    slow.batch_execute("commit").unwrap();
+    settle(&database);
+    assert_eq!(all(&ada, &since, &[]).await.0.len(), 1);
+}
+
+#[tokio::test]
 async fn nothing_written_before_sigkill_is_lost() {
     let database = create_database();
     let app = TestApp::on_database(&database, LIMITLESS).unwrap();
