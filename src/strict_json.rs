@@ -57,7 +57,8 @@ pub fn is_within(value: &Value, bytes: usize) -> bool {
     fn left(value: &Value, bytes: usize) -> Option<usize> {
         let bytes = bytes.checked_sub(8)?;
         match value {
-            Value::Null | Value::Bool(_) | Value::Number(_) => Some(bytes),
+            Value::Null | Value::Bool(_) => Some(bytes),
+            Value::Number(number) => bytes.checked_sub(number.to_string().len()),
             Value::String(text) => bytes.checked_sub(text.len()),
             Value::Array(items) => items
                 .iter()

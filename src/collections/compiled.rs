@@ -113,9 +113,10 @@ impl Collection {
         &self.extensions.references
     }
 
-    /// Whether a record may keep another from being written.
-    pub fn has_constraints(&self) -> bool {
-        !self.constraints.is_empty()
+    /// Whether its records can be read and made together: none keeps another from being written, and members have no rules of their own,
+    /// which take their time.
+    pub fn goes_together(&self) -> bool {
+        self.constraints.is_empty() && !self.has_member_rules()
     }
 
     /// The refusal of what could not be written: a value that another record has, or that refers to none.
@@ -290,6 +291,14 @@ impl Permission {
     /// Whether it reads the time: then what it shows changes though no record does.
     pub fn uses_now(&self) -> bool {
         self.0.as_ref().is_some_and(Rule::uses_now)
+    }
+
+    /// Whether it allows something that no stored record has to do with, where that takes no time.
+    pub fn allows_at_once(&self, asker: &Asker, input: &Value) -> Option<bool> {
+        match &self.0 {
+            Some(rule) => rule.allows_at_once(&asker.facts(Some(input)), None),
+            None => Some(asker.is_administrator),
+        }
     }
 
     /// Whether it allows something that no stored record has to do with.

@@ -261,15 +261,23 @@ impl From<DieselError> for ApiError {
     }
 }
 
-/// Whether Postgres refused a statement, so that nothing of it was done, and may do a part of it all the same.
+/// Whether Postgres refused a statement for what was to be written: nothing of it was done, and a part of it may go well all the same.
 pub fn is_refusal(error: &DieselError) -> bool {
-    let DieselError::DatabaseError(kind, _) = error else {
+    let DieselError::DatabaseError(kind, information) = error else {
         return false;
     };
-    !matches!(
-        kind,
-        DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand
-    )
+    // Of others than those, and of a server that goes down; diesel knows no kinds of this, either.
+    let others = ["canceling", "deadlock", "terminating", "server closed"];
+    let message = information.message();
+    match kind {
+        DatabaseErrorKind::UniqueViolation
+        | DatabaseErrorKind::ForeignKeyViolation
+        | DatabaseErrorKind::NotNullViolation
+        | DatabaseErrorKind::CheckViolation
+        | DatabaseErrorKind::ExclusionViolation => true,
+        DatabaseErrorKind::Unknown => !others.iter().any(|word| message.starts_with(word)),
+        _ => false,
+    }
 }
 
 /// Whether Postgres gave up waiting for others; diesel knows no kinds of this.

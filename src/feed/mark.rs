@@ -12,7 +12,8 @@ const EVERY: Duration = Duration::from_millis(50);
 /// A place in the outbox that everybody has passed, and the next one that everybody will have passed some time.
 ///
 /// Numbers are drawn before they are committed, so one below the last may still come. Who draws one has a transaction id before.
-/// So once every transaction has ended that had an id when a number was the last, no number up to that one comes any more.
+/// So once every transaction has ended that had an id when a number was the last, no number up to that one comes any more. Which
+/// those are tells an id that is taken afterwards, not a snapshot: its end is the last id that has ended, not the last that is.
 pub(super) struct Mark {
     passed: i64,
     looked: Instant,
@@ -22,7 +23,7 @@ pub(super) struct Mark {
 /// A number that was the last some time ago.
 struct Next {
     number: i64,
-    /// The first transaction id that nobody had by then; not yet known when the number was read.
+    /// A transaction id that was taken later.
     until: Option<i64>,
 }
 
@@ -55,29 +56,23 @@ impl Mark {
             return Ok(());
         }
         self.looked = Instant::now();
-        let number = self.next.as_ref().map_or(self.passed, |next| next.number);
-        let seen = store::see(conn, self.passed, number)?;
-        self.next = match self.next.take() {
-            None => Some(Next {
-                number: seen.last,
-                until: None,
-            }),
-            Some(Next {
+        let Some(next) = &mut self.next else {
+            let number = store::see(conn, self.passed, self.passed)?.last;
+            self.next = Some(Next {
                 number,
                 until: None,
-            }) => Some(Next {
-                number,
-                until: Some(seen.next_id),
-            }),
-            Some(Next {
-                number,
-                until: Some(until),
-            }) if until <= seen.oldest_id && !seen.is_waiting => {
-                self.passed = number;
-                None
-            }
-            waiting => waiting,
+            });
+            return Ok(());
         };
+        let Some(until) = next.until else {
+            next.until = Some(store::take_id(conn)?);
+            return Ok(());
+        };
+        let seen = store::see(conn, self.passed, next.number)?;
+        if until <= seen.oldest_id && !seen.is_waiting {
+            self.passed = next.number;
+            self.next = None;
+        }
         Ok(())
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use diesel::{
     connection::SimpleConnection,
+    dsl::sql,
     pg::Pg,
     prelude::*,
     query_builder::{AstPass, Query, QueryFragment, QueryId},
@@ -116,10 +117,7 @@ pub(super) struct Seen {
     /// The last number that was drawn, no earlier than the snapshot.
     #[diesel(sql_type = BigInt)]
     pub last: i64,
-    /// The first transaction id that nobody has.
-    #[diesel(sql_type = BigInt)]
-    pub next_id: i64,
-    /// The first of those that have not ended.
+    /// The first transaction id of those that have not ended.
     #[diesel(sql_type = BigInt)]
     pub oldest_id: i64,
     /// Whether a change waits, of those after one number up to another.
@@ -127,14 +125,19 @@ pub(super) struct Seen {
     pub is_waiting: bool,
 }
 
+/// Takes a transaction id, which comes after all that somebody has.
+pub(super) fn take_id(conn: &mut PgConnection) -> QueryResult<i64> {
+    diesel::select(sql::<BigInt>("pg_current_xact_id()::text::bigint")).get_result(conn)
+}
+
 /// Looks how far the outbox is.
 pub(super) fn see(conn: &mut PgConnection, after: i64, until: i64) -> QueryResult<Seen> {
     let pieces = [
         "select (select case when is_called then last_value else 0 end from outbox_seq_seq) as last, \
-         pg_snapshot_xmax(seen)::text::bigint as next_id, pg_snapshot_xmin(seen)::text::bigint as oldest_id, \
+         pg_snapshot_xmin(pg_current_snapshot())::text::bigint as oldest_id, \
          exists (select from outbox where seq > ",
         " and seq <= ",
-        ") as is_waiting from pg_current_snapshot() as seen",
+        ") as is_waiting",
     ];
     let pieces = pieces.map(str::to_owned).to_vec();
     Fixed::new(pieces, vec![after, until]).get_result(conn)

@@ -39,10 +39,25 @@ impl Creation {
             is_independent: strict_json::is_within(&document, MOST_BYTES)
                 && catalog
                     .known(request.collection.as_ref())
-                    .is_some_and(|collection| !collection.has_constraints()),
+                    .is_some_and(|collection| collection.goes_together()),
             request,
             id: Uuid::now_v7(),
             document,
+        }
+    }
+
+    /// What is to be stored with others; `None` where it takes time to find out whether it may be.
+    fn prepare(&self, collection: &Collection) -> Result<Option<New>, ApiError> {
+        let Self { request, id, .. } = self;
+        let (document, text) = settle(collection, request, *id, &self.document)?;
+        match collection
+            .rules
+            .create
+            .allows_at_once(&request.asker, &document)
+        {
+            None => Ok(None),
+            Some(false) => Err(Code::RuleForbids.into()),
+            Some(true) => Ok(Some(New::of(request, *id, text))),
         }
     }
 }
@@ -68,7 +83,7 @@ impl Errand for Creation {
             return Ok(Vec::new());
         };
         catalog.with(conn, &first.request.collection, |conn, collection| {
-            create_together(conn, catalog, collection, creations)
+            create_together(conn, collection, creations)
         })
     }
 
@@ -84,21 +99,16 @@ impl Errand for Creation {
 /// Makes records of one collection in one statement; where that fails, nothing is stored and each has to be made alone.
 fn create_together(
     conn: &mut PgConnection,
-    catalog: &Catalog,
     collection: &Collection,
     creations: &[Arc<Creation>],
 ) -> Result<Option<Vec<db::Told<Creation>>>, ApiError> {
-    let (mut new, mut refusals) = (Vec::new(), Vec::new());
+    let (mut new, mut prepared) = (Vec::new(), Vec::new());
     for one in creations {
-        let prepared = prepare(
-            conn,
-            catalog,
-            collection,
-            &one.request,
-            one.id,
-            &one.document,
-        );
-        refusals.push(prepared.map(|one| new.push(one)).err());
+        prepared.push(one.prepare(collection).map(|one| {
+            let is_there = one.is_some();
+            new.extend(one);
+            is_there
+        }));
     }
     let inserted = match insert_store::insert(conn, collection, &new) {
         Err(error) if is_refusal(&error) => {
@@ -111,18 +121,20 @@ fn create_together(
         return Ok(None);
     };
     let mut inserted = inserted.into_iter();
-    let answer = |(one, refusal): (&Arc<Creation>, Option<ApiError>)| match refusal {
-        Some(refusal) => Err(refusal),
-        None => match inserted.next() {
+    let answer = |(one, prepared): (&Arc<Creation>, Result<bool, ApiError>)| {
+        if !prepared? {
+            return Ok(None);
+        }
+        match inserted.next() {
             // It may only be held.
             Some(Inserted::Ownerless) => Ok(None),
             Some(inserted) => shown(collection, &one.request, inserted)?
                 .ok_or_else(taken)
                 .map(Some),
             None => Err(taken()),
-        },
+        }
     };
-    Ok(Some(creations.iter().zip(refusals).map(answer).collect()))
+    Ok(Some(creations.iter().zip(prepared).map(answer).collect()))
 }
 
 /// Makes a record.
@@ -193,20 +205,25 @@ fn prepare(
     id: Uuid,
     document: &Value,
 ) -> Result<New, ApiError> {
-    let mut document = document.clone();
-    settle_new(collection, request, id, &mut document)?;
-    let text = collection.accept(&mut document)?;
+    let (document, text) = settle(collection, request, id, document)?;
     if !collection.rules.create.allows(&request.asker, &document) {
         return Err(Code::RuleForbids.into());
     }
     references::check(conn, catalog, collection, &request.asker, None, &document)?;
-    Ok(New {
-        id,
-        owner: request.owner,
-        document: text,
-        is_id_new: true,
-        kept: None,
-    })
+    Ok(New::of(request, id, text))
+}
+
+/// A new document as it is to be stored, and its text.
+fn settle(
+    collection: &Collection,
+    request: &Request,
+    id: Uuid,
+    document: &Value,
+) -> Result<(Value, String), ApiError> {
+    let mut document = document.clone();
+    settle_new(collection, request, id, &mut document)?;
+    let text = collection.accept(&mut document)?;
+    Ok((document, text))
 }
 
 /// Refuses members of a new record that are not the caller's to write: to rules it is a record of theirs without members.

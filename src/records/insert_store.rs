@@ -10,6 +10,7 @@ use diesel::{
 use uuid::Uuid;
 
 use super::{
+    Request,
     row::{RecordRow, Told},
     store::{Current, begin_write, is_current, tell},
 };
@@ -29,6 +30,19 @@ pub(super) struct New {
     pub is_id_new: bool,
     /// Of a record that was exported, what it had beside its document.
     pub kept: Option<Kept>,
+}
+
+impl New {
+    /// A record that nobody has had.
+    pub fn of(request: &Request, id: Uuid, document: String) -> Self {
+        Self {
+            id,
+            owner: request.owner,
+            document,
+            is_id_new: true,
+            kept: None,
+        }
+    }
 }
 
 /// What the server keeps of a record.

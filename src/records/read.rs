@@ -36,12 +36,25 @@ pub struct Wanted {
 /// A record that somebody asks for: it is not there for those who may not see it.
 #[derive(Clone, Debug)]
 pub struct Reading {
-    /// Where, and who asks.
-    pub request: Request,
-    /// The record's id.
-    pub id: Uuid,
-    /// What of it is wanted.
-    pub wanted: Wanted,
+    request: Request,
+    id: Uuid,
+    wanted: Wanted,
+    goes_together: bool,
+}
+
+impl Reading {
+    /// What of a record is wanted.
+    pub fn new(catalog: &Catalog, request: Request, id: Uuid, wanted: Wanted) -> Self {
+        let collection = catalog.known(request.collection.as_ref());
+        Self {
+            // What goes on to other collections holds up nobody.
+            goes_together: wanted.expand.is_none()
+                && collection.is_none_or(|collection| !collection.has_member_rules()),
+            request,
+            id,
+            wanted,
+        }
+    }
 }
 
 impl Errand for Reading {
@@ -51,10 +64,8 @@ impl Errand for Reading {
 
     const IS_REPEATABLE: bool = true;
 
-    /// Those that go on to other collections go alone, and hold up nobody.
     fn line(&self) -> Option<CollectionName> {
-        let stays = self.wanted.expand.is_none();
-        stays.then(|| self.request.collection.clone())
+        self.goes_together.then(|| self.request.collection.clone())
     }
 
     fn run(
@@ -90,6 +101,7 @@ impl Errand for Reading {
             request,
             id,
             wanted,
+            ..
         } = &*self;
         let asker = &request.asker;
         let found = catalog.with(conn, &request.collection, |conn, collection| {
@@ -123,7 +135,7 @@ impl Reading {
         let asker = &self.request.asker;
         let form = Form::of(collection, asker, self.wanted.fields.as_deref())?;
         let row = row.ok_or_else(ApiError::not_found)?;
-        if row.data.len() > MOST_BYTES {
+        if row.data.len() > MOST_BYTES || collection.has_member_rules() {
             return Ok(None);
         }
         let document = row.members().map(Value::Object)?;

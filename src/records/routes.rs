@@ -207,11 +207,7 @@ pub async fn read_record(
     };
     // What is shown with it changes for itself.
     let has_tag = wanted.expand.is_none();
-    let reading = Reading {
-        request,
-        id,
-        wanted,
-    };
+    let reading = Reading::new(&app.catalog, request, id, wanted);
     let shown = app.readings.send(reading).await?;
     Ok(if has_tag {
         Either::Left(tagged(shown))

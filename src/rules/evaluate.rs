@@ -42,7 +42,8 @@ impl<'a> Scope<'a> {
             facts,
             record,
             variables: Vec::new(),
-            steps,
+            // The last may be spent, too.
+            steps: steps + 1,
         }
     }
 
@@ -220,7 +221,7 @@ impl<'a> Scope<'a> {
         }
         let items = self.items(list)?;
         self.quantify(Quantifier::Exists, items.iter(), |scope, item| {
-            scope.spend(1 + item.as_str().map_or(0, str::len) / BYTES)?;
+            scope.spend(steps(item))?;
             let item = match Value::read(item)? {
                 Value::Null if elements.claims => return Err(Fault::Claim),
                 item if elements.moments => item.into_moment()?,
@@ -257,12 +258,23 @@ impl<'a> Scope<'a> {
     }
 }
 
-/// The steps of reading a value.
+/// The steps of reading a value: whoever compares it may look at all of it.
 fn weight(value: &Value<'_>) -> usize {
     match value {
         Value::Text(text) => text.len() / BYTES,
+        Value::List(items) => items.iter().map(steps).sum(),
         _ => 0,
     }
+}
+
+fn steps(json: &Json) -> usize {
+    let inner = match json {
+        Json::String(text) => text.len() / BYTES,
+        Json::Array(items) => items.iter().map(steps).sum(),
+        Json::Object(members) => members.values().map(steps).sum(),
+        _ => 0,
+    };
+    1 + inner
 }
 
 fn column_value<'a>(record: &'a Record<'a>, column: &str) -> Value<'a> {
