@@ -6,8 +6,8 @@ use diesel::{PgConnection, QueryResult};
 
 use super::store;
 
-/// How often the mark is moved on.
-const EVERY: Duration = Duration::from_millis(50);
+/// How often the mark is moved on: by far longer than anybody takes from one step of a statement to the next.
+const EVERY: Duration = Duration::from_millis(500);
 
 /// A place in the outbox that everybody has passed, and the next one that everybody will have passed some time.
 ///

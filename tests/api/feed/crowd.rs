@@ -52,9 +52,11 @@ fn a_crowd_of_sequencers_gives_every_change_one_position() {
                 let mut conn = PgConnection::establish(database).unwrap();
                 conn.batch_execute("set synchronous_commit = off").unwrap();
                 for version in 1.. {
+                    // As whoever writes a record first, it has a transaction id before it draws a number.
                     let insert = format!(
-                        "insert into outbox (collection, generation, record_id, created_at, version, size)
-                         values (1, 1, '00000000-0000-7000-8000-00000000000{writer}', now(), {version}, 0)"
+                        "with written as materialized (select pg_current_xact_id())
+                         insert into outbox (collection, generation, record_id, created_at, version, size)
+                         select 1, 1, '00000000-0000-7000-8000-00000000000{writer}', now(), {version}, 0 from written"
                     );
                     conn.batch_execute(&insert).unwrap();
                     written.fetch_add(1, Ordering::Relaxed);

@@ -494,7 +494,8 @@ async fn what_is_committed_long_after_its_number_was_drawn_gets_its_position() {
     // Meanwhile whoever looks for what waits comes by many times: where nothing else is written, and where much is.
     for others in [0, 40] {
         slow.batch_execute(
-            "begin; insert into outbox (collection, generation, record_id, owner, created_at, version, updated_at, data, size)
+            "begin; select pg_current_xact_id();
+             insert into outbox (collection, generation, record_id, owner, created_at, version, updated_at, data, size)
              select collection, generation, gen_random_uuid(), owner, created_at, version, updated_at, data, size from feed limit 1",
         )
         .unwrap();
@@ -502,7 +503,7 @@ async fn what_is_committed_long_after_its_number_was_drawn_gets_its_position() {
             let lines = ada.request("POST", &shop.records());
             let lines = lines.header("content-type", "application/x-ndjson");
             app.send(lines.body("{}\n")).await.expect(200);
-            tokio::time::sleep(Duration::from_millis(70)).await;
+            tokio::time::sleep(Duration::from_millis(300)).await;
         }
         for number in 0..others {
             shop.make(&ada, json!({"title": format!("{number}")})).await;
