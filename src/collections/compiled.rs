@@ -113,9 +113,8 @@ impl Collection {
         &self.extensions.references
     }
 
-    /// Whether its records can be read and made together: none keeps another from being written, and members have no rules of their own,
-    /// which take their time.
-    pub fn goes_together(&self) -> bool {
+    /// Whether several records can be made as quickly as one: none keeps another from being written, and members have no rules of their own.
+    pub fn has_independent_records(&self) -> bool {
         self.constraints.is_empty() && !self.has_member_rules()
     }
 

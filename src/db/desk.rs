@@ -218,7 +218,7 @@ impl<E: Errand> Desk<E> {
     async fn go(&self, turn: Turn, errands: Vec<Arc<E>>) -> Result<Vec<Told<E>>, ApiError> {
         let office = self.office.clone();
         let run = move |conn: &mut _| E::run(&office, conn, &errands);
-        let told = self.db.take(turn?, move |db| {
+        let told = self.db.in_turn(turn?, move |db| {
             if E::IS_REPEATABLE {
                 db.twice(None, run)
             } else {

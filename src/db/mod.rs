@@ -157,7 +157,7 @@ impl Db {
         let turn = tokio::time::timeout(TURN_PATIENCE, self.turn())
             .await
             .map_err(|_elapsed| ApiError::from(Code::Overloaded))??;
-        self.take(turn, move |db| work(db, first.as_ref())).await
+        self.in_turn(turn, move |db| work(db, first.as_ref())).await
     }
 
     /// Waits for a turn at the database, however long.
@@ -167,7 +167,7 @@ impl Db {
     }
 
     /// Does work in a turn.
-    async fn take<T, F>(&self, turn: OwnedSemaphorePermit, work: F) -> Result<T, ApiError>
+    async fn in_turn<T, F>(&self, turn: OwnedSemaphorePermit, work: F) -> Result<T, ApiError>
     where
         T: Send + 'static,
         F: FnOnce(&Self) -> Result<T, ApiError> + Send + 'static,

@@ -44,7 +44,8 @@ impl Mark {
 
     /// Begins anew where numbers do: in a database that was restored meanwhile.
     pub fn check(&mut self, conn: &mut PgConnection) -> QueryResult<()> {
-        if store::see(conn, self.passed, self.passed)?.last < self.passed {
+        let furthest = self.next.as_ref().map_or(self.passed, |next| next.number);
+        if store::see(conn, self.passed, self.passed)?.last < furthest {
             *self = Self::new();
         }
         Ok(())

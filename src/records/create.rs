@@ -29,17 +29,17 @@ pub struct Creation {
     request: Request,
     id: Uuid,
     document: Value,
-    is_independent: bool,
+    goes_together: bool,
 }
 
 impl Creation {
     /// What becomes of a document that was sent.
     pub fn new(catalog: &Catalog, request: Request, document: Value) -> Self {
         Self {
-            is_independent: strict_json::is_within(&document, MOST_BYTES)
+            goes_together: strict_json::is_within(&document, MOST_BYTES)
                 && catalog
                     .known(request.collection.as_ref())
-                    .is_some_and(|collection| collection.goes_together()),
+                    .is_some_and(|collection| collection.has_independent_records()),
             request,
             id: Uuid::now_v7(),
             document,
@@ -71,7 +71,7 @@ impl Errand for Creation {
 
     /// Those that may be in each other's way go alone, and those that others would wait for.
     fn line(&self) -> Option<CollectionName> {
-        self.is_independent.then(|| self.request.collection.clone())
+        self.goes_together.then(|| self.request.collection.clone())
     }
 
     fn run(

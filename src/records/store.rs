@@ -269,10 +269,14 @@ impl Statement<'_> {
 
 /// Begins a statement with the collection as it is declared.
 fn begin<'b>(collection: &'b Collection, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-    out.push_sql("with current as (select generation from collections where name = ");
-    out.push_bind_param::<Text, _>(&collection.name)?;
+    begin_open(collection, out.reborrow())?;
     out.push_sql(")");
     Ok(())
+}
+
+fn begin_open<'b>(collection: &'b Collection, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+    out.push_sql("with current as (select generation from collections where name = ");
+    out.push_bind_param::<Text, _>(&collection.name)
 }
 
 /// Begins a statement that writes.
@@ -280,8 +284,7 @@ pub(super) fn begin_write<'b>(
     collection: &'b Collection,
     mut out: AstPass<'_, 'b, Pg>,
 ) -> QueryResult<()> {
-    out.push_sql("with current as (select generation from collections where name = ");
-    out.push_bind_param::<Text, _>(&collection.name)?;
+    begin_open(collection, out.reborrow())?;
     // Empty; but whoever declares closes it, and statements wait there before they look at anything.
     out.push_sql(" and not exists (select from ");
     out.push_sql(&gate_name(collection.serial));

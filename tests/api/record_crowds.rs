@@ -175,3 +175,35 @@ async fn a_rule_that_takes_long_to_apply_is_ended_and_harms_no_others() {
     let read: Value = ada.get(&shop.record(&open["id"])).await.expect(200).json();
     assert_eq!(read, open);
 }
+
+#[tokio::test]
+async fn a_rule_of_making_that_takes_long_refuses() {
+    let app = unlimited();
+    let shop = Shop::open(&app, |declaration| {
+        let properties = &mut declaration["schema"]["properties"];
+        properties["ones"] = json!({"type": "array", "items": {"type": "number"}});
+        properties["others"] = properties["ones"].clone();
+        declaration["rules"]["create"] =
+            json!("input.title == 'open' || input.ones.exists(one, one in input.others)");
+    })
+    .await;
+    let ada = app.person().await;
+    shop.make(&ada, json!({"title": "open"})).await;
+    let numbers = |from: u32, count: u32| (from..from + count).collect::<Vec<_>>();
+    // Too many steps to go with others, and too many at all: an error, and no error grants anything.
+    let some = json!({"title": "some", "ones": numbers(0, 1_000), "others": [999]});
+    let endless =
+        json!({"title": "endless", "ones": numbers(0, 60_000), "others": numbers(100_000, 60_000)});
+    let ask = |index: usize| {
+        let document = [json!({"title": "open"}), some.clone(), endless.clone()][index % 3].clone();
+        let (path, ada) = (shop.records(), &ada);
+        async move { ada.post(&path, document).await }
+    };
+    for (index, answer) in join_all((0..12).map(ask)).await.into_iter().enumerate() {
+        if index % 3 == 2 {
+            answer.expect_problem(403, "rule-forbids");
+        } else {
+            answer.expect(201);
+        }
+    }
+}
