@@ -135,9 +135,14 @@ impl<A: Serialize + DeserializeOwned> Pager<A> {
         self.after.as_ref()
     }
 
+    /// How many the page shows at most.
+    pub fn limit(&self) -> i64 {
+        i64::from(self.limit)
+    }
+
     /// How many rows to read: one more than the page shows, which tells whether there is a next one.
     pub fn rows(&self) -> i64 {
-        i64::from(self.limit) + 1
+        self.limit() + 1
     }
 
     /// Makes the page of the rows that the window gave.
@@ -146,46 +151,37 @@ impl<A: Serialize + DeserializeOwned> Pager<A> {
     /// 500 when there is no cursor key.
     pub fn page<Row, T>(
         self,
-        rows: Vec<Row>,
+        mut rows: Vec<Row>,
         id: impl Fn(&Row) -> A,
         keyring: &Keyring,
     ) -> Result<Page<T>, ApiError>
     where
         T: From<Row>,
     {
-        self.page_of(rows, false, |row| Some(id(row)), keyring)
+        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
+        let goes_on = rows.len() > limit;
+        rows.truncate(limit);
+        let end = rows.last().filter(|_last| goes_on).map(id);
+        self.page_until(rows.into_iter().map(T::from).collect(), end, keyring)
     }
 
-    /// The same of rows that may be `cut`: there are more, though these are fewer than were asked for.
+    /// Makes the page of its items; the next one, if there is one, begins after `end`.
     ///
     /// # Errors
-    /// Those of `page`.
-    pub fn page_of<Row, T>(
+    /// 500 when there is no cursor key.
+    pub fn page_until<T>(
         self,
-        mut rows: Vec<Row>,
-        cut: bool,
-        id: impl Fn(&Row) -> Option<A>,
+        items: Vec<T>,
+        end: Option<A>,
         keyring: &Keyring,
-    ) -> Result<Page<T>, ApiError>
-    where
-        T: From<Row>,
-    {
-        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
-        let more = cut || rows.len() > limit;
-        rows.truncate(limit);
-        let next_cursor = match rows.last() {
-            Some(last) if more => {
-                let cursor = Cursor {
-                    list: self.list,
-                    after: id(last).ok_or_else(|| ApiError::internal("a page ends nowhere"))?,
-                };
-                Some(seal(&cursor, cursor_key(keyring)?)?)
-            }
-            _ => None,
+    ) -> Result<Page<T>, ApiError> {
+        let seal_after = |after| {
+            let list = self.list;
+            seal(&Cursor { list, after }, cursor_key(keyring)?)
         };
         Ok(Page {
-            items: rows.into_iter().map(T::from).collect(),
-            next_cursor,
+            items,
+            next_cursor: end.map(seal_after).transpose()?,
             count: None,
             limit: self.asked,
         })

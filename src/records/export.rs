@@ -39,28 +39,24 @@ pub fn export(
         let listing = list(conn, catalog, request, query, after.as_ref(), TOGETHER)?;
         let Listing {
             items,
-            is_cut,
+            end,
             feed_position,
             warning,
             ..
         } = listing;
-        let is_last = !is_cut && i64::try_from(items.len()).unwrap_or(TOGETHER) < TOGETHER;
         let mut text = String::new();
         for item in &items {
-            text.push_str(item.shown.text());
+            text.push_str(item.text());
             text.push('\n');
         }
-        after = items.into_iter().next_back().and_then(|item| item.place);
         outlet(Lines {
             text,
             feed_position,
             warning,
         })?;
-        if is_last {
+        if end.is_none() {
             return Ok(());
         }
-        if after.is_none() {
-            return Err(ApiError::internal("a list goes on from nowhere"));
-        }
+        after = end;
     }
 }

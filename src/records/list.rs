@@ -45,37 +45,22 @@ pub enum Count {
     Estimated,
 }
 
-/// A record of a page, and where in the list it is.
-#[derive(Debug)]
-pub struct Item {
-    /// The record.
-    pub shown: Shown,
-    /// Its place, where a page may end there.
-    pub place: Option<Place>,
-}
-
-impl From<Item> for Shown {
-    fn from(item: Item) -> Self {
-        item.shown
-    }
-}
-
 /// Records of a page.
 #[derive(Debug)]
 pub struct Listing {
     /// The records.
-    pub items: Vec<Item>,
+    pub items: Vec<Shown>,
+    /// After what the next page begins, if there is one.
+    pub end: Option<Place>,
     /// How many the list has, if that was asked for.
     pub count: Option<i64>,
-    /// Whether there are more, though they are fewer than were asked for.
-    pub is_cut: bool,
     /// What to declare, where no index serves the list.
     pub warning: Option<String>,
     /// Where the feed of changes goes on from the list.
     pub feed_position: String,
 }
 
-/// Lists the records of a page that the caller may list: those after a place, so many of them.
+/// Lists the records of a page that the caller may list: those after a place, at most so many.
 ///
 /// # Errors
 /// 400 for a filter or an order that is not understood; 404 for no collection.
@@ -128,17 +113,15 @@ pub fn list(
                 counted => counted,
             },
         };
-        let rows: Vec<_> = found.listed.iter().map(|listed| &listed.record).collect();
+        let end = found.end(&order)?;
+        let rows: Vec<_> = found.records.iter().collect();
         let shown = rows.iter().map(|row| form.show(row));
         let shown = shown.collect::<Result<_, _>>()?;
-        let shown = expand::expand(conn, catalog, &request.asker, &references, &rows, shown)?;
-        drop(rows);
-        let places = found.listed.into_iter().map(|listed| listed.place);
-        let items = shown.into_iter().zip(places);
+        let items = expand::expand(conn, catalog, &request.asker, &references, &rows, shown)?;
         Ok(Some(Listing {
-            items: items.map(|(shown, place)| Item { shown, place }).collect(),
+            items,
+            end,
             count,
-            is_cut: found.is_cut,
             feed_position: found.feed_position,
             warning: unserved.map(|(_, detail)| detail),
         }))
@@ -150,20 +133,19 @@ fn page(conn: &mut PgConnection, window: Window<'_>) -> QueryResult<Option<Found
     let Some(mut found) = list_store::list(conn, window)? else {
         return Ok(None);
     };
-    let missing = window.rows - i64::try_from(found.listed.len()).unwrap_or(window.rows);
     let has_value = |place: &Place| matches!(place.keys.first(), Some(Some(_)));
-    let goes_on = matches!(window.part, Part::After(place) if has_value(place));
-    if missing > 0 && !found.is_cut && goes_on {
+    if !found.goes_on && matches!(window.part, Part::After(place) if has_value(place)) {
+        let shown = i64::try_from(found.records.len()).unwrap_or(window.rows);
         let lacking = Window {
             part: Part::Lacking,
-            rows: missing,
+            rows: window.rows - shown,
             ..window
         };
         let Some(rest) = list_store::list(conn, lacking)? else {
             return Ok(None);
         };
-        found.listed.extend(rest.listed);
-        found.is_cut = rest.is_cut;
+        found.records.extend(rest.records);
+        found.goes_on = rest.goes_on;
     }
     Ok(Some(found))
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    Count, Item, ListQuery, Place, Request, Shown, Wanted,
+    Count, ListQuery, Place, Request, Shown, Wanted,
     line_routes::{stream_list, wants_lines},
     routes::{FEED_POSITION, Record},
 };
@@ -123,14 +123,13 @@ pub async fn list_records(
     );
     let keyring = app.tokens.keyring();
     let pager: Pager<Place> = Pager::new(list, &page, &keyring)?;
-    let (after, rows) = (pager.after().cloned(), pager.rows());
+    let (after, rows) = (pager.after().cloned(), pager.limit());
     let (catalog, asked) = (app.catalog.clone(), query.clone());
     let listing = app
         .db
         .run_again(move |conn| super::list(conn, &catalog, &request, &asked, after.as_ref(), rows))
         .await?;
-    let place = |item: &Item| item.place.clone();
-    let mut page: Page<Shown> = pager.page_of(listing.items, listing.is_cut, place, &keyring)?;
+    let mut page: Page<Shown> = pager.page_until(listing.items, listing.end, &keyring)?;
     page.count = listing.count;
     let filters = [
         ("filter", query.filter),

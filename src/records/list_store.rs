@@ -4,7 +4,7 @@ use diesel::{
     pg::Pg,
     prelude::*,
     query_builder::{AstPass, Query, QueryFragment, QueryId},
-    sql_types::{Array, Nullable, Text, Uuid as SqlUuid},
+    sql_types::{Nullable, Text, Uuid as SqlUuid},
 };
 
 use super::{
@@ -12,13 +12,16 @@ use super::{
     row::{RecordRow, Told, ToldTypes},
     selection::Selection,
 };
-use crate::collections::{Collection, Term, table_name};
+use crate::{
+    collections::{Collection, Term, table_name},
+    error::ApiError,
+};
 
 /// Bytes of records after which a page ends.
 pub(super) const MOST_BYTES: u32 = 4_194_304;
 
-/// The rows of a page whose size nobody has asked for.
-const KEPT_ROWS: i64 = 51;
+/// The records of a page whose size nobody has asked for.
+const KEPT_ROWS: i64 = 50;
 
 /// Where the records of a page are: those that lack the first term come last, and are sought for themselves, since no index
 /// finds both at once.
@@ -39,65 +42,77 @@ pub(super) struct Window<'a> {
     pub selection: &'a Selection,
     pub order: &'a Order,
     pub part: Part<'a>,
+    /// So many at most; fewer where they are large.
     pub rows: i64,
 }
 
-/// A record of a page.
-#[derive(Clone, Debug)]
-pub(super) struct Listed {
-    pub record: RecordRow,
-    /// Its place in the list, where a page may end there.
-    pub place: Option<Place>,
-}
-
-/// A row of the statement, by its columns' places; of an empty page there is one without a record.
+/// A row of the statement, by its columns' places: a record, or in one of them what is told of all.
 #[derive(Queryable)]
 struct Row {
     told: Told,
-    /// In the first row.
     feed_position: Option<String>,
-    keys: Option<Vec<Option<String>>>,
 }
 
 /// What was found of a page.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    pub listed: Vec<Listed>,
-    /// Whether it ends before its time, because the records are large.
-    pub is_cut: bool,
+    pub records: Vec<RecordRow>,
+    /// Whether there are more.
+    pub goes_on: bool,
     /// Where the feed of changes goes on from it.
     pub feed_position: String,
 }
 
+impl Found {
+    /// After what the rest of the list begins, if there is one.
+    ///
+    /// # Errors
+    /// 500 for a damaged record.
+    pub fn end(&self, order: &Order) -> Result<Option<Place>, ApiError> {
+        let last = self.records.last().filter(|_last| self.goes_on);
+        last.map(|last| order.place(last)).transpose()
+    }
+}
+
 /// Reads the records of a page; `None` where the collection is declared otherwise by now.
 pub(super) fn list(conn: &mut PgConnection, window: Window<'_>) -> QueryResult<Option<Found>> {
-    let collection = window.collection;
-    let order = window.order;
-    let rows: Vec<Row> = Statement(window).load(conn)?;
-    let current = rows.first().and_then(|row| row.told.generation);
-    if current != Some(collection.generation) {
-        return Ok(None);
+    let is_measured = false;
+    let mut rows: Vec<Row> = Statement {
+        window,
+        is_measured,
+    }
+    .load(conn)?;
+    if rows.iter().any(|row| row.told.is_cut()) {
+        // Only then, since adding up what precedes each record is a fifth of the work.
+        let is_measured = true;
+        rows = Statement {
+            window,
+            is_measured,
+        }
+        .load(conn)?;
     }
     let mut found = Found::default();
+    let mut generation = None;
     for row in rows {
+        generation = generation.or(row.told.generation);
         found.feed_position.extend(row.feed_position);
-        if !row.told.is_there() {
-            break;
-        }
-        let Some(record) = row.told.record() else {
-            found.is_cut = true;
-            break;
-        };
-        let id = record.id;
-        found.listed.push(Listed {
-            record,
-            place: row.keys.map(|keys| order.place(keys, id)),
-        });
+        found.goes_on |= row.told.is_cut();
+        found.records.extend(row.told.record());
     }
+    if generation != Some(window.collection.generation) {
+        return Ok(None);
+    }
+    let most = usize::try_from(window.rows).unwrap_or(usize::MAX);
+    found.goes_on |= found.records.len() > most;
+    found.records.truncate(most);
     Ok(Some(found))
 }
 
-struct Statement<'a>(Window<'a>);
+struct Statement<'a> {
+    window: Window<'a>,
+    /// Whether the page ends where its bytes do; otherwise every record has a share of them.
+    is_measured: bool,
+}
 
 impl QueryId for Statement<'_> {
     type QueryId = ();
@@ -105,48 +120,53 @@ impl QueryId for Statement<'_> {
 }
 
 impl Query for Statement<'_> {
-    type SqlType = (ToldTypes, Nullable<Text>, Nullable<Array<Nullable<Text>>>);
+    type SqlType = (ToldTypes, Nullable<Text>);
 }
 
 impl RunQueryDsl<PgConnection> for Statement<'_> {}
 
 impl QueryFragment<Pg> for Statement<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        let window = &self.0;
+        let Self {
+            window,
+            is_measured,
+        } = self;
         // Of one member there are few orders; of several, or with every limit, more than plans should be kept for.
-        if window.order.terms.len() > 1 || window.rows != KEPT_ROWS {
+        if window.order.terms.len() > 1 || window.rows != KEPT_ROWS || *is_measured {
             out.unsafe_to_cache_prepared();
         }
-        // What has a position by then is in the list; what gets one later may be there already, too.
+        // What is told of all is in a row of its own: no row of fifty has to repeat it. What has a position by then is in the list;
+        // what gets one later may be there already, too.
         out.push_sql("select (select generation from collections where name = ");
         out.push_bind_param::<Text, _>(&window.collection.name)?;
-        // Rows beyond the bytes of a page have no data; places have those where a page may end, and the one after.
-        let last = window.rows - 1;
-        out.push_sql(&format!(
-            ") as generation, id, owner, version, created_at, updated_at, \
-             case when total - size < {MOST_BYTES} then data::text end as data, \
-             case when coalesce(number, 1) = 1 then feed.epoch || '/' || feed.position end as feed_position, \
-             case when number >= {last} or total >= {MOST_BYTES} then array["
-        ));
-        for (index, term) in window.order.terms.iter().enumerate() {
-            out.push_sql(if index == 0 { "(" } else { ", (" });
-            out.push_sql(&term.accessor);
-            out.push_sql(")::text");
-        }
         out.push_sql(
-            "]::text[] end as keys from (select epoch, position from feed_state) as feed left join \
-             (select record.*, row_number() over page as number, sum(size) over page as total from ",
+            "), null::uuid, null::uuid, null::bigint, null::timestamptz, null::timestamptz, null, epoch || '/' || position \
+             from feed_state union all (",
         );
+        // Rows beyond the bytes of a page have no data.
+        let has_data = if *is_measured {
+            format!("total - size < {MOST_BYTES}")
+        } else {
+            format!("size <= {}", i64::from(MOST_BYTES) / window.rows.max(1))
+        };
+        out.push_sql(&format!(
+            "select null, id, owner, version, created_at, updated_at, case when {has_data} then data::text end, null from "
+        ));
+        if *is_measured {
+            out.push_sql("(select record.*, sum(size) over (");
+            window.order_by(&mut out);
+            out.push_sql(" rows unbounded preceding) as total from ");
+        }
         out.push_sql(&table_name(window.collection.serial));
         out.push_sql(" as record where ");
         window.selection.put(out.reborrow())?;
         window.from(out.reborrow())?;
-        out.push_sql(" window page as (");
         window.order_by(&mut out);
-        out.push_sql(" rows unbounded preceding)");
-        window.order_by(&mut out);
-        // No bind: a plan for any number of rows would be one for a tenth of the table.
-        out.push_sql(&format!(" limit {}) as record on true", window.rows));
+        // One more, which tells whether there are more. No bind: a plan for any number of rows would be one for a tenth of the table.
+        out.push_sql(&format!(" limit {})", window.rows + 1));
+        if *is_measured {
+            out.push_sql(" as record)");
+        }
         Ok(())
     }
 }

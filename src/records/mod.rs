@@ -42,7 +42,7 @@ pub use export::{Lines, export};
 pub use form::Shown;
 pub use history::{list_versions, read_version, restore};
 pub use import::{LineReport, import};
-pub use list::{Count, Item, ListQuery, Listing, filter, list};
+pub use list::{Count, ListQuery, Listing, filter, list};
 pub use order::Place;
 pub use read::{Reading, Wanted};
 pub use row::RecordRow;

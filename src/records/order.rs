@@ -1,8 +1,12 @@
 //! The order of a list, and where in it a page begins.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, value::RawValue};
 use uuid::Uuid;
 
+use super::row::RecordRow;
 use crate::{
     collections::{Asker, Collection, Term},
     error::{ApiError, Code, FieldError},
@@ -56,20 +60,49 @@ impl Order {
         self.terms.last().is_some_and(|term| term.descends)
     }
 
-    /// The place of a record that has this of the terms.
-    pub fn place(&self, keys: Vec<Option<String>>, id: Uuid) -> Place {
+    /// The place of a record.
+    ///
+    /// # Errors
+    /// 500 for a damaged record.
+    pub fn place(&self, row: &RecordRow) -> Result<Place, ApiError> {
+        // Of a document only what is asked for is read.
+        let members = serde_json::from_str(&row.data).map_err(ApiError::internal)?;
+        let keys = self.terms.iter().map(|term| key(term, row, &members));
         let types = self.terms.iter().map(|term| term.sql_type.to_owned());
-        Place {
-            keys,
+        Ok(Place {
+            keys: keys.collect(),
             types: types.collect(),
-            id,
-        }
+            id: row.id,
+        })
     }
 
     /// Whether a place is one of this order.
     pub fn fits(&self, place: &Place) -> bool {
         let types = self.terms.iter().map(|term| term.sql_type);
         place.keys.len() == self.terms.len() && types.eq(place.types.iter().map(String::as_str))
+    }
+}
+
+/// What a record has of a term, as its accessor reads it in SQL: nothing of another type.
+fn key(term: &Term, row: &RecordRow, members: &HashMap<String, &RawValue>) -> Option<String> {
+    match term.accessor.as_str() {
+        "id" => return Some(row.id.to_string()),
+        "owner" => return row.owner.map(|owner| owner.to_string()),
+        "version" => return Some(row.version.to_string()),
+        "created_at" => return Some(row.created_at.to_rfc3339()),
+        "updated_at" => return Some(row.updated_at.to_rfc3339()),
+        _ => {}
+    }
+    let (first, names) = term.path.split_first()?;
+    let member: Value = serde_json::from_str(members.get(first)?.get()).ok()?;
+    let value = names
+        .iter()
+        .try_fold(&member, |place, name| place.get(name))?;
+    match (term.sql_type, value) {
+        ("numeric", Value::Number(number)) => Some(number.to_string()),
+        ("boolean", Value::Bool(truth)) => Some(truth.to_string()),
+        ("text", Value::String(text)) => Some(text.clone()),
+        _ => None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! A record as it is stored.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 use chrono::{DateTime, Utc};
 use diesel::{
@@ -64,27 +64,16 @@ impl RecordRow {
         let mut text = String::with_capacity(document.len() + 200);
         for name in head {
             text.push(if text.is_empty() { '{' } else { ',' });
-            // Writing to a String does not fail.
-            let _written = match *name {
-                "id" => write!(text, "\"id\":\"{}\"", self.id),
+            match *name {
+                "id" => push_uuid(&mut text, "id", self.id),
                 "owner" => match self.owner {
-                    Some(owner) => write!(text, "\"owner\":\"{owner}\""),
-                    None => write!(text, "\"owner\":null"),
+                    Some(owner) => push_uuid(&mut text, "owner", owner),
+                    None => text.push_str("\"owner\":null"),
                 },
-                "version" => write!(text, "\"version\":{}", self.version),
-                "created_at" => {
-                    write!(
-                        text,
-                        "\"created_at\":\"{}\"",
-                        Timestamp::from(self.created_at)
-                    )
-                }
-                _ => write!(
-                    text,
-                    "\"updated_at\":\"{}\"",
-                    Timestamp::from(self.updated_at)
-                ),
-            };
+                "version" => push(&mut text, format_args!("\"version\":{}", self.version)),
+                "created_at" => push_moment(&mut text, "created_at", self.created_at),
+                _ => push_moment(&mut text, "updated_at", self.updated_at),
+            }
         }
         let rest = document.trim_start_matches('{').trim_start();
         if rest != "}" {
@@ -93,6 +82,26 @@ impl RecordRow {
         text.push_str(rest);
         text
     }
+}
+
+fn push_uuid(text: &mut String, name: &str, id: Uuid) {
+    let mut buffer = Uuid::encode_buffer();
+    let id = id.hyphenated().encode_lower(&mut buffer);
+    for part in ["\"", name, "\":\"", id, "\""] {
+        text.push_str(part);
+    }
+}
+
+fn push_moment(text: &mut String, name: &str, moment: DateTime<Utc>) {
+    push(
+        text,
+        format_args!("\"{name}\":\"{}\"", Timestamp::from(moment)),
+    );
+}
+
+fn push(text: &mut String, part: fmt::Arguments<'_>) {
+    // Writing to a String does not fail.
+    let _written = text.write_fmt(part);
 }
 
 /// The members that the server keeps, in the order in which they are shown.

@@ -37,7 +37,7 @@ pub fn export_any_owner(
 ) -> Result<(), ApiError> {
     let mut after: Option<Place> = None;
     loop {
-        let found = catalog.with(conn, name, |conn, collection| {
+        let (found, end) = catalog.with(conn, name, |conn, collection| {
             let (selection, order) = (Selection::everything(), Order::default());
             let window = Window {
                 collection,
@@ -46,24 +46,19 @@ pub fn export_any_owner(
                 part: after.as_ref().map_or(Part::Beginning, Part::After),
                 rows: TOGETHER,
             };
-            Ok(list_store::list(conn, window)?)
+            let Some(found) = list_store::list(conn, window)? else {
+                return Ok(None);
+            };
+            let end = found.end(&order)?;
+            Ok(Some((found, end)))
         })?;
-        let is_last =
-            i64::try_from(found.listed.len()).is_ok_and(|count| count < TOGETHER) && !found.is_cut;
-        for listed in &found.listed {
-            out(&listed.record.text(&SERVER_MEMBERS))?;
+        for record in &found.records {
+            out(&record.text(&SERVER_MEMBERS))?;
         }
-        after = found
-            .listed
-            .into_iter()
-            .next_back()
-            .and_then(|last| last.place);
-        if is_last {
+        if end.is_none() {
             return Ok(());
         }
-        if after.is_none() {
-            return Err(ApiError::internal("a list goes on from nowhere"));
-        }
+        after = end;
     }
 }
 

@@ -115,6 +115,28 @@ async fn every_order_is_paged_without_a_gap() {
 }
 
 #[tokio::test]
+async fn a_page_goes_on_after_a_number_of_any_length() {
+    let app = TestApp::shared();
+    let shop = Shop::open(&app, |_| {}).await;
+    let ada = app.person().await;
+    let prices = [
+        "2.5",
+        "2.50",
+        "2.50000000000000000001",
+        "2.5000000000000000000100001",
+        "25e-1",
+    ];
+    for (title, price) in ["a", "b", "d", "e", "c"].into_iter().zip(prices) {
+        let price: Value = serde_json::from_str(price).unwrap();
+        shop.make(&ada, json!({"title": title, "price": price}))
+            .await;
+    }
+    let items = all(&ada, &shop, &[("order_by", "price,title"), ("limit", "1")]).await;
+    let titles: Vec<_> = items.iter().map(|item| item["title"].clone()).collect();
+    assert_eq!(titles, ["a", "b", "c", "d", "e"]);
+}
+
+#[tokio::test]
 async fn a_filter_narrows_what_the_rule_shows() {
     let app = TestApp::shared();
     let shop = Shop::open(&app, |_| {}).await;
