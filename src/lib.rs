@@ -28,6 +28,7 @@ pub mod outbound;
 pub mod pages;
 pub mod patch;
 pub mod precondition;
+pub mod realtime;
 pub mod records;
 pub mod revocation;
 pub mod roles;

@@ -38,6 +38,7 @@ use crate::{
     oauth,
     operations::{self, Life, Metrics},
     outbound::{Outbound, Reach},
+    realtime::Hub,
     records::{Creation, Reading},
     sessions::{Desk, Lifetimes, Question, Rules},
     site::routes::read_site,
@@ -87,6 +88,8 @@ pub struct AppState {
     pub creations: db::Desk<Creation>,
     /// This replica's end of the feed of changes.
     pub feed: Feed,
+    /// What the WebSockets of this replica share.
+    pub hub: Hub,
     /// Which origins may use the API from a browser.
     pub cors: Cors,
     /// How the cookies are called.
@@ -117,7 +120,7 @@ impl AppState {
             some => some,
         };
         let desk = Desk::new(db.clone(), tokens.clone());
-        let catalog = Catalog::default();
+        let (catalog, feed) = (Catalog::default(), Feed::default());
         let reach = reach(config.mode());
         let rules = Rules {
             lifetimes: Lifetimes::from(&config.sessions),
@@ -143,8 +146,9 @@ impl AppState {
             questions: db::Desk::new(db.clone(), ()),
             readings: db::Desk::new(db.clone(), catalog.clone()),
             creations: db::Desk::new(db.clone(), catalog.clone()),
+            hub: Hub::new(db.clone(), catalog.clone(), feed.clone()),
             catalog,
-            feed: Feed::default(),
+            feed,
             cors: Cors::new(&config, tokens.issuer(), clients),
             cookies: CookieNames::new(tokens.issuer()),
             rates: RateLimits::new(&config.limits),

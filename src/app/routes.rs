@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use crate::{
-    audit, clients, collections, docs, feed, http::Routes, keys, oauth, operations, pages, records,
-    roles, sessions, tokens, users,
+    audit, clients, collections, docs, feed, http::Routes, keys, oauth, operations, pages,
+    realtime, records, roles, sessions, tokens, users,
 };
 
 /// The route table.
@@ -147,6 +147,9 @@ fn data(routes: &mut Routes) {
         .at("/v1/data/{collection}/{id}/versions/{version}/restore")
         .post(restore_record_version);
     routes.at("/v1/changes").get(feed::routes::list_changes);
+    routes
+        .at("/v1/realtime")
+        .get(realtime::routes::open_realtime);
 }
 
 fn discovery(routes: &mut Routes) {

@@ -256,6 +256,11 @@ impl Permission {
         }
     }
 
+    /// The rule itself, where there is one.
+    pub fn rule(&self) -> Option<&Rule> {
+        self.0.as_ref()
+    }
+
     /// The conditions that every record has to meet, for this caller.
     pub fn bounds(&self, asker: &Asker) -> Vec<Bound> {
         let rule = self.0.as_ref();

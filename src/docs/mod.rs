@@ -19,8 +19,8 @@ pub use typed::{Documents, Viewer};
 use manners::Manners;
 
 use crate::{
-    audit, clients, collections, error, feed, http, keys, oauth, operations, pages, records, roles,
-    scope, sessions, tokens, users,
+    audit, clients, collections, error, feed, http, keys, oauth, operations, pages, realtime,
+    records, roles, scope, sessions, tokens, users,
 };
 
 /// The fixed part of the API, which no configuration changes.
@@ -96,6 +96,7 @@ use crate::{
         records::history_routes::read_record_version,
         records::history_routes::restore_record_version,
         feed::routes::list_changes,
+        realtime::routes::open_realtime,
         audit::routes::list_audit_events,
         keys::routes::list_keys,
         keys::routes::create_key,
@@ -194,6 +195,7 @@ use crate::{
         (name = "roles", description = "Named sets of scopes"),
         (name = "collections", description = "Kinds of records, as developers declare them"),
         (name = "records", description = "The documents of collections"),
+        (name = "realtime", description = "Live updates over WebSocket"),
         (name = "audit", description = "Who did what, when and from where"),
         (name = "keys", description = "What signs and verifies our tokens"),
         (name = "operations", description = "How a replica is"),

@@ -87,6 +87,8 @@ pub enum Code {
     UnsupportedMediaType,
     /// The request is for another server.
     MisdirectedRequest,
+    /// The resource speaks WebSocket only.
+    UpgradeRequired,
     /// The body breaks its schema.
     ValidationFailed,
     /// An Idempotency-Key came with another request.
@@ -154,6 +156,7 @@ impl Code {
         Self::UriTooLong,
         Self::UnsupportedMediaType,
         Self::MisdirectedRequest,
+        Self::UpgradeRequired,
         Self::ValidationFailed,
         Self::KeyReused,
         Self::TokenTooLarge,

@@ -281,6 +281,12 @@ impl Code {
                 "The request names another host",
                 "Send the same host in the request line and in `Host`.",
             ),
+            Self::UpgradeRequired => entry(
+                "upgrade-required",
+                426,
+                "This address speaks WebSocket",
+                "Connect with a WebSocket client, version 13 of the protocol (RFC 6455).",
+            ),
             Self::ValidationFailed => entry(
                 "validation-failed",
                 422,

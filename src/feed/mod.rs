@@ -28,6 +28,7 @@ pub use change::{Change, Image};
 pub use follow::Line;
 pub use keep_store::keep;
 pub use position::Position;
+pub use read::{Ask, Kind, Reading, Told, read};
 pub use store::{State, depth, renew_epoch, state};
 
 use ring::Ring;

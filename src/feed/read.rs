@@ -5,10 +5,11 @@ use std::{collections::HashMap, sync::Arc};
 use diesel::PgConnection;
 use serde::Serialize;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::{Change, Feed, Image, Position, State, change::FORGET, store};
 use crate::{
-    collections::{self, Asker, Catalog, Collection, CollectionName, Declared},
+    collections::{self, Asker, Catalog, Collection, CollectionName, Declared, Permission},
     error::{ApiError, Code, FieldError},
     records::{self, Shown},
     rules::{Predicate, Rule},
@@ -25,7 +26,8 @@ const MOST_BYTES: usize = 4_194_304;
 
 /// What somebody asks of the feed.
 #[derive(Clone, Debug)]
-pub(super) struct Ask {
+pub struct Ask {
+    /// Who asks.
     pub asker: Asker,
     /// After what; `None`: from now on.
     pub since: Option<Position>,
@@ -33,6 +35,8 @@ pub(super) struct Ask {
     pub names: Vec<CollectionName>,
     /// What a record has to meet, of the one collection that is named then.
     pub filter: Option<String>,
+    /// The only record that is meant, of the one collection that is named then: its `read` rule shows it.
+    pub record: Option<Uuid>,
     /// Changes that are told at most.
     pub limit: usize,
 }
@@ -54,16 +58,21 @@ pub enum Kind {
 
 /// A change as it is told.
 #[derive(Clone)]
-pub(super) struct Told {
+pub struct Told {
+    /// What it is to them.
     pub kind: Kind,
+    /// The record's collection.
     pub collection: Arc<Collection>,
+    /// What became of the record.
     pub change: Arc<Change>,
 }
 
 /// How far somebody has read.
 #[derive(Clone)]
-pub(super) struct Reading {
+pub struct Reading {
+    /// What concerns them.
     pub told: Vec<Told>,
+    /// After what they go on.
     pub place: Position,
     /// Whether there is more to look at than was looked at.
     pub has_more: bool,
@@ -77,6 +86,7 @@ pub(super) struct Reading {
 struct View {
     asker: Asker,
     filter: Option<Rule>,
+    record: Option<Uuid>,
     shown: HashMap<i64, Arc<Collection>>,
     /// The generations of those that are not shown.
     others: HashMap<i64, i64>,
@@ -92,7 +102,7 @@ struct Undeclared;
 ///
 /// # Errors
 /// 400 for a filter that is not understood; 404 for an unknown collection; 410 for a place that can't be read from any more.
-pub(super) fn read(
+pub fn read(
     conn: &mut PgConnection,
     catalog: &Catalog,
     feed: &Feed,
@@ -190,6 +200,17 @@ impl Reading {
         shown.transpose()
     }
 
+    /// Takes what was told so far, and makes room for as much again.
+    pub fn take_told(&mut self) -> Vec<Told> {
+        (self.scanned, self.bytes) = (0, 0);
+        std::mem::take(&mut self.told)
+    }
+
+    /// The collection that was asked for, where one was and something of it may be shown.
+    pub fn collection(&self) -> Option<&Arc<Collection>> {
+        self.view.shown.values().next()
+    }
+
     /// Whether more may be looked at.
     pub fn goes_on(&self) -> bool {
         self.told.len() < self.view.limit && self.scanned < MOST_SCANNED && self.bytes < MOST_BYTES
@@ -236,6 +257,7 @@ impl View {
         let mut view = Self {
             asker: ask.asker.clone(),
             filter: None,
+            record: ask.record,
             shown: HashMap::new(),
             others: HashMap::new(),
             known_until,
@@ -261,9 +283,10 @@ impl View {
 
     /// Whether something of a collection may be shown; takes its filter.
     fn admits(&mut self, collection: &Collection, ask: &Ask) -> Result<bool, ApiError> {
-        let list = &collection.rules.list;
-        if list.uses_now() && !ask.names.is_empty() {
-            let detail = "its `list` rule reads `now`, and time passes without a change";
+        let rule = self.rule(collection);
+        let uses_now = rule.uses_now();
+        if uses_now && !ask.names.is_empty() {
+            let detail = "its rule reads `now`, and time passes without a change";
             return Err(refused("/collection", detail));
         }
         if let Some(text) = &ask.filter {
@@ -273,8 +296,17 @@ impl View {
             let detail = "it reads `now`, and time passes without a change";
             return Err(refused("/filter", detail));
         }
-        let sees_some = !matches!(list.predicate(&self.asker, None), Predicate::False);
-        Ok(sees_some && !list.uses_now())
+        let rule = self.rule(collection);
+        let sees_some = !matches!(rule.predicate(&self.asker, None), Predicate::False);
+        Ok(sees_some && !uses_now)
+    }
+
+    /// The rule that shows records.
+    fn rule<'c>(&self, collection: &'c Collection) -> &'c Permission {
+        match self.record {
+            Some(_) => &collection.rules.read,
+            None => &collection.rules.list,
+        }
     }
 
     /// What a change is to them, if anything.
@@ -293,11 +325,14 @@ impl View {
         if !is_known && change.generation > collection.generation {
             return Err(Undeclared);
         }
+        if self.record.is_some_and(|record| record != change.id) {
+            return Ok(None);
+        }
         let sees = |image: &Image| {
             let record = image.record();
             let facts = self.asker.facts(None);
             let filter = self.filter.as_ref();
-            collection.rules.list.shows(&self.asker, &record)
+            self.rule(collection).shows(&self.asker, &record)
                 && filter.is_none_or(|filter| filter.allows(&facts, Some(&record)))
         };
         let saw = change.is_tombstone || change.old.as_ref().is_some_and(sees);

@@ -205,6 +205,7 @@ impl ChangesQuery {
             since,
             names,
             filter: self.filter,
+            record: None,
             limit: usize::try_from(limit).map_err(ApiError::internal)?,
         })
     }

@@ -49,6 +49,11 @@ impl<S> Caller<S> {
         self.verified.told()
     }
 
+    /// The token, verified.
+    pub fn verified(&self) -> Arc<Verified> {
+        Arc::clone(&self.verified)
+    }
+
     /// How far the caller reaches.
     pub fn authority(&self) -> &Authority {
         &self.verified.authority

@@ -72,6 +72,21 @@ impl Cors {
         self.allows(origin) || self.clients.has_origin(origin)
     }
 
+    /// Tells whether a page may open a WebSocket with these headers, which browsers ask nobody about: no page at all may, unless it
+    /// goes `by_cookie`, which browsers send along.
+    pub fn allows_socket(&self, headers: &HeaderMap, by_cookie: bool) -> bool {
+        let mut origins = headers.get_all(header::ORIGIN);
+        match (origins.next(), origins.next()) {
+            (None, _) => !by_cookie,
+            (Some(origin), None) => origin.to_str().is_ok_and(|origin| {
+                origin == self.own
+                    || self.allows(origin)
+                    || !by_cookie && self.allows_tokens(origin)
+            }),
+            (Some(_), Some(_)) => false,
+        }
+    }
+
     /// Makes sure that a form came from one of our own pages.
     pub fn is_own_form(&self, headers: &HeaderMap) -> bool {
         let is = |name: &HeaderName, expected: &str| {

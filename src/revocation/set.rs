@@ -7,6 +7,7 @@ use std::{
 };
 
 use diesel::{PgConnection, QueryResult};
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::store;
@@ -33,7 +34,11 @@ pub struct Bearer<'a> {
 
 /// The set, how far it has followed the table, and when.
 #[derive(Default)]
-pub struct Revocations(RwLock<Known>);
+pub struct Revocations {
+    known: RwLock<Known>,
+    /// How often something was added, for those who wait for that.
+    news: watch::Sender<u64>,
+}
 
 #[derive(Default)]
 struct Known {
@@ -122,6 +127,7 @@ impl Revocations {
         known.horizon = news.horizon.max(known.horizon);
         known.add(news.dead);
         known.reloaded = known.reloaded.max(Some(begun));
+        self.tell(known.additions);
         Ok(())
     }
 
@@ -146,18 +152,34 @@ impl Revocations {
                     known.add(news.dead);
                 }
                 known.reloaded = known.reloaded.max(Some(begun));
+                // What was replaced may hold what is new, too.
+                known.additions += 1;
+                self.tell(known.additions);
                 break;
             }
         }
         Ok(())
     }
 
+    /// Changes when something may have died.
+    pub fn news(&self) -> watch::Receiver<u64> {
+        self.news.subscribe()
+    }
+
+    fn tell(&self, additions: u64) {
+        self.news.send_if_modified(|known| {
+            let is_news = *known != additions;
+            *known = additions;
+            is_news
+        });
+    }
+
     fn read(&self) -> RwLockReadGuard<'_, Known> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+        self.known.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Known> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner)
+        self.known.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -29,7 +29,7 @@ mod vocabulary;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 pub use bounds::{Bound, Test};
 pub use facts::{Claims, Facts, Record, Verdict};
@@ -151,6 +151,18 @@ impl Rule {
             false
         });
         members
+    }
+
+    /// The claims of the token that it reads; a name that is empty stands for all of them.
+    pub fn claims(&self) -> BTreeSet<String> {
+        let mut claims = BTreeSet::new();
+        self.0.written.any_path(&mut |path| {
+            if path.root == Root::Auth {
+                claims.insert(path.members.first().cloned().unwrap_or_default());
+            }
+            false
+        });
+        claims
     }
 
     /// Whether it reads the stored record.

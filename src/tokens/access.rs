@@ -245,7 +245,11 @@ impl Tokens {
     }
 
     /// Checks that nothing has killed a token before its time.
-    fn check_alive(&self, verified: &Verified) -> Result<(), Refusal> {
+    /// Checks that a token has not died since it was verified.
+    ///
+    /// # Errors
+    /// It has, or nobody can tell.
+    pub fn check_alive(&self, verified: &Verified) -> Result<(), Refusal> {
         let claims = &verified.claims;
         let bearer = Bearer {
             session: claims.sid.unwrap_or_default(),

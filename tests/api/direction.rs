@@ -39,6 +39,16 @@ fn allowed(room: &str) -> &'static [&'static str] {
         "collections" => &["audit", "rules"],
         "records" => &["collections", "idempotency", "rules"],
         "feed" => &["collections", "records", "rules"],
+        // Whoever holds a socket is a handler for as long as it lasts.
+        "realtime" => &[
+            "app",
+            "collections",
+            "feed",
+            "http",
+            "records",
+            "rules",
+            "tokens",
+        ],
         "oauth" => &[
             "audit",
             "clients",
@@ -80,6 +90,7 @@ fn allowed(room: &str) -> &'static [&'static str] {
             "clients",
             "collections",
             "feed",
+            "realtime",
             "records",
             "oauth",
             "pages",
@@ -114,6 +125,7 @@ fn allowed(room: &str) -> &'static [&'static str] {
             "clients",
             "collections",
             "feed",
+            "realtime",
             "records",
             "oauth",
             "outbound",

@@ -10,13 +10,13 @@ use base64::{
 use chrono::Utc;
 use serde_json::{Value, json};
 
-use crate::harness::{Forge, Response, TestApp, query_value};
+use crate::harness::{Forge, Heard, Response, Socket, TestApp, query_value};
 
-const SECRET: &[u8] = b"this-server-shares-it-with-one-API";
+pub const SECRET: &[u8] = b"this-server-shares-it-with-one-API";
 const OTHER_SECRET: &[u8] = b"that-other-API-shares-it-with-us..";
 
 /// A server whose own tokens are HS256 with a secret that the test knows, and whose neighbours are of every kind.
-fn hs256_app() -> TestApp {
+pub fn hs256_app() -> TestApp {
     let audiences = format!(
         r#"[{{ id = "https://orders.example", algorithm = "HS256", hs256_secret = "{}" }},
             {{ id = "https://maps.example", algorithm = "ES256" }},
@@ -61,6 +61,13 @@ async fn knock(app: &TestApp, method: &str, path: &str, token: &str) -> Response
 async fn assert_all_refused(app: &TestApp, forgeries: &[(&str, String)]) {
     let operations = guarded_operations(&app.get("/openapi.json").await.json());
     for (name, token) in forgeries {
+        // RT-03: nor a socket, where one that has run out is told so.
+        let mut socket = Socket::open(app, &[]).await.unwrap();
+        let connect = json!({"connect": {"token": token}});
+        match socket.ask_for(connect).await {
+            Heard::Closed(code, _) => assert_eq!(code, 3500, "{name}"),
+            Heard::Line(line) => assert_eq!(line["error"]["code"], 109, "{name}"),
+        }
         for (method, path) in &operations {
             let response = knock(app, method, path, token).await;
             assert_eq!(response.status(), 401, "{name} on {method} {path}");

@@ -46,6 +46,7 @@ mod otel;
 mod passwords;
 mod patch_vectors;
 mod purge;
+mod realtime;
 mod record_batches;
 mod record_crowds;
 mod record_figures;

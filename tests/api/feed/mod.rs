@@ -32,7 +32,7 @@ async fn here(person: &Person) -> String {
 }
 
 /// Waits until every change has its position.
-fn settle(database: &str) {
+pub fn settle(database: &str) {
     let deadline = Instant::now() + Duration::from_secs(30);
     while query_value(database, "select count(*)::text as value from outbox") != "0" {
         assert!(

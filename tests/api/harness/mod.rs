@@ -8,6 +8,7 @@ mod process;
 mod provider;
 mod shop;
 mod site;
+mod socket;
 mod tokens;
 mod vectors;
 
@@ -46,6 +47,7 @@ pub use process::{Process, directory, run};
 pub use provider::{Provider, sign};
 pub use shop::{Shop, own_things};
 pub use site::{Page, Site};
+pub use socket::{Heard, Socket};
 pub use tokens::{Forge, decode_part};
 pub use vectors::vectors;
 

@@ -1,0 +1,221 @@
+//! What goes over the wire: the commands and replies of the Centrifuge client protocol, in JSON, and its numbers.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::{
+    error::ApiError,
+    feed::{Kind, Reading, Told},
+    records::Shown,
+};
+
+/// Seconds between two pings of ours.
+pub(super) const PING: u64 = 25;
+
+/// What a client sends, one to a line.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Command {
+    #[serde(default)]
+    pub id: u32,
+    pub connect: Option<Connect>,
+    pub subscribe: Option<Subscribe>,
+    pub unsubscribe: Option<Unsubscribe>,
+    pub refresh: Option<Refresh>,
+    pub publish: Option<Value>,
+    pub presence: Option<Value>,
+    pub presence_stats: Option<Value>,
+    pub history: Option<Value>,
+    pub rpc: Option<Value>,
+    pub sub_refresh: Option<Value>,
+    pub send: Option<Value>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Connect {
+    #[serde(default)]
+    pub token: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Subscribe {
+    pub channel: String,
+    #[serde(default)]
+    pub data: Option<Query>,
+    #[serde(default)]
+    pub recover: bool,
+    #[serde(default)]
+    pub epoch: String,
+    #[serde(default)]
+    pub offset: i64,
+}
+
+/// What a subscription is narrowed by.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Query {
+    pub filter: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Unsubscribe {
+    pub channel: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Refresh {
+    #[serde(default)]
+    pub token: String,
+}
+
+/// An error that answers one command; the numbers are the protocol's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Refusal {
+    code: u32,
+    message: &'static str,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    temporary: bool,
+}
+
+impl Refusal {
+    pub const INTERNAL: Self = Self::temporary(100, "internal server error");
+    pub const UNKNOWN_CHANNEL: Self = Self::new(102, "unknown channel");
+    pub const PERMISSION_DENIED: Self = Self::new(103, "permission denied");
+    pub const ALREADY_SUBSCRIBED: Self = Self::new(105, "already subscribed");
+    pub const LIMIT_EXCEEDED: Self = Self::new(106, "limit exceeded");
+    pub const BAD_REQUEST: Self = Self::new(107, "bad request");
+    pub const NOT_AVAILABLE: Self = Self::new(108, "not available");
+    pub const TOKEN_EXPIRED: Self = Self::new(109, "token expired");
+
+    const fn new(code: u32, message: &'static str) -> Self {
+        Self {
+            code,
+            message,
+            temporary: false,
+        }
+    }
+
+    const fn temporary(code: u32, message: &'static str) -> Self {
+        Self {
+            code,
+            message,
+            temporary: true,
+        }
+    }
+}
+
+/// Why a socket is closed: codes from 3500 on tell the client not to come back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Close {
+    pub code: u16,
+    pub reason: &'static str,
+}
+
+impl Close {
+    pub const NORMAL: Self = Self::new(1000, "");
+    pub const GOING_AWAY: Self = Self::new(1001, "shutdown");
+    pub const BROKEN_PROTOCOL: Self = Self::new(1002, "");
+    pub const NO_TEXT: Self = Self::new(1007, "");
+    pub const TOO_LARGE: Self = Self::new(1009, "");
+    pub const EXPIRED: Self = Self::new(3005, "connection expired");
+    pub const SLOW: Self = Self::new(3008, "slow");
+    pub const NO_PONG: Self = Self::new(3012, "no pong");
+    pub const TOO_MANY_REQUESTS: Self = Self::new(3013, "too many requests");
+    pub const INVALID_TOKEN: Self = Self::new(3500, "invalid token");
+    pub const BAD_REQUEST: Self = Self::new(3501, "bad request");
+    pub const STALE: Self = Self::new(3502, "stale");
+    pub const REVOKED: Self = Self::new(3503, "force disconnect");
+    pub const CONNECTION_LIMIT: Self = Self::new(3504, "connection limit");
+    pub const NO_JSON: Self = Self::new(3506, "inappropriate protocol");
+
+    const fn new(code: u16, reason: &'static str) -> Self {
+        Self { code, reason }
+    }
+}
+
+/// That a subscription has ended, and may be made anew.
+const INSUFFICIENT_STATE: u32 = 2500;
+
+pub(super) fn reply(id: u32, name: &str, result: &Value) -> String {
+    json!({"id": id, name: result}).to_string()
+}
+
+pub(super) fn refusal(id: u32, refusal: Refusal) -> String {
+    json!({"id": id, "error": refusal}).to_string()
+}
+
+/// Says that a subscription has ended; the client subscribes anew.
+pub(super) fn ended(channel: &str) -> String {
+    let unsubscribe = json!({"code": INSUFFICIENT_STATE, "reason": "insufficient state"});
+    json!({"push": {"channel": channel, "unsubscribe": unsubscribe}}).to_string()
+}
+
+/// What became of a record.
+#[derive(Serialize)]
+struct Event {
+    #[serde(rename = "type")]
+    kind: Kind,
+    id: Uuid,
+    version: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    record: Option<Shown>,
+}
+
+/// One change, and its place in the stream.
+#[derive(Serialize)]
+pub(super) struct Publication {
+    data: Event,
+    pub offset: i64,
+}
+
+impl Publication {
+    /// A change as its reader sees it.
+    ///
+    /// # Errors
+    /// 500 for a damaged record.
+    pub fn of(reading: &Reading, told: &Told) -> Result<Self, ApiError> {
+        Ok(Self {
+            data: Event {
+                kind: told.kind,
+                id: told.change.id,
+                version: told.change.version,
+                record: reading.show(told)?,
+            },
+            offset: told.change.position,
+        })
+    }
+
+    /// The same for those who are subscribed.
+    ///
+    /// # Errors
+    /// None that happens.
+    pub fn push(&self, channel: &str) -> Result<String, ApiError> {
+        #[derive(Serialize)]
+        struct Frame<'a> {
+            push: Push<'a>,
+        }
+        #[derive(Serialize)]
+        struct Push<'a> {
+            channel: &'a str,
+            #[serde(rename = "pub")]
+            publication: &'a Publication,
+        }
+        let push = Push {
+            channel,
+            publication: self,
+        };
+        serde_json::to_string(&Frame { push }).map_err(ApiError::internal)
+    }
+}
+
+/// What a subscription begins with.
+#[derive(Serialize)]
+pub(super) struct Subscribed {
+    pub recoverable: bool,
+    pub positioned: bool,
+    pub epoch: String,
+    pub offset: i64,
+    pub was_recovering: bool,
+    pub recovered: bool,
+    pub publications: Vec<Publication>,
+}

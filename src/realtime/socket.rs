@@ -1,0 +1,247 @@
+//! One socket: what comes and goes over it, and when it ends.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use actix_ws::{
+    AggregatedMessage, AggregatedMessageStream, CloseCode, CloseReason, ProtocolError, Session,
+};
+use bytestring::ByteString;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use super::{
+    outbox::{Item, Outbox},
+    protocol::{Close, Command, PING},
+    talk::Talk,
+};
+use crate::{app::AppState, tokens::Verified};
+
+/// How long a client has to introduce itself.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a client has to answer a ping.
+const PONG_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a socket goes on after its token has run out: for a new one.
+const GRACE: Duration = Duration::from_secs(25);
+
+/// How long a message may wait for a client that takes nothing.
+const WRITE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long the last word may.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long what is on its way may take after that.
+const END_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Commands of one second.
+const MOST_COMMANDS: u32 = 100;
+
+/// Bytes that are sent as one message.
+const BATCH: usize = 65_536;
+
+/// A socket and its conversation.
+pub(super) struct Socket {
+    session: Session,
+    outbox: Outbox,
+    talk: Talk,
+    begun: Instant,
+    /// When the next ping is due, or since when one is not answered.
+    beat: Beat,
+    /// The second that commands are counted in, and how many there were.
+    pace: (Instant, u32),
+}
+
+#[derive(Clone, Copy)]
+enum Beat {
+    PingAt(Instant),
+    PongUntil(Instant),
+}
+
+impl Socket {
+    /// Serves a client until one of the two ends it.
+    pub async fn serve(
+        app: Arc<AppState>,
+        session: Session,
+        mut stream: AggregatedMessageStream,
+        presented: Option<Arc<Verified>>,
+    ) {
+        let outbox = Outbox::default();
+        let now = Instant::now();
+        let mut socket = Self {
+            session,
+            talk: Talk::new(Arc::clone(&app), outbox.clone(), presented),
+            outbox,
+            begun: now,
+            beat: Beat::PingAt(now + Duration::from_secs(PING)),
+            pace: (now, 0),
+        };
+        let close = socket.run(&app, &mut stream).await;
+        tracing::debug!(code = close.code, reason = close.reason, "a socket ends");
+        let reason = CloseReason {
+            code: CloseCode::from(close.code),
+            description: Some(close.reason.to_owned()).filter(|reason| !reason.is_empty()),
+        };
+        let Self { session, .. } = socket;
+        // Who takes nothing hears nothing.
+        let _said = timeout(CLOSE_PATIENCE, session.close(Some(reason))).await;
+        // As long as somebody reads, actix closes the connection when everything is sent; afterwards it would wait for the client.
+        let drained = async { while let Some(Ok(_)) = stream.recv().await {} };
+        let _ended = timeout(END_PATIENCE, drained).await;
+    }
+
+    async fn run(&mut self, app: &AppState, stream: &mut AggregatedMessageStream) -> Close {
+        let mut revocations = app.tokens.revocations().news();
+        let mut stopped = std::pin::pin!(app.life.stopped());
+        let outbox = self.outbox.clone();
+        loop {
+            let done = tokio::select! {
+                biased;
+                () = &mut stopped => Err(Close::GOING_AWAY),
+                _news = revocations.changed() => self.talk.check(),
+                () = outbox.overflowed() => Err(Close::SLOW),
+                () = sleep_until(self.deadline(app)) => self.act(app).await,
+                message = stream.recv() => self.hear(message).await,
+                () = outbox.news() => self.tell().await,
+            };
+            if let Err(close) = done {
+                return close;
+            }
+        }
+    }
+
+    /// When something is due next.
+    fn deadline(&self, app: &AppState) -> Instant {
+        let beat = match self.beat {
+            Beat::PingAt(at) | Beat::PongUntil(at) => at,
+        };
+        if !self.talk.is_connected() {
+            return beat.min(self.begun + CONNECT_PATIENCE);
+        }
+        let expiry = self.expiry(app).map(|left| Instant::now() + left);
+        expiry.map_or(beat, |expiry| beat.min(expiry))
+    }
+
+    /// How long the token and its grace last.
+    fn expiry(&self, app: &AppState) -> Option<Duration> {
+        let left = self.talk.expires_at()? - app.tokens.now();
+        // What is over is over by so much.
+        let left = left + chrono::Duration::from_std(GRACE).ok()?;
+        Some(left.to_std().unwrap_or_default())
+    }
+
+    /// Does what is due.
+    async fn act(&mut self, app: &AppState) -> Result<(), Close> {
+        let now = Instant::now();
+        if !self.talk.is_connected() && now >= self.begun + CONNECT_PATIENCE {
+            return Err(Close::STALE);
+        }
+        if self.talk.is_connected() && self.expiry(app) == Some(Duration::ZERO) {
+            return Err(Close::EXPIRED);
+        }
+        match self.beat {
+            Beat::PingAt(at) if at <= now => {
+                self.beat = Beat::PongUntil(now + PONG_PATIENCE);
+                self.write("{}".into()).await
+            }
+            Beat::PongUntil(at) if at <= now => Err(Close::NO_PONG),
+            _ => Ok(()),
+        }
+    }
+
+    /// Hears a message: commands, one to a line.
+    async fn hear(
+        &mut self,
+        message: Option<Result<AggregatedMessage, ProtocolError>>,
+    ) -> Result<(), Close> {
+        let text = match message {
+            None => return Err(Close::NORMAL),
+            Some(Err(error)) => return Err(fault(&error)),
+            Some(Ok(AggregatedMessage::Text(text))) => text,
+            Some(Ok(AggregatedMessage::Binary(_))) => return Err(Close::NO_JSON),
+            Some(Ok(AggregatedMessage::Ping(bytes))) => {
+                return self
+                    .session
+                    .pong(&bytes)
+                    .await
+                    .map_err(|_closed| Close::NORMAL);
+            }
+            Some(Ok(AggregatedMessage::Pong(_))) => return Ok(()),
+            Some(Ok(AggregatedMessage::Close(_))) => return Err(Close::NORMAL),
+        };
+        for line in text.split('\n').filter(|line| !line.trim().is_empty()) {
+            self.count()?;
+            if line.trim() == "{}" {
+                self.beat = Beat::PingAt(Instant::now() + Duration::from_secs(PING));
+                continue;
+            }
+            let command: Command = serde_json::from_str(line).map_err(|_bad| Close::BAD_REQUEST)?;
+            for answer in self.talk.hear(command).await? {
+                self.write(answer.into()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts commands.
+    fn count(&mut self) -> Result<(), Close> {
+        let (begun, count) = &mut self.pace;
+        if begun.elapsed() >= Duration::from_secs(1) {
+            (*begun, *count) = (Instant::now(), 0);
+        }
+        *count += 1;
+        if *count > MOST_COMMANDS {
+            return Err(Close::TOO_MANY_REQUESTS);
+        }
+        Ok(())
+    }
+
+    /// Tells what waits, several lines to a message.
+    async fn tell(&mut self) -> Result<(), Close> {
+        let mut lines = VecDeque::new();
+        for item in self.outbox.take() {
+            match item {
+                Item::Push(ticket, line) if self.talk.has(ticket) => lines.push_back(line),
+                // The client has unsubscribed meanwhile.
+                Item::Push(..) => {}
+                Item::Ended(ticket) => lines.extend(self.talk.end(ticket).map(ByteString::from)),
+            }
+        }
+        while let Some(first) = lines.pop_front() {
+            let fits = |text: &str, next: &ByteString| text.len() + next.len() < BATCH;
+            if lines.front().is_none_or(|next| !fits(&first, next)) {
+                // Shared with everyone who is told the same.
+                self.write(first).await?;
+                continue;
+            }
+            let mut batch = first.to_string();
+            while let Some(next) = lines.pop_front_if(|next| fits(&batch, next)) {
+                batch.push('\n');
+                batch.push_str(&next);
+            }
+            self.write(batch.into()).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends a message; who takes nothing while more comes is slow.
+    async fn write(&mut self, text: ByteString) -> Result<(), Close> {
+        tokio::select! {
+            sent = self.session.text(text) => sent.map_err(|_closed| Close::NORMAL),
+            () = self.outbox.overflowed() => Err(Close::SLOW),
+            () = sleep(WRITE_PATIENCE) => Err(Close::SLOW),
+        }
+    }
+}
+
+/// The code for what a client may not send (RFC 6455 section 7.4.1).
+fn fault(error: &ProtocolError) -> Close {
+    match error {
+        ProtocolError::Overflow => Close::TOO_LARGE,
+        ProtocolError::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+            Close::NO_TEXT
+        }
+        // What actix says of a message whose parts are too large together.
+        ProtocolError::Io(error) if error.kind() == std::io::ErrorKind::Other => Close::TOO_LARGE,
+        _ => Close::BROKEN_PROTOCOL,
+    }
+}

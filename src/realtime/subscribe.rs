@@ -1,0 +1,219 @@
+//! Subscribing: from where on, through what, and what was missed.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde_json::{Value, json};
+
+use super::{
+    channel::Channel,
+    hub::Hub,
+    outbox::Outbox,
+    protocol::{Publication, Refusal, Subscribe, Subscribed},
+    topic::{Joined, Sources, Topic},
+};
+use crate::{
+    collections::{Asker, Collection},
+    error::{ApiError, Code},
+    feed::{Ask, Position, Reading},
+    http::hash,
+    rules::Rule,
+};
+
+/// Changes that are told to somebody who comes back.
+const MOST_MISSED: usize = 10_000;
+
+/// A place among the members of a topic, for as long as it lasts.
+pub(super) struct Subscription {
+    pub ticket: u64,
+    ask: Ask,
+    collection: Arc<Collection>,
+    signature: String,
+    key: String,
+    topic: Arc<Topic>,
+    hub: Hub,
+}
+
+impl Subscription {
+    /// Begins where the client left off, or else now.
+    ///
+    /// # Errors
+    /// Why there is no such subscription.
+    pub async fn begin(
+        hub: &Hub,
+        outbox: &Outbox,
+        asker: Asker,
+        command: Subscribe,
+    ) -> Result<(Self, Subscribed), Refusal> {
+        let channel: Channel = command
+            .channel
+            .parse()
+            .map_err(|_unknown| Refusal::UNKNOWN_CHANNEL)?;
+        let ask = Ask {
+            asker,
+            since: None,
+            names: vec![channel.collection],
+            filter: command.data.and_then(|query| query.filter),
+            record: channel.record,
+            limit: MOST_MISSED,
+        };
+        let sources = hub.sources();
+        let missed = match command.recover {
+            true => missed(sources, &ask, &command.epoch, command.offset).await?,
+            false => None,
+        };
+        let mut is_recovered = missed.is_some();
+        let mut reading = match missed {
+            Some(reading) => reading,
+            None => look(sources, &ask, None).await?,
+        };
+        let collection = shown(&reading)?;
+        let signature = signature(&collection, &ask);
+        let key = format!("{}/{signature}", command.channel);
+        let ticket = hub.ticket();
+        let topic = loop {
+            let begin = || Topic::new(&command.channel, &ask, reading.clone());
+            let topic = hub.topic(&key, begin);
+            match topic.join(ticket, reading.place.number, outbox) {
+                Joined::Done => break topic,
+                Joined::Over => hub.forget(&key, &topic),
+                Joined::Behind => {}
+            }
+            if !is_recovered || !reading.goes_on() {
+                is_recovered = false;
+                reading.take_told();
+            }
+            if reading.go_on(&sources.feed).is_none() {
+                reading = look(sources, &ask, Some(reading)).await?;
+                if shown(&reading)?.generation != collection.generation {
+                    // Declared otherwise just now.
+                    return Err(Refusal::INTERNAL);
+                }
+            }
+        };
+        if !is_recovered {
+            reading.take_told();
+        }
+        let publications = reading
+            .told
+            .iter()
+            .map(|told| Publication::of(&reading, told))
+            .collect::<Result<_, _>>();
+        let subscription = Self {
+            ticket,
+            ask,
+            collection,
+            key,
+            topic,
+            hub: hub.clone(),
+            signature,
+        };
+        let subscribed = Subscribed {
+            recoverable: true,
+            positioned: true,
+            epoch: format!("{}-{}", reading.place.epoch, subscription.signature),
+            offset: reading.place.number,
+            was_recovering: command.recover,
+            recovered: is_recovered,
+            publications: publications.map_err(|error| refused(&error))?,
+        };
+        Ok((subscription, subscribed))
+    }
+
+    /// Whether another token of the same user's shows the same.
+    pub fn fits(&self, asker: &Asker) -> bool {
+        let ask = Ask {
+            asker: asker.clone(),
+            ..self.ask.clone()
+        };
+        signature(&self.collection, &ask) == self.signature
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        if self.topic.leave(self.ticket) {
+            self.hub.forget(&self.key, &self.topic);
+        }
+    }
+}
+
+/// All that came after a place, where nothing is missing and the client was shown the same there; else `None`.
+async fn missed(
+    sources: &Sources,
+    ask: &Ask,
+    epoch: &str,
+    offset: i64,
+) -> Result<Option<Reading>, Refusal> {
+    // The epoch of a list, or of a subscription before.
+    let (epoch, known) = match epoch.split_once('-') {
+        Some((epoch, signature)) => (epoch, Some(signature)),
+        None => (epoch, None),
+    };
+    let since = Position {
+        epoch: epoch.into(),
+        number: offset,
+    };
+    let ask = Ask {
+        since: Some(since),
+        ..ask.clone()
+    };
+    let reading = match sources.look(&ask, None).await {
+        Ok(reading) => reading,
+        Err(error) if error.code == Code::PositionExpired => return Ok(None),
+        Err(error) => return Err(refused(&error)),
+    };
+    let shows = shown(&reading)?;
+    let is_same = known.is_none_or(|known| known == signature(&shows, &ask));
+    Ok((is_same && !reading.has_more).then_some(reading))
+}
+
+async fn look(sources: &Sources, ask: &Ask, before: Option<Reading>) -> Result<Reading, Refusal> {
+    let read = sources.look(ask, before).await;
+    read.map_err(|error| refused(&error))
+}
+
+/// The collection, where something of it may be shown.
+fn shown(reading: &Reading) -> Result<Arc<Collection>, Refusal> {
+    let collection = reading.collection().ok_or(Refusal::PERMISSION_DENIED)?;
+    let mut members = collection.readable().iter();
+    if members.any(|member| member.rule.uses_now()) {
+        // Time passes without a change.
+        return Err(Refusal::BAD_REQUEST);
+    }
+    Ok(Arc::clone(collection))
+}
+
+fn refused(error: &ApiError) -> Refusal {
+    match error.code {
+        Code::NotFound => Refusal::UNKNOWN_CHANNEL,
+        Code::InvalidQuery => Refusal::BAD_REQUEST,
+        _ => {
+            tracing::warn!(%error, cause = ?error.cause, "nobody can subscribe");
+            Refusal::INTERNAL
+        }
+    }
+}
+
+/// What decides what somebody is shown: the declaration, the filter, and of the token only the claims that rules read.
+fn signature(collection: &Collection, ask: &Ask) -> String {
+    let rule = match ask.record {
+        Some(_) => collection.rules.read.rule(),
+        None => collection.rules.list.rule(),
+    };
+    let members = collection.readable().iter().map(|member| &member.rule);
+    let auth = &ask.asker.auth;
+    let mut claims = BTreeMap::new();
+    for name in rule.into_iter().chain(members).flat_map(Rule::claims) {
+        let value = auth.get(&name).unwrap_or(&Value::Null);
+        claims.insert(name.clone(), if name.is_empty() { auth } else { value });
+    }
+    let decisive = json!([
+        collection.serial,
+        collection.generation,
+        ask.record,
+        ask.filter,
+        ask.asker.is_administrator,
+        claims,
+    ]);
+    hash(decisive.to_string().as_bytes())
+}

@@ -1,0 +1,256 @@
+//! What one client asks, and what it is answered.
+
+use std::{collections::HashMap, sync::Arc};
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{
+    hub::Seat,
+    outbox::Outbox,
+    protocol::{self, Close, Command, Connect, PING, Refresh, Refusal, Subscribe, Subscribed},
+    subscribe::Subscription,
+};
+use crate::{
+    app::AppState,
+    collections::Asker,
+    scope::{Demand, RecordsRead},
+    tokens::{Refusal as TokenRefusal, Verified},
+};
+
+/// Channels that one socket may be subscribed to.
+const MOST_CHANNELS: usize = 128;
+
+/// The conversation with one client.
+pub(super) struct Talk {
+    app: Arc<AppState>,
+    outbox: Outbox,
+    client: Uuid,
+    /// The token, of the handshake or since.
+    verified: Option<Arc<Verified>>,
+    is_connected: bool,
+    seat: Option<Seat>,
+    subscriptions: HashMap<String, Subscription>,
+}
+
+/// Lines to send.
+type Lines = Vec<String>;
+
+impl Talk {
+    /// One with a client that may have presented a token already.
+    pub fn new(app: Arc<AppState>, outbox: Outbox, presented: Option<Arc<Verified>>) -> Self {
+        Self {
+            app,
+            outbox,
+            client: Uuid::now_v7(),
+            verified: presented,
+            is_connected: false,
+            seat: None,
+            subscriptions: HashMap::new(),
+        }
+    }
+
+    /// Whether the client has introduced itself.
+    pub fn is_connected(&self) -> bool {
+        self.is_connected
+    }
+
+    /// When the token runs out.
+    pub fn expires_at(&self) -> Option<DateTime<Utc>> {
+        let verified = self.verified.as_ref()?;
+        DateTime::from_timestamp(verified.claims.exp, 0)
+    }
+
+    /// Checks that the token is still good.
+    ///
+    /// # Errors
+    /// It was revoked.
+    pub fn check(&self) -> Result<(), Close> {
+        match &self.verified {
+            Some(verified) => match self.app.tokens.check_alive(verified) {
+                Err(TokenRefusal::Revoked) => Err(Close::REVOKED),
+                // What can't be told now is told in a moment.
+                Ok(()) | Err(_) => Ok(()),
+            },
+            None => Ok(()),
+        }
+    }
+
+    /// Answers a command.
+    ///
+    /// # Errors
+    /// Why there is nothing more to say.
+    pub async fn hear(&mut self, command: Command) -> Result<Lines, Close> {
+        let id = command.id;
+        if command.send.is_some() && id == 0 {
+            // A message that asks for no answer, which nobody hears.
+            return Ok(Lines::new());
+        }
+        if id == 0 || command.connect.is_none() && !self.is_connected {
+            return Err(Close::BAD_REQUEST);
+        }
+        if let Some(connect) = command.connect {
+            return self.connect(id, &connect);
+        }
+        if let Some(subscribe) = command.subscribe {
+            return Ok(vec![match self.subscribe(subscribe).await {
+                Ok(subscribed) => protocol::reply(id, "subscribe", &json!(subscribed)),
+                Err(refusal) => protocol::refusal(id, refusal),
+            }]);
+        }
+        if let Some(unsubscribe) = command.unsubscribe {
+            self.subscriptions.remove(&unsubscribe.channel);
+            return Ok(vec![protocol::reply(id, "unsubscribe", &json!({}))]);
+        }
+        if let Some(refresh) = command.refresh {
+            return self.refresh(id, &refresh);
+        }
+        let others = [
+            command.publish,
+            command.presence,
+            command.presence_stats,
+            command.history,
+            command.rpc,
+            command.sub_refresh,
+            command.send,
+        ];
+        if others.iter().any(Option::is_some) {
+            return Ok(vec![protocol::refusal(id, Refusal::NOT_AVAILABLE)]);
+        }
+        Err(Close::BAD_REQUEST)
+    }
+
+    /// Ends a subscription of ours; tells the client, unless it has ended it first.
+    pub fn end(&mut self, ticket: u64) -> Option<String> {
+        let channel = self.channel_of(ticket)?;
+        self.subscriptions.remove(&channel);
+        Some(protocol::ended(&channel))
+    }
+
+    /// Whether a subscription is one still.
+    pub fn has(&self, ticket: u64) -> bool {
+        let mut tickets = self.subscriptions.values().map(|one| one.ticket);
+        tickets.any(|one| one == ticket)
+    }
+
+    fn channel_of(&self, ticket: u64) -> Option<String> {
+        let mut all = self.subscriptions.iter();
+        let found = all.find(|(_, subscription)| subscription.ticket == ticket);
+        found.map(|(channel, _)| channel.clone())
+    }
+
+    fn connect(&mut self, id: u32, connect: &Connect) -> Result<Lines, Close> {
+        if self.is_connected {
+            return Err(Close::BAD_REQUEST);
+        }
+        if !connect.token.is_empty() {
+            match self.verify(&connect.token)? {
+                Ok(verified) => self.verified = Some(verified),
+                Err(refusal) => return Ok(vec![protocol::refusal(id, refusal)]),
+            }
+        }
+        let user = self.verified.as_ref();
+        if let Some(user) = user.and_then(|verified| verified.claims.sub.user()) {
+            let seat = self.app.hub.seat(user);
+            self.seat = Some(seat.ok_or(Close::CONNECTION_LIMIT)?);
+        }
+        self.is_connected = true;
+        let mut result = self.introduction();
+        result["ping"] = json!(PING);
+        result["pong"] = json!(true);
+        Ok(vec![protocol::reply(id, "connect", &result)])
+    }
+
+    fn refresh(&mut self, id: u32, refresh: &Refresh) -> Result<Lines, Close> {
+        let Some(before) = &self.verified else {
+            return Err(Close::BAD_REQUEST);
+        };
+        let verified = match self.verify(&refresh.token)? {
+            Ok(verified) => verified,
+            Err(refusal) => return Ok(vec![protocol::refusal(id, refusal)]),
+        };
+        if verified.claims.sub.id() != before.claims.sub.id() {
+            return Err(Close::INVALID_TOKEN);
+        }
+        self.verified = Some(verified);
+        let mut lines = vec![protocol::reply(id, "refresh", &self.introduction())];
+        let asker = self.asker();
+        let is_changed = |subscription: &Subscription| {
+            asker
+                .as_ref()
+                .is_ok_and(|asker| subscription.fits(asker))
+                .then_some(())
+                .is_none()
+        };
+        let changed: Vec<_> = self
+            .subscriptions
+            .values()
+            .filter(|subscription| is_changed(subscription))
+            .map(|subscription| subscription.ticket)
+            .collect();
+        lines.extend(changed.into_iter().filter_map(|ticket| self.end(ticket)));
+        Ok(lines)
+    }
+
+    async fn subscribe(&mut self, command: Subscribe) -> Result<Subscribed, Refusal> {
+        let channel = command.channel.clone();
+        if self.subscriptions.contains_key(&channel) {
+            return Err(Refusal::ALREADY_SUBSCRIBED);
+        }
+        if self.subscriptions.len() >= MOST_CHANNELS {
+            return Err(Refusal::LIMIT_EXCEEDED);
+        }
+        let asker = self.asker()?;
+        let begun = Subscription::begin(&self.app.hub, &self.outbox, asker, command).await;
+        let (subscription, subscribed) = begun?;
+        self.subscriptions.insert(channel, subscription);
+        Ok(subscribed)
+    }
+
+    /// Verifies a token; one that is worth no second try ends the conversation.
+    fn verify(&self, token: &str) -> Result<Result<Arc<Verified>, Refusal>, Close> {
+        match self.app.tokens.verify_access(token, self.app.tokens.now()) {
+            // Nobody has shown that they hold its key.
+            Ok(verified) if verified.claims.cnf.is_some() => Err(Close::INVALID_TOKEN),
+            Ok(verified) => Ok(Ok(verified)),
+            Err(TokenRefusal::Expired) => Ok(Err(Refusal::TOKEN_EXPIRED)),
+            Err(TokenRefusal::Undecided) => Ok(Err(Refusal::INTERNAL)),
+            Err(_) => Err(Close::INVALID_TOKEN),
+        }
+    }
+
+    /// Who asks for records, as rules see it.
+    fn asker(&self) -> Result<Asker, Refusal> {
+        let now = self.app.tokens.now();
+        let Some(verified) = &self.verified else {
+            return Ok(Asker {
+                auth: Arc::new(json!({})),
+                is_administrator: false,
+                now,
+            });
+        };
+        let authority = &verified.authority;
+        if !RecordsRead::NAMES.iter().any(|name| authority.may(name)) {
+            return Err(Refusal::PERMISSION_DENIED);
+        }
+        Ok(Asker {
+            auth: verified.told(),
+            is_administrator: authority.is_administrator(),
+            now,
+        })
+    }
+
+    fn introduction(&self) -> Value {
+        let mut result = json!({
+            "client": self.client,
+            "version": concat!("tollgate ", env!("CARGO_PKG_VERSION")),
+        });
+        if let Some(expires_at) = self.expires_at() {
+            let left = expires_at.signed_duration_since(self.app.tokens.now());
+            result["expires"] = json!(true);
+            result["ttl"] = json!(left.num_seconds().max(1));
+        }
+        result
+    }
+}

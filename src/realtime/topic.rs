@@ -1,0 +1,221 @@
+//! One stream of changes, followed once for all who are shown the same.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use bytestring::ByteString;
+use tokio::sync::Notify;
+
+use super::{
+    outbox::{Item, Outbox},
+    protocol::Publication,
+};
+use crate::{
+    collections::Catalog,
+    db::Db,
+    error::ApiError,
+    feed::{self, Ask, Feed, Reading},
+};
+
+/// How long to wait for a database that does not answer.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// Where changes come from.
+#[derive(Clone)]
+pub(super) struct Sources {
+    pub db: Db,
+    pub catalog: Catalog,
+    pub feed: Feed,
+}
+
+impl Sources {
+    /// Reads by the declarations that there are now.
+    ///
+    /// # Errors
+    /// Those of the feed, and of the database.
+    pub async fn look(&self, ask: &Ask, before: Option<Reading>) -> Result<Reading, ApiError> {
+        let (catalog, feed, ask) = (self.catalog.clone(), self.feed.clone(), ask.clone());
+        self.db
+            .run_again(move |conn| feed::read(conn, &catalog, &feed, &ask, before.clone()))
+            .await
+    }
+}
+
+/// A stream, and who is subscribed to it.
+pub(super) struct Topic {
+    channel: String,
+    ask: Ask,
+    generation: Option<i64>,
+    state: Mutex<State>,
+    emptied: Notify,
+}
+
+struct State {
+    reading: Reading,
+    members: HashMap<u64, Member>,
+    is_over: bool,
+}
+
+struct Member {
+    /// What comes after this place is for them.
+    from: i64,
+    outbox: Outbox,
+}
+
+/// What became of somebody who wants to be a member.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Joined {
+    /// They are one.
+    Done,
+    /// The stream is further than they are.
+    Behind,
+    /// It has ended.
+    Over,
+}
+
+impl Topic {
+    /// A stream that goes on where somebody has read to.
+    pub fn new(channel: &str, ask: &Ask, mut reading: Reading) -> Self {
+        reading.take_told();
+        Self {
+            channel: channel.to_owned(),
+            ask: Ask {
+                since: None,
+                ..ask.clone()
+            },
+            generation: generation(&reading),
+            state: Mutex::new(State {
+                reading,
+                members: HashMap::new(),
+                is_over: false,
+            }),
+            emptied: Notify::new(),
+        }
+    }
+
+    /// Lets somebody in who has read to a place, unless what they miss was told already.
+    pub fn join(&self, ticket: u64, from: i64, outbox: &Outbox) -> Joined {
+        let mut state = self.lock();
+        if state.is_over {
+            return Joined::Over;
+        }
+        if state.reading.place.number > from {
+            return Joined::Behind;
+        }
+        let outbox = outbox.clone();
+        state.members.insert(ticket, Member { from, outbox });
+        Joined::Done
+    }
+
+    /// Lets somebody go; tells whether nobody is left, and it is over.
+    pub fn leave(&self, ticket: u64) -> bool {
+        let mut state = self.lock();
+        state.members.remove(&ticket);
+        state.is_over |= state.members.is_empty();
+        if state.is_over {
+            self.emptied.notify_one();
+        }
+        state.is_over
+    }
+
+    /// Tells members what comes until there are none, or the stream is another one by now.
+    pub async fn follow(&self, sources: &Sources) {
+        let mut heads = sources.feed.heads();
+        loop {
+            // Before the look, so that nothing comes unseen in between.
+            heads.mark_unchanged();
+            match self.step(sources).await {
+                Step::Done => {}
+                Step::More => continue,
+                Step::Over => return,
+            }
+            tokio::select! {
+                _changed = heads.changed() => {}
+                () = self.emptied.notified() => {}
+            }
+        }
+    }
+
+    async fn step(&self, sources: &Sources) -> Step {
+        let before = {
+            let mut state = self.lock();
+            if state.is_over {
+                return Step::Over;
+            }
+            let is_at_end = state.reading.go_on(&sources.feed).is_some();
+            self.tell(&mut state);
+            if is_at_end {
+                return Step::Done;
+            }
+            state.reading.clone()
+        };
+        match sources.look(&self.ask, Some(before)).await {
+            Ok(reading) if generation(&reading) == self.generation => {
+                let has_more = reading.has_more;
+                let mut state = self.lock();
+                state.reading = reading;
+                self.tell(&mut state);
+                if has_more { Step::More } else { Step::Done }
+            }
+            Err(error) if error.is_ours() => {
+                tracing::warn!(%error, channel = self.channel, "the stream waits for the database");
+                tokio::time::sleep(AGAIN_AFTER).await;
+                Step::More
+            }
+            // Other rules, another feed, or a place that can't be read from any more.
+            Ok(_) | Err(_) => {
+                self.end();
+                Step::Over
+            }
+        }
+    }
+
+    /// Tells the members what was read.
+    fn tell(&self, state: &mut State) {
+        for told in state.reading.take_told() {
+            let publication = Publication::of(&state.reading, &told);
+            let text = publication.and_then(|publication| publication.push(&self.channel));
+            let text = match text {
+                Ok(text) => ByteString::from(text),
+                Err(error) => {
+                    tracing::error!(cause = ?error.cause, "a change can't be told");
+                    continue;
+                }
+            };
+            for (ticket, member) in &state.members {
+                if told.change.position > member.from {
+                    member.outbox.push(Item::Push(*ticket, text.clone()));
+                }
+            }
+        }
+    }
+
+    fn end(&self) {
+        let mut state = self.lock();
+        state.is_over = true;
+        for (ticket, member) in state.members.drain() {
+            member.outbox.push(Item::Ended(ticket));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is to be done next.
+enum Step {
+    /// To wait for news.
+    Done,
+    /// To go on at once.
+    More,
+    /// Nothing.
+    Over,
+}
+
+fn generation(reading: &Reading) -> Option<i64> {
+    reading.collection().map(|collection| collection.generation)
+}

@@ -1,0 +1,135 @@
+//! Who gets a socket: tokens, origins, and what is no handshake.
+
+use serde_json::json;
+
+use crate::harness::{Heard, Person, Socket, TestApp};
+
+/// The cookie of a person who signed in in a browser.
+fn cookie(person: &Person) -> String {
+    format!("tollgate_access={}", person.access_token())
+}
+
+#[tokio::test]
+async fn rt_01_a_token_comes_by_the_first_command_or_a_header_and_by_nothing_else() {
+    let app = TestApp::shared();
+    let ada = app.person().await;
+    let bearer = format!("Bearer {}", ada.access_token());
+    let mut by_header = Socket::open(&app, &[("authorization", &bearer)])
+        .await
+        .unwrap();
+    let connected = by_header.ask(json!({"connect": {}})).await;
+    assert_eq!(connected["connect"]["expires"], true, "{connected}");
+    assert_eq!(
+        (&connected["connect"]["ping"], &connected["connect"]["pong"]),
+        (&json!(25), &json!(true))
+    );
+    let ttl = connected["connect"]["ttl"].as_i64().unwrap();
+    assert!((1..=3_600).contains(&ttl), "{ttl}");
+    // The query is none of the places.
+    let path = format!("/v1/realtime?access_token={}", ada.access_token());
+    let mut by_query = Socket::open_at(&app, &path, &[]).await.unwrap();
+    let connected = by_query.ask(json!({"connect": {}})).await;
+    assert_eq!(connected["connect"].get("expires"), None, "{connected}");
+    assert_eq!(
+        Socket::open(&app, &[("authorization", "Bearer x")])
+            .await
+            .err(),
+        Some(401)
+    );
+    let mut forged = Socket::open(&app, &[]).await.unwrap();
+    let answer = forged.ask_for(json!({"connect": {"token": "x"}})).await;
+    assert!(matches!(answer, Heard::Closed(3500, _)), "{answer:?}");
+    // A subprotocol of ours is agreed on, any other is not.
+    for (offered, agreed) in [("centrifuge-json", true), ("secret-token", false)] {
+        let opened = Socket::open(&app, &[("sec-websocket-protocol", offered)]).await;
+        // The client refuses a server that agrees on nothing that it offered.
+        assert_eq!(opened.is_ok(), agreed, "{offered}");
+    }
+}
+
+#[tokio::test]
+async fn rt_02_a_page_opens_a_socket_only_from_an_allowed_origin() {
+    let app = TestApp::own(&[
+        (
+            "TOLLGATE_CORS__ALLOWED_ORIGINS",
+            r#"["https://app.example.com"]"#,
+        ),
+        ("TOLLGATE_MODE", "development"),
+    ]);
+    let ada = app.person().await;
+    let cookie = cookie(&ada);
+    for (origin, status) in [
+        (Some("https://app.example.com"), None),
+        (Some("https://app.example.com.evil.example"), Some(403)),
+        (Some("https://evil.example"), Some(403)),
+        (Some("null"), Some(403)),
+        (Some("https://app.example.com/"), Some(403)),
+    ] {
+        let headers: Vec<_> = origin
+            .map(|origin| ("origin", origin))
+            .into_iter()
+            .collect();
+        let opened = Socket::open(&app, &headers).await;
+        assert_eq!(opened.err(), status, "{origin:?} without a cookie");
+        let headers = [headers, vec![("cookie", cookie.as_str())]].concat();
+        let opened = Socket::open(&app, &headers).await;
+        assert_eq!(opened.err(), status, "{origin:?} with a cookie");
+    }
+    // No page, no cookie.
+    assert!(Socket::open(&app, &[]).await.is_ok());
+    assert_eq!(
+        Socket::open(&app, &[("cookie", &cookie)]).await.err(),
+        Some(403)
+    );
+    let allowed = [
+        ("cookie", cookie.as_str()),
+        ("origin", "https://app.example.com"),
+    ];
+    let mut socket = Socket::open(&app, &allowed).await.unwrap();
+    let connected = socket.ask(json!({"connect": {}})).await;
+    assert_eq!(connected["connect"]["expires"], true, "{connected}");
+}
+
+#[tokio::test]
+async fn what_is_no_handshake_is_told_what_would_be() {
+    let app = TestApp::shared();
+    let answer = app.get("/v1/realtime").await;
+    assert_eq!(answer.header("upgrade"), "websocket");
+    assert_eq!(answer.header("sec-websocket-version"), "13");
+    answer.expect_problem(426, "upgrade-required");
+    let old = Socket::open(&app, &[("sec-websocket-version", "8")]).await;
+    assert_eq!(old.err(), Some(426));
+}
+
+#[tokio::test]
+async fn what_is_no_command_ends_the_socket() {
+    let app = TestApp::shared();
+    let ada = app.person().await;
+    for line in [
+        "x",
+        "{}x",
+        "[]",
+        r#"{"id":1}"#,
+        r#"{"id":1,"nothing":{}}"#,
+        r#"{"id":0,"subscribe":{"channel":"data:orders"}}"#,
+        r#"{"id":-1,"subscribe":{"channel":"data:orders"}}"#,
+        r#"{"id":1,"subscribe":{}}"#,
+        r#"{"id":1,"subscribe":{"channel":1}}"#,
+        r#"{"id":1,"connect":{}}"#,
+    ] {
+        let mut socket = Socket::of(&ada).await;
+        socket.say(line).await;
+        assert_eq!(socket.closed().await, 3501, "{line}");
+    }
+    // Nobody who has not introduced themselves is answered.
+    let mut socket = Socket::open(&app, &[]).await.unwrap();
+    socket
+        .say(r#"{"id":1,"subscribe":{"channel":"data:orders"}}"#)
+        .await;
+    assert_eq!(socket.closed().await, 3501);
+    // What asks for no answer gets none.
+    let mut socket = Socket::of(&ada).await;
+    socket.say(r#"{"send":{"data":{}}}"#).await;
+    let answer = socket.ask(json!({"rpc": {}})).await;
+    assert_eq!(answer["error"]["code"], 108);
+}

@@ -1,0 +1,221 @@
+//! When a socket ends: with its token, its session, its server, its patience.
+
+use std::time::{Duration, Instant};
+
+use futures_util::SinkExt;
+use serde_json::json;
+use tokio_tungstenite::tungstenite::{
+    Bytes, Message,
+    protocol::frame::{
+        Frame,
+        coding::{Data, OpCode},
+    },
+};
+
+use super::{LIMITLESS, channel, told};
+use crate::{
+    forged_tokens::{SECRET, hs256_app},
+    harness::{Forge, Heard, Person, Shop, Socket, TestApp, now},
+};
+
+#[tokio::test]
+async fn rt_05_a_socket_ends_with_its_session_on_every_replica() {
+    let app = TestApp::own(LIMITLESS);
+    let other = app.replica(LIMITLESS).unwrap();
+    let ada = app.person().await;
+    let connect = json!({"connect": {"token": ada.access_token()}});
+    let mut here = Socket::of(&ada).await;
+    let mut there = open(&other).await;
+    there.ask(connect).await;
+    let mut stays = Socket::of(&ada.another_device().await).await;
+    let path = format!("/v1/sessions/{}", ada.session_id());
+    ada.delete(&path).await.expect(204);
+    let begun = Instant::now();
+    assert_eq!(here.closed().await, 3503);
+    assert_eq!(there.closed().await, 3503);
+    assert!(
+        begun.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        begun.elapsed()
+    );
+    let answer = stays.ask(json!({"rpc": {}})).await;
+    assert_eq!(answer["error"]["code"], 108);
+}
+
+#[tokio::test]
+async fn rt_05_who_does_not_introduce_themselves_is_sent_away() {
+    let mut silent = open(&TestApp::shared()).await;
+    let begun = Instant::now();
+    assert_eq!(silent.closed().await, 3502);
+    assert!(begun.elapsed() < Duration::from_secs(10));
+}
+
+#[tokio::test]
+async fn rt_05_a_token_is_renewed_on_the_socket_or_it_ends() {
+    let app = hs256_app();
+    let ada = app.person().await;
+    let short = |seconds: i64| {
+        let forge = Forge::from(ada.access_token(), SECRET);
+        let token = forge.claim("exp", json!(now() + seconds)).sign();
+        json!({"token": token})
+    };
+    let (mut renewed, mut left) = (open(&app).await, open(&app).await);
+    let begun = Instant::now();
+    for socket in [&mut renewed, &mut left] {
+        let answer = socket.ask(json!({"connect": short(2)})).await;
+        assert_eq!(answer["connect"]["expires"], true, "{answer}");
+    }
+    // A token that has run out is told so, since there may be a newer one; that it has does not end the socket at once.
+    let late = left.ask(json!({"refresh": short(-100)})).await;
+    assert_eq!(late["error"]["code"], 109, "{late}");
+    while begun.elapsed() < Duration::from_secs(20) {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        left.ask(json!({"rpc": {}})).await;
+    }
+    let answer = renewed.ask(json!({"refresh": short(100)})).await;
+    assert_eq!(answer["refresh"]["expires"], true, "{answer}");
+    assert_eq!(left.closed().await, 3005);
+    let open_for = begun.elapsed();
+    assert!(open_for >= Duration::from_secs(25), "{open_for:?}");
+    let answer = renewed.ask(json!({"rpc": {}})).await;
+    assert_eq!(answer["error"]["code"], 108);
+}
+
+async fn open(app: &TestApp) -> Socket {
+    Socket::open(app, &[]).await.unwrap()
+}
+
+#[tokio::test]
+async fn nobody_becomes_somebody_else_on_a_socket() {
+    let app = TestApp::shared();
+    let (ada, eve) = (app.person().await, app.person().await);
+    let refresh = |person: &Person| json!({"refresh": {"token": person.access_token()}});
+    let mut socket = Socket::of(&ada).await;
+    let answer = socket.ask_for(refresh(&eve)).await;
+    assert!(matches!(answer, Heard::Closed(3500, _)), "{answer:?}");
+    let mut visitor = open(&app).await;
+    visitor.ask(json!({"connect": {}})).await;
+    let answer = visitor.ask_for(refresh(&ada)).await;
+    assert!(matches!(answer, Heard::Closed(3501, _)), "{answer:?}");
+}
+
+#[tokio::test]
+async fn whose_claims_change_is_told_to_subscribe_anew() {
+    let app = TestApp::own(LIMITLESS);
+    let staff = Shop::open(&app, |declaration| {
+        declaration["rules"]["list"] = json!("record.owner == auth.sub || 'staff' in auth.roles");
+    })
+    .await;
+    let own = Shop::open(&app, |_| {}).await;
+    let ada = app.person().await;
+    let mut socket = Socket::of(&ada).await;
+    for shop in [&staff, &own] {
+        socket.subscribe(&channel(shop), json!({})).await;
+    }
+    let administrator = app.administrator().await;
+    let role =
+        json!({"scopes": ["records:read", "records:write", "account:read", "account:write"]});
+    administrator.put("/v1/roles/staff", role).await;
+    let path = format!("/v1/users/{}/roles/staff", ada.id());
+    let given = administrator.put(&path, json!({})).await;
+    assert!(given.status() < 300, "{}", given.text());
+    let signed_in = ada.another_device().await;
+    let answer = socket
+        .ask_for(json!({"refresh": {"token": signed_in.access_token()}}))
+        .await;
+    match answer {
+        // The role's change has ended the tokens before.
+        Heard::Closed(code, _) => assert_eq!(code, 3503),
+        Heard::Line(answer) => {
+            assert_eq!(answer["refresh"]["expires"], true, "{answer}");
+            let Heard::Line(ended) = socket.hear().await else {
+                panic!("it was closed");
+            };
+            assert_eq!(ended["push"]["channel"], channel(&staff));
+            assert_eq!(ended["push"]["unsubscribe"]["code"], 2500);
+        }
+    }
+}
+
+#[tokio::test]
+async fn rt_06_what_is_too_large_or_too_much_ends_the_socket() {
+    let app = TestApp::own(LIMITLESS);
+    let ada = app.person().await;
+    let mut socket = Socket::of(&ada).await;
+    socket
+        .say(&format!("{{\"id\":1,\"rpc\":\"{}\"}}", "x".repeat(70_000)))
+        .await;
+    assert_eq!(socket.closed().await, 1009);
+    // In parts.
+    let mut socket = Socket::of(&ada).await;
+    let part = "x".repeat(40_000);
+    for (code, is_last) in [(Data::Text, false), (Data::Continue, true)] {
+        let frame = Frame::message(Bytes::from(part.clone()), OpCode::Data(code), is_last);
+        socket.stream.send(Message::Frame(frame)).await.unwrap();
+    }
+    assert_eq!(socket.closed().await, 1009);
+    let mut socket = Socket::of(&ada).await;
+    socket
+        .stream
+        .send(Message::binary(vec![1, 2, 3]))
+        .await
+        .unwrap();
+    assert_eq!(socket.closed().await, 3506);
+    let mut socket = Socket::of(&ada).await;
+    let frame = Frame::message(
+        Bytes::from_static(&[0xff, 0xfe]),
+        OpCode::Data(Data::Text),
+        true,
+    );
+    socket.stream.send(Message::Frame(frame)).await.unwrap();
+    assert_eq!(socket.closed().await, 1007);
+    let mut socket = Socket::of(&ada).await;
+    let frame = Frame::message(Bytes::from_static(b"x"), OpCode::Data(Data::Continue), true);
+    socket.stream.send(Message::Frame(frame)).await.unwrap();
+    assert_eq!(socket.closed().await, 1002);
+    let mut socket = Socket::of(&ada).await;
+    socket.say(&vec!["{}"; 150].join("\n")).await;
+    assert_eq!(socket.closed().await, 3013);
+}
+
+#[tokio::test]
+async fn rt_07_who_stops_reading_is_left_behind_and_nobody_waits_for_them() {
+    // More than kernels hold.
+    const MANY: usize = 120;
+    let app = TestApp::own(LIMITLESS);
+    let shop = Shop::open(&app, |declaration| {
+        declaration["schema"]["additionalProperties"] = json!(true);
+    })
+    .await;
+    let ada = app.person().await;
+    let channel = channel(&shop);
+    let (mut stalled, mut reads) = (Socket::of(&ada).await, Socket::of(&ada).await);
+    for socket in [&mut stalled, &mut reads] {
+        socket.subscribe(&channel, json!({})).await;
+    }
+    for number in 0..MANY {
+        let document = json!({"title": format!("{number}"), "text": "x".repeat(400_000)});
+        shop.make(&ada, document).await;
+        let (data, _) = reads.publication(&channel).await;
+        assert_eq!(told(&data).1, Some(number.to_string()));
+    }
+    // What was on its way is still read; then it ends.
+    let mut last = 0;
+    loop {
+        match tokio::time::timeout(
+            Duration::from_secs(20),
+            futures_util::StreamExt::next(&mut stalled.stream),
+        )
+        .await
+        {
+            Ok(Some(Ok(Message::Close(frame)))) => {
+                assert_eq!(u16::from(frame.unwrap().code), 3008);
+                break;
+            }
+            Ok(Some(Ok(_))) => last += 1,
+            Ok(Some(Err(_)) | None) => break,
+            Err(_elapsed) => panic!("it is still open"),
+        }
+    }
+    assert!(last < MANY, "{last} of {MANY}");
+}
