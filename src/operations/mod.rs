@@ -18,6 +18,10 @@ const REVOCATIONS_RELOAD: &str = "tollgate_revocations_last_reload_timestamp_sec
 const SIGNING_KEYS: &str = "tollgate_signing_keys";
 const FEED_POSITION: &str = "tollgate_feed_position";
 const FEED_WAITING: &str = "tollgate_feed_waiting";
+const SOCKETS: &str = "tollgate_realtime_sockets";
+const SUBSCRIPTIONS: &str = "tollgate_realtime_subscriptions";
+const TOPICS: &str = "tollgate_realtime_topics";
+const CLOSES: &str = "tollgate_realtime_closes_total";
 
 const PURGED: &str = "tollgate_purged_total";
 const LOGOUT_NOTICES: &str = "tollgate_logout_notices_total";
@@ -87,6 +91,10 @@ impl Metrics {
                 "The position in the feed of changes that this replica knows of"
             );
             describe_gauge!(FEED_WAITING, "Changes that wait for a position");
+            describe_gauge!(SOCKETS, "Open WebSockets");
+            describe_gauge!(SUBSCRIPTIONS, "What they are subscribed to, together");
+            describe_gauge!(TOPICS, "Streams that these share");
+            describe_counter!(CLOSES, "WebSockets that this replica has closed, by code");
             describe_counter!(PURGED, "Rows that had expired, by table");
             describe_counter!(
                 LOGOUT_NOTICES,
@@ -142,6 +150,22 @@ impl Metrics {
         metrics::with_local_recorder(&self.0, || {
             counter!(FEED_POSITION).absolute(u64::try_from(position).unwrap_or_default());
             gauge!(FEED_WAITING).set(number(waiting));
+        });
+    }
+
+    /// Writes down how many WebSockets there are, to how much they are subscribed, and how many streams these share.
+    pub fn connected(&self, sockets: usize, subscriptions: usize, topics: usize) {
+        metrics::with_local_recorder(&self.0, || {
+            gauge!(SOCKETS).set(number(sockets));
+            gauge!(SUBSCRIPTIONS).set(number(subscriptions));
+            gauge!(TOPICS).set(number(topics));
+        });
+    }
+
+    /// Counts a WebSocket that was closed.
+    pub fn closed(&self, code: u16) {
+        metrics::with_local_recorder(&self.0, || {
+            counter!(CLOSES, "code" => code.to_string()).increment(1);
         });
     }
 

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -24,8 +24,12 @@ struct Inner {
     sources: Sources,
     topics: Mutex<HashMap<String, Arc<Topic>>>,
     users: Mutex<HashMap<Uuid, usize>>,
+    sockets: AtomicUsize,
     tickets: AtomicU64,
 }
+
+/// An open socket, for as long as it lasts.
+pub(super) struct Open(Hub);
 
 /// One of a user's sockets, for as long as it lasts.
 pub(super) struct Seat(Hub, Uuid);
@@ -37,8 +41,23 @@ impl Hub {
             sources: Sources { db, catalog, feed },
             topics: Mutex::default(),
             users: Mutex::default(),
+            sockets: AtomicUsize::default(),
             tickets: AtomicU64::default(),
         }))
+    }
+
+    /// The open sockets, their subscriptions together, and the topics that these share.
+    pub fn counts(&self) -> (usize, usize, usize) {
+        let topics = lock(&self.0.topics);
+        let subscriptions = topics.values().map(|topic| topic.size()).sum();
+        let sockets = self.0.sockets.load(Ordering::Relaxed);
+        (sockets, subscriptions, topics.len())
+    }
+
+    /// Counts an open socket.
+    pub(super) fn open(&self) -> Open {
+        self.0.sockets.fetch_add(1, Ordering::Relaxed);
+        Open(self.clone())
     }
 
     /// Where changes come from.
@@ -87,6 +106,12 @@ impl Hub {
         {
             topics.remove(key);
         }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.0.sockets.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -75,13 +75,18 @@ impl Socket {
             beat: Beat::PingAt(now + Duration::from_secs(PING)),
             pace: (now, 0),
         };
+        let open = app.hub.open();
         let close = socket.run(&app, &mut stream).await;
+        drop(open);
+        app.metrics.closed(close.code);
         tracing::debug!(code = close.code, reason = close.reason, "a socket ends");
         let reason = CloseReason {
             code: CloseCode::from(close.code),
             description: Some(close.reason.to_owned()).filter(|reason| !reason.is_empty()),
         };
-        let Self { session, .. } = socket;
+        let Self { session, talk, .. } = socket;
+        // Nothing waits for who has gone.
+        drop(talk);
         // Who takes nothing hears nothing.
         let _said = timeout(CLOSE_PATIENCE, session.close(Some(reason))).await;
         // As long as somebody reads, actix closes the connection when everything is sent; afterwards it would wait for the client.

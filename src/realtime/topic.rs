@@ -110,6 +110,11 @@ impl Topic {
         Joined::Done
     }
 
+    /// How many are subscribed.
+    pub fn size(&self) -> usize {
+        self.lock().members.len()
+    }
+
     /// Lets somebody go; tells whether nobody is left, and it is over.
     pub fn leave(&self, ticket: u64) -> bool {
         let mut state = self.lock();

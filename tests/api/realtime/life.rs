@@ -219,3 +219,50 @@ async fn rt_07_who_stops_reading_is_left_behind_and_nobody_waits_for_them() {
     }
     assert!(last < MANY, "{last} of {MANY}");
 }
+
+/// Waits until the metrics say so.
+async fn counted(app: &TestApp, lines: &[&str]) {
+    let begun = Instant::now();
+    loop {
+        let metrics = app.get("/metrics").await.expect(200).text();
+        if lines.iter().all(|line| metrics.contains(line)) {
+            return;
+        }
+        assert!(
+            begun.elapsed() < Duration::from_secs(20),
+            "{lines:?} in {metrics}"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_stops_sends_everybody_elsewhere_and_counts_them() {
+    let app = TestApp::own(LIMITLESS);
+    let shop = Shop::open(&app, |_| {}).await;
+    let (ada, eve) = (app.person().await, app.person().await);
+    let mut sockets = [
+        Socket::of(&ada).await,
+        Socket::of(&ada).await,
+        Socket::of(&eve).await,
+    ];
+    for socket in &mut sockets {
+        socket.subscribe(&channel(&shop), json!({})).await;
+    }
+    let lines = [
+        "tollgate_realtime_sockets 3\n",
+        "tollgate_realtime_subscriptions 3\n",
+        "tollgate_realtime_topics 2\n",
+    ];
+    counted(&app, &lines).await;
+    app.state().life.stop();
+    for socket in &mut sockets {
+        assert_eq!(socket.closed().await, 1001);
+    }
+    let lines = [
+        "tollgate_realtime_sockets 0\n",
+        "tollgate_realtime_closes_total{code=\"1001\"} 3\n",
+        "tollgate_realtime_topics 0\n",
+    ];
+    counted(&app, &lines).await;
+}
