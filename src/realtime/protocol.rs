@@ -136,7 +136,7 @@ impl Close {
 /// That a subscription has ended, and may be made anew.
 const INSUFFICIENT_STATE: u32 = 2500;
 
-pub(super) fn reply(id: u32, name: &str, result: &Value) -> String {
+pub(super) fn reply(id: u32, name: &str, result: &impl Serialize) -> String {
     json!({"id": id, name: result}).to_string()
 }
 
@@ -206,6 +206,24 @@ impl Publication {
         };
         serde_json::to_string(&Frame { push }).map_err(ApiError::internal)
     }
+}
+
+/// What a client is told of its connection.
+#[derive(Serialize)]
+pub(super) struct Introduction {
+    pub client: Uuid,
+    pub version: &'static str,
+    /// Whether there is a token that runs out.
+    pub expires: bool,
+    /// In so many seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<i64>,
+    /// Seconds between two pings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ping: Option<u64>,
+    /// Whether these are to be answered.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub pong: bool,
 }
 
 /// What a subscription begins with.

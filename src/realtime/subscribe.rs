@@ -33,6 +33,13 @@ pub(super) struct Subscription {
     hub: Hub,
 }
 
+/// How far somebody has read who wants to be a member.
+struct Start {
+    reading: Reading,
+    /// Whether what is told is all that they missed.
+    is_recovered: bool,
+}
+
 impl Subscription {
     /// Begins where the client left off, or else now.
     ///
@@ -56,66 +63,36 @@ impl Subscription {
             record: channel.record,
             limit: MOST_MISSED,
         };
-        let sources = hub.sources();
-        let missed = match command.recover {
-            true => missed(sources, &ask, &command.epoch, command.offset).await?,
-            false => None,
+        let mut start = match command.recover {
+            true => Start::missed(hub.sources(), &ask, &command.epoch, command.offset).await?,
+            false => Start::now(hub.sources(), &ask).await?,
         };
-        let mut is_recovered = missed.is_some();
-        let mut reading = match missed {
-            Some(reading) => reading,
-            None => look(sources, &ask, None).await?,
-        };
-        let collection = shown(&reading)?;
+        let collection = shown(&start.reading)?;
         let signature = signature(&collection, &ask);
         let key = format!("{}/{signature}", command.channel);
         let ticket = hub.ticket();
         let topic = loop {
-            let begin = || Topic::new(&command.channel, &ask, reading.clone());
+            let begin = || Topic::new(&command.channel, &ask, start.reading.clone());
             let topic = hub.topic(&key, begin);
-            match topic.join(ticket, reading.place.number, outbox) {
+            match topic.join(ticket, start.reading.place.number, outbox) {
                 Joined::Done => break topic,
                 Joined::Over => hub.forget(&key, &topic),
                 Joined::Behind => {}
             }
-            if !is_recovered || !reading.goes_on() {
-                is_recovered = false;
-                reading.take_told();
-            }
-            if reading.go_on(&sources.feed).is_none() {
-                reading = look(sources, &ask, Some(reading)).await?;
-                if shown(&reading)?.generation != collection.generation {
-                    // Declared otherwise just now.
-                    return Err(Refusal::INTERNAL);
-                }
-            }
+            start
+                .go_on(hub.sources(), &ask, collection.generation)
+                .await?;
         };
-        if !is_recovered {
-            reading.take_told();
-        }
-        let publications = reading
-            .told
-            .iter()
-            .map(|told| Publication::of(&reading, told))
-            .collect::<Result<_, _>>();
         let subscription = Self {
             ticket,
             ask,
             collection,
+            signature,
             key,
             topic,
             hub: hub.clone(),
-            signature,
         };
-        let subscribed = Subscribed {
-            recoverable: true,
-            positioned: true,
-            epoch: format!("{}-{}", reading.place.epoch, subscription.signature),
-            offset: reading.place.number,
-            was_recovering: command.recover,
-            recovered: is_recovered,
-            publications: publications.map_err(|error| refused(&error))?,
-        };
+        let subscribed = start.tell(&subscription.signature, command.recover)?;
         Ok((subscription, subscribed))
     }
 
@@ -137,34 +114,93 @@ impl Drop for Subscription {
     }
 }
 
-/// All that came after a place, where nothing is missing and the client was shown the same there; else `None`.
-async fn missed(
-    sources: &Sources,
-    ask: &Ask,
-    epoch: &str,
-    offset: i64,
-) -> Result<Option<Reading>, Refusal> {
-    // The epoch of a list, or of a subscription before.
-    let (epoch, known) = match epoch.split_once('-') {
-        Some((epoch, signature)) => (epoch, Some(signature)),
-        None => (epoch, None),
-    };
-    let since = Position {
-        epoch: epoch.into(),
-        number: offset,
-    };
-    let ask = Ask {
-        since: Some(since),
-        ..ask.clone()
-    };
-    let reading = match sources.look(&ask, None).await {
-        Ok(reading) => reading,
-        Err(error) if error.code == Code::PositionExpired => return Ok(None),
-        Err(error) => return Err(refused(&error)),
-    };
-    let shows = shown(&reading)?;
-    let is_same = known.is_none_or(|known| known == signature(&shows, &ask));
-    Ok((is_same && !reading.has_more).then_some(reading))
+impl Start {
+    /// From now on.
+    async fn now(sources: &Sources, ask: &Ask) -> Result<Self, Refusal> {
+        Ok(Self {
+            reading: look(sources, ask, None).await?,
+            is_recovered: false,
+        })
+    }
+
+    /// From a place on, where nothing is missing that came after it, and the client was shown the same there; else from now on.
+    async fn missed(
+        sources: &Sources,
+        ask: &Ask,
+        epoch: &str,
+        offset: i64,
+    ) -> Result<Self, Refusal> {
+        // The epoch of a list, or of a subscription before.
+        let (epoch, known) = match epoch.split_once('-') {
+            Some((epoch, signature)) => (epoch, Some(signature)),
+            None => (epoch, None),
+        };
+        let since = Position {
+            epoch: epoch.into(),
+            number: offset,
+        };
+        let since = Ask {
+            since: Some(since),
+            ..ask.clone()
+        };
+        let reading = match sources.look(&since, None).await {
+            Ok(reading) => reading,
+            Err(error) if error.code == Code::PositionExpired => {
+                return Self::now(sources, ask).await;
+            }
+            Err(error) => return Err(refused(&error)),
+        };
+        let shows = shown(&reading)?;
+        let is_same = known.is_none_or(|known| known == signature(&shows, ask));
+        if !is_same || reading.has_more {
+            return Self::now(sources, ask).await;
+        }
+        Ok(Self {
+            reading,
+            is_recovered: true,
+        })
+    }
+
+    /// Reads what came meanwhile.
+    async fn go_on(
+        &mut self,
+        sources: &Sources,
+        ask: &Ask,
+        generation: i64,
+    ) -> Result<(), Refusal> {
+        if !self.is_recovered || !self.reading.goes_on() {
+            self.is_recovered = false;
+            self.reading.take_told();
+        }
+        if self.reading.go_on(&sources.feed).is_none() {
+            self.reading = look(sources, ask, Some(self.reading.clone())).await?;
+            if shown(&self.reading)?.generation != generation {
+                // Declared otherwise just now.
+                return Err(Refusal::INTERNAL);
+            }
+        }
+        Ok(())
+    }
+
+    /// What the client is told.
+    fn tell(mut self, signature: &str, was_recovering: bool) -> Result<Subscribed, Refusal> {
+        if !self.is_recovered {
+            self.reading.take_told();
+        }
+        let told = self.reading.told.iter();
+        let publications = told.map(|told| Publication::of(&self.reading, told));
+        let publications = publications.collect::<Result<_, _>>();
+        let place = &self.reading.place;
+        Ok(Subscribed {
+            recoverable: true,
+            positioned: true,
+            epoch: format!("{}-{signature}", place.epoch),
+            offset: place.number,
+            was_recovering,
+            recovered: self.is_recovered,
+            publications: publications.map_err(|error| refused(&error))?,
+        })
+    }
 }
 
 async fn look(sources: &Sources, ask: &Ask, before: Option<Reading>) -> Result<Reading, Refusal> {

@@ -3,13 +3,15 @@
 use std::{collections::HashMap, sync::Arc};
 
 use chrono::{DateTime, Utc};
-use serde_json::{Value, json};
+use serde_json::json;
 use uuid::Uuid;
 
 use super::{
     hub::Seat,
     outbox::Outbox,
-    protocol::{self, Close, Command, Connect, PING, Refresh, Refusal, Subscribe, Subscribed},
+    protocol::{
+        self, Close, Command, Connect, Introduction, PING, Refresh, Refusal, Subscribe, Subscribed,
+    },
     subscribe::Subscription,
 };
 use crate::{
@@ -156,10 +158,12 @@ impl Talk {
             self.seat = Some(seat.ok_or(Close::CONNECTION_LIMIT)?);
         }
         self.is_connected = true;
-        let mut result = self.introduction();
-        result["ping"] = json!(PING);
-        result["pong"] = json!(true);
-        Ok(vec![protocol::reply(id, "connect", &result)])
+        let introduction = Introduction {
+            ping: Some(PING),
+            pong: true,
+            ..self.introduction()
+        };
+        Ok(vec![protocol::reply(id, "connect", &introduction)])
     }
 
     fn refresh(&mut self, id: u32, refresh: &Refresh) -> Result<Lines, Close> {
@@ -176,17 +180,14 @@ impl Talk {
         self.verified = Some(verified);
         let mut lines = vec![protocol::reply(id, "refresh", &self.introduction())];
         let asker = self.asker();
-        let is_changed = |subscription: &Subscription| {
-            asker
-                .as_ref()
-                .is_ok_and(|asker| subscription.fits(asker))
-                .then_some(())
-                .is_none()
+        let fits = |subscription: &&Subscription| {
+            let asker = asker.as_ref();
+            asker.is_ok_and(|asker| subscription.fits(asker))
         };
         let changed: Vec<_> = self
             .subscriptions
             .values()
-            .filter(|subscription| is_changed(subscription))
+            .filter(|subscription| !fits(subscription))
             .map(|subscription| subscription.ticket)
             .collect();
         lines.extend(changed.into_iter().filter_map(|ticket| self.end(ticket)));
@@ -241,16 +242,18 @@ impl Talk {
         })
     }
 
-    fn introduction(&self) -> Value {
-        let mut result = json!({
-            "client": self.client,
-            "version": concat!("tollgate ", env!("CARGO_PKG_VERSION")),
-        });
-        if let Some(expires_at) = self.expires_at() {
-            let left = expires_at.signed_duration_since(self.app.tokens.now());
-            result["expires"] = json!(true);
-            result["ttl"] = json!(left.num_seconds().max(1));
+    fn introduction(&self) -> Introduction {
+        let now = self.app.tokens.now();
+        let ttl = self
+            .expires_at()
+            .map(|expires_at| expires_at.signed_duration_since(now).num_seconds().max(1));
+        Introduction {
+            client: self.client,
+            version: concat!("tollgate ", env!("CARGO_PKG_VERSION")),
+            expires: ttl.is_some(),
+            ttl,
+            ping: None,
+            pong: false,
         }
-        result
     }
 }

@@ -121,7 +121,7 @@ impl Socket {
             }
             match timeout(PATIENCE, self.stream.next())
                 .await
-                .expect("silence")
+                .unwrap_or_else(|_elapsed| panic!("silence"))
             {
                 Some(Ok(Message::Text(text))) => {
                     for line in text.split('\n') {
@@ -150,7 +150,7 @@ impl Socket {
             Heard::Line(line) if line["push"]["channel"] == channel => {
                 let publication = &line["push"]["pub"];
                 let offset = publication["offset"].as_i64();
-                (publication["data"].clone(), offset.expect("an offset"))
+                (publication["data"].clone(), offset.unwrap())
             }
             heard => panic!("{heard:?}"),
         }
