@@ -95,8 +95,22 @@ struct View {
     limit: usize,
 }
 
-/// That a change was written under a declaration that the reader does not know yet.
-struct Undeclared;
+/// Why a change can't be told yet.
+enum Halt {
+    /// It was written under a declaration that the reader does not know yet.
+    Undeclared,
+    /// Applying the rules takes longer than a thread has that others wait for.
+    Long,
+}
+
+/// How long applying the rules to a change may take.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    /// As long as a rule may.
+    Any,
+    /// No time.
+    AtOnce,
+}
 
 /// Begins to read, or goes on with what was read before: by the declarations that there are now, in memory or in the table.
 ///
@@ -142,7 +156,7 @@ pub fn read(
             check(&store::state(conn)?, &reading.place)?;
             return Err(ApiError::internal("the feed has a gap"));
         }
-        if reading.take(&changes).is_err() {
+        if reading.take(&changes, Pace::Any).is_err() {
             // Of what came after the state was read.
             break;
         }
@@ -183,7 +197,7 @@ impl Reading {
             if changes.is_empty() {
                 break;
             }
-            self.take(&changes).ok()?;
+            self.take(&changes, Pace::AtOnce).ok()?;
         }
         self.has_more = self.place.number < head.number;
         Some(())
@@ -216,12 +230,12 @@ impl Reading {
         self.told.len() < self.view.limit && self.scanned < MOST_SCANNED && self.bytes < MOST_BYTES
     }
 
-    fn take(&mut self, changes: &[Arc<Change>]) -> Result<(), Undeclared> {
+    fn take(&mut self, changes: &[Arc<Change>], pace: Pace) -> Result<(), Halt> {
         for change in changes {
             if !self.goes_on() {
                 break;
             }
-            if let Some(told) = self.view.tell(change)? {
+            if let Some(told) = self.view.tell(change, pace)? {
                 self.bytes += told.record().map_or(0, |image| image.row.data.len());
                 self.told.push(told);
             }
@@ -309,8 +323,27 @@ impl View {
         }
     }
 
+    /// Whether they see a record, or saw it.
+    fn sees(&self, collection: &Collection, image: &Image, pace: Pace) -> Result<bool, Halt> {
+        let (rule, record) = (self.rule(collection), image.record());
+        let facts = self.asker.facts(None);
+        if pace == Pace::AtOnce {
+            let shows = rule.shows_at_once(&self.asker, &record);
+            let passes = self.filter.as_ref().map_or(Some(true), |filter| {
+                filter.allows_at_once(&facts, Some(&record))
+            });
+            return shows
+                .zip(passes)
+                .map(|(shows, passes)| shows && passes)
+                .ok_or(Halt::Long);
+        }
+        let filter = self.filter.as_ref();
+        Ok(rule.shows(&self.asker, &record)
+            && filter.is_none_or(|filter| filter.allows(&facts, Some(&record))))
+    }
+
     /// What a change is to them, if anything.
-    fn tell(&self, change: &Arc<Change>) -> Result<Option<Told>, Undeclared> {
+    fn tell(&self, change: &Arc<Change>, pace: Pace) -> Result<Option<Told>, Halt> {
         let is_known = change.position <= self.known_until;
         let Some(collection) = self.shown.get(&change.collection) else {
             let other = self.others.get(&change.collection);
@@ -319,24 +352,23 @@ impl View {
             return if is_known || is_other || change.collection == FORGET {
                 Ok(None)
             } else {
-                Err(Undeclared)
+                Err(Halt::Undeclared)
             };
         };
         if !is_known && change.generation > collection.generation {
-            return Err(Undeclared);
+            return Err(Halt::Undeclared);
         }
         if self.record.is_some_and(|record| record != change.id) {
             return Ok(None);
         }
-        let sees = |image: &Image| {
-            let record = image.record();
-            let facts = self.asker.facts(None);
-            let filter = self.filter.as_ref();
-            self.rule(collection).shows(&self.asker, &record)
-                && filter.is_none_or(|filter| filter.allows(&facts, Some(&record)))
+        let sees = |image: &Option<Image>| {
+            let sees = image
+                .as_ref()
+                .map(|image| self.sees(collection, image, pace));
+            sees.transpose()
         };
-        let saw = change.is_tombstone || change.old.as_ref().is_some_and(sees);
-        let kind = match (saw, change.new.as_ref().map(sees)) {
+        let saw = change.is_tombstone || sees(&change.old)? == Some(true);
+        let kind = match (saw, sees(&change.new)?) {
             (false, Some(true)) => Kind::Enter,
             (true, Some(true)) => Kind::Update,
             (true, Some(false)) => Kind::Leave,

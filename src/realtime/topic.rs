@@ -16,7 +16,7 @@ use super::{
 use crate::{
     collections::Catalog,
     db::Db,
-    error::ApiError,
+    error::{ApiError, Code},
     feed::{self, Ask, Feed, Reading},
 };
 
@@ -165,15 +165,20 @@ impl Topic {
                 self.tell(&mut state);
                 if has_more { Step::More } else { Step::Done }
             }
-            Err(error) if error.is_ours() => {
-                tracing::warn!(%error, channel = self.channel, "the stream waits for the database");
+            // Other rules, another feed, or a place that can't be read from any more.
+            Ok(_) => self.end(),
+            Err(error)
+                if matches!(
+                    error.code,
+                    Code::PositionExpired | Code::NotFound | Code::InvalidQuery
+                ) =>
+            {
+                self.end()
+            }
+            Err(error) => {
+                tracing::warn!(%error, channel = self.channel, "a stream waits for the database");
                 tokio::time::sleep(AGAIN_AFTER).await;
                 Step::More
-            }
-            // Other rules, another feed, or a place that can't be read from any more.
-            Ok(_) | Err(_) => {
-                self.end();
-                Step::Over
             }
         }
     }
@@ -198,12 +203,13 @@ impl Topic {
         }
     }
 
-    fn end(&self) {
+    fn end(&self) -> Step {
         let mut state = self.lock();
         state.is_over = true;
         for (ticket, member) in state.members.drain() {
             member.outbox.push(Item::Ended(ticket));
         }
+        Step::Over
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
