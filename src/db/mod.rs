@@ -130,7 +130,7 @@ impl Db {
     }
 
     /// Does something for several requests.
-    pub fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         let home = self.home.get().cloned();
         home.unwrap_or_else(Handle::current).spawn(work);
     }

@@ -99,8 +99,10 @@ struct View {
 enum Halt {
     /// It was written under a declaration that the reader does not know yet.
     Undeclared,
-    /// Applying the rules takes longer than a thread has that others wait for.
+    /// Applying the rule takes longer than a thread has that others wait for.
     Long,
+    /// Applying the filter does.
+    Heavy,
 }
 
 /// How long applying the rules to a change may take.
@@ -156,9 +158,14 @@ pub fn read(
             check(&store::state(conn)?, &reading.place)?;
             return Err(ApiError::internal("the feed has a gap"));
         }
-        if reading.take(&changes, Pace::Any).is_err() {
+        match reading.take(&changes, Pace::Any) {
+            Ok(()) => {}
+            // Anybody may ask for one, of thousands of changes.
+            Err(Halt::Heavy) => {
+                return Err(refused("/filter", "it takes too long to apply to a change"));
+            }
             // Of what came after the state was read.
-            break;
+            Err(Halt::Undeclared | Halt::Long) => break,
         }
     }
     reading.has_more = reading.place.number < state.head.number;
@@ -190,6 +197,7 @@ impl Reading {
         }
         if distance <= 0 && head.epoch == self.place.epoch {
             // The table is further than the memory of this replica.
+            self.has_more = false;
             return Some(());
         }
         while self.goes_on() && self.place != head {
@@ -326,20 +334,17 @@ impl View {
     /// Whether they see a record, or saw it.
     fn sees(&self, collection: &Collection, image: &Image, pace: Pace) -> Result<bool, Halt> {
         let (rule, record) = (self.rule(collection), image.record());
+        let shows = match pace {
+            Pace::Any => rule.shows(&self.asker, &record),
+            Pace::AtOnce => rule.shows_at_once(&self.asker, &record).ok_or(Halt::Long)?,
+        };
+        let Some(filter) = self.filter.as_ref().filter(|_filter| shows) else {
+            return Ok(shows);
+        };
         let facts = self.asker.facts(None);
-        if pace == Pace::AtOnce {
-            let shows = rule.shows_at_once(&self.asker, &record);
-            let passes = self.filter.as_ref().map_or(Some(true), |filter| {
-                filter.allows_at_once(&facts, Some(&record))
-            });
-            return shows
-                .zip(passes)
-                .map(|(shows, passes)| shows && passes)
-                .ok_or(Halt::Long);
-        }
-        let filter = self.filter.as_ref();
-        Ok(rule.shows(&self.asker, &record)
-            && filter.is_none_or(|filter| filter.allows(&facts, Some(&record))))
+        filter
+            .allows_at_once(&facts, Some(&record))
+            .ok_or(Halt::Heavy)
     }
 
     /// What a change is to them, if anything.

@@ -2,12 +2,14 @@
 
 use std::{
     collections::HashMap,
+    io,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
+use tokio::runtime::{Builder, Handle};
 use uuid::Uuid;
 
 use super::topic::{Sources, Topic};
@@ -22,6 +24,8 @@ pub struct Hub(Arc<Inner>);
 
 struct Inner {
     sources: Sources,
+    /// Where topics are followed: applying rules for many must not keep requests waiting.
+    home: OnceLock<Handle>,
     topics: Mutex<HashMap<String, Arc<Topic>>>,
     users: Mutex<HashMap<Uuid, usize>>,
     sockets: AtomicUsize,
@@ -39,6 +43,7 @@ impl Hub {
     pub fn new(db: Db, catalog: Catalog, feed: Feed) -> Self {
         Self(Arc::new(Inner {
             sources: Sources { db, catalog, feed },
+            home: OnceLock::new(),
             topics: Mutex::default(),
             users: Mutex::default(),
             sockets: AtomicUsize::default(),
@@ -82,19 +87,40 @@ impl Hub {
     }
 
     /// The topic of this name; `begin` makes it where there is none.
-    pub(super) fn topic(&self, key: &str, begin: impl FnOnce() -> Topic) -> Arc<Topic> {
+    ///
+    /// # Errors
+    /// There is no thread for it.
+    pub(super) fn topic(&self, key: &str, begin: impl FnOnce() -> Topic) -> io::Result<Arc<Topic>> {
+        let home = self.home()?;
         let mut topics = lock(&self.0.topics);
         if let Some(topic) = topics.get(key) {
-            return Arc::clone(topic);
+            return Ok(Arc::clone(topic));
         }
         let topic = Arc::new(begin());
         topics.insert(key.to_owned(), Arc::clone(&topic));
         let (hub, key, followed) = (self.clone(), key.to_owned(), Arc::clone(&topic));
-        self.0.sources.db.spawn(async move {
+        home.spawn(async move {
             followed.follow(&hub.0.sources).await;
             hub.forget(&key, &followed);
         });
-        topic
+        Ok(topic)
+    }
+
+    /// The runtime that topics are followed on, which lives as long as the process.
+    fn home(&self) -> io::Result<Handle> {
+        if let Some(home) = self.0.home.get() {
+            return Ok(home.clone());
+        }
+        let runtime = Builder::new_current_thread().enable_time().build()?;
+        let home = runtime.handle().clone();
+        // Of two that are made at once the first is kept.
+        let kept = self.0.home.get_or_init(|| home.clone()).clone();
+        if kept.id() == home.id() {
+            std::thread::Builder::new()
+                .name("realtime".to_owned())
+                .spawn(move || runtime.block_on(std::future::pending::<()>()))?;
+        }
+        Ok(kept)
     }
 
     /// Forgets a topic that is over.

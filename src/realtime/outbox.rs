@@ -3,24 +3,31 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use bytestring::ByteString;
 use tokio::sync::Notify;
 
-/// Bytes that may wait, beyond one message.
-const MOST_BYTES: usize = 1_048_576;
+use super::protocol::End;
 
-/// Messages that may wait.
-const MOST: usize = 1_024;
+/// Bytes that may wait for long; most of them are shared with other sockets.
+const MANY_BYTES: usize = 1_048_576;
+
+/// Messages that may.
+const MANY: usize = 1_024;
+
+/// How long more may wait, for those who do read: so many times as much.
+const SOON: Duration = Duration::from_secs(2);
+const TIMES: usize = 16;
 
 /// Something for one of a socket's subscriptions.
 #[derive(Debug)]
 pub(super) enum Item {
     /// A message.
     Push(u64, ByteString),
-    /// It has ended, and may be made anew.
-    Ended(u64),
+    /// It has ended.
+    Ended(u64, End),
 }
 
 /// The queue of one socket; cheap to clone.
@@ -38,6 +45,8 @@ struct Queue {
 struct Waiting {
     items: VecDeque<Item>,
     bytes: usize,
+    /// When the oldest of them came.
+    since: Option<Instant>,
     is_over: bool,
 }
 
@@ -48,10 +57,12 @@ impl Outbox {
         if waiting.is_over {
             return;
         }
-        let bytes = item.bytes();
-        let is_full = waiting.items.len() >= MOST
-            || waiting.bytes + bytes > MOST_BYTES && !waiting.items.is_empty();
-        if is_full {
+        let since = *waiting.since.get_or_insert_with(Instant::now);
+        waiting.bytes += item.bytes();
+        waiting.items.push_back(item);
+        let times = if since.elapsed() < SOON { TIMES } else { 1 };
+        let is_one = waiting.items.len() == 1;
+        if !is_one && (waiting.items.len() > MANY * times || waiting.bytes > MANY_BYTES * times) {
             *waiting = Waiting {
                 is_over: true,
                 ..Waiting::default()
@@ -60,8 +71,6 @@ impl Outbox {
             self.0.overflowed.notify_one();
             return;
         }
-        waiting.bytes += bytes;
-        waiting.items.push_back(item);
         drop(waiting);
         self.0.news.notify_one();
     }
@@ -69,7 +78,7 @@ impl Outbox {
     /// Takes what waits.
     pub fn take(&self) -> VecDeque<Item> {
         let mut waiting = self.lock();
-        waiting.bytes = 0;
+        (waiting.bytes, waiting.since) = (0, None);
         std::mem::take(&mut waiting.items)
     }
 
@@ -95,7 +104,7 @@ impl Item {
     fn bytes(&self) -> usize {
         match self {
             Self::Push(_, text) => text.len(),
-            Self::Ended(_) => 0,
+            Self::Ended(..) => 0,
         }
     }
 }
@@ -107,16 +116,29 @@ mod tests {
     #[test]
     fn a_queue_that_is_full_is_over_and_holds_nothing() {
         let outbox = Outbox::default();
-        let text = ByteString::from("x".repeat(2 * MOST_BYTES));
-        outbox.push(Item::Push(1, text.clone()));
+        let text = ByteString::from("x".repeat(TIMES * MANY_BYTES + 1));
+        outbox.push(Item::Push(1, text));
         assert_eq!(outbox.take().len(), 1, "one message may have any size");
-        for _ in 0..MOST {
-            outbox.push(Item::Ended(1));
+        for _ in 0..TIMES * MANY {
+            outbox.push(Item::Ended(1, End::ANEW));
         }
-        assert_eq!(outbox.lock().items.len(), MOST);
-        outbox.push(Item::Ended(1));
+        assert_eq!(
+            outbox.lock().items.len(),
+            TIMES * MANY,
+            "for a while more may wait"
+        );
+        outbox.push(Item::Ended(1, End::ANEW));
         assert!(outbox.lock().is_over);
-        outbox.push(Item::Ended(1));
+        outbox.push(Item::Ended(1, End::ANEW));
         assert!(outbox.take().is_empty());
+        let late = Outbox::default();
+        late.push(Item::Ended(1, End::ANEW));
+        late.lock().since = Instant::now().checked_sub(SOON);
+        for _ in 1..MANY {
+            late.push(Item::Ended(1, End::ANEW));
+        }
+        assert!(!late.lock().is_over);
+        late.push(Item::Ended(1, End::ANEW));
+        assert!(late.lock().is_over, "who reads nothing has less");
     }
 }

@@ -40,8 +40,9 @@ pub(super) struct Connect {
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Subscribe {
     pub channel: String,
+    /// What it is narrowed by: a `Query`.
     #[serde(default)]
-    pub data: Option<Query>,
+    pub data: Option<Value>,
     #[serde(default)]
     pub recover: bool,
     #[serde(default)]
@@ -133,8 +134,23 @@ impl Close {
     }
 }
 
-/// That a subscription has ended, and may be made anew.
-const INSUFFICIENT_STATE: u32 = 2500;
+/// Why a subscription ends on our side: on codes from 2500 on clients subscribe anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct End {
+    code: u32,
+    reason: &'static str,
+}
+
+impl End {
+    pub const ANEW: Self = Self {
+        code: 2500,
+        reason: "insufficient state",
+    };
+    pub const HEAVY: Self = Self {
+        code: 2000,
+        reason: "the filter takes too long",
+    };
+}
 
 pub(super) fn reply(id: u32, name: &str, result: &impl Serialize) -> String {
     json!({"id": id, name: result}).to_string()
@@ -144,10 +160,9 @@ pub(super) fn refusal(id: u32, refusal: Refusal) -> String {
     json!({"id": id, "error": refusal}).to_string()
 }
 
-/// Says that a subscription has ended; the client subscribes anew.
-pub(super) fn ended(channel: &str) -> String {
-    let unsubscribe = json!({"code": INSUFFICIENT_STATE, "reason": "insufficient state"});
-    json!({"push": {"channel": channel, "unsubscribe": unsubscribe}}).to_string()
+/// Says that a subscription has ended.
+pub(super) fn ended(channel: &str, end: End) -> String {
+    json!({"push": {"channel": channel, "unsubscribe": end}}).to_string()
 }
 
 /// What became of a record.

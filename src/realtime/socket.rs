@@ -1,6 +1,6 @@
 //! One socket: what comes and goes over it, and when it ends.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{collections::VecDeque, future::ready, sync::Arc, time::Duration};
 
 use actix_ws::{
     AggregatedMessage, AggregatedMessageStream, CloseCode, CloseReason, ProtocolError, Session,
@@ -33,11 +33,12 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
 /// How long what is on its way may take after that.
 const END_PATIENCE: Duration = Duration::from_secs(30);
 
-/// Commands of one second.
-const MOST_COMMANDS: u32 = 100;
+/// What may come within a while: libraries subscribe to all of their channels at once.
+const MOST_MESSAGES: u32 = 500;
+const PACE: Duration = Duration::from_secs(5);
 
 /// Bytes that are sent as one message: for clients that take nothing, dozens of messages wait.
-const BATCH: usize = 4_096;
+const BATCH: usize = 2_048;
 
 /// A socket and its conversation.
 pub(super) struct Socket {
@@ -47,7 +48,9 @@ pub(super) struct Socket {
     begun: Instant,
     /// When the next ping is due, or since when one is not answered.
     beat: Beat,
-    /// The second that commands are counted in, and how many there were.
+    /// Commands that were not answered yet.
+    pending: VecDeque<String>,
+    /// Since when what comes is counted, and how much there was.
     pace: (Instant, u32),
 }
 
@@ -73,6 +76,7 @@ impl Socket {
             outbox,
             begun: now,
             beat: Beat::PingAt(now + Duration::from_secs(PING)),
+            pending: VecDeque::new(),
             pace: (now, 0),
         };
         let open = app.hub.open();
@@ -96,16 +100,21 @@ impl Socket {
 
     async fn run(&mut self, app: &AppState, stream: &mut AggregatedMessageStream) -> Close {
         let mut revocations = app.tokens.revocations().news();
+        if let Err(close) = self.talk.check() {
+            return close;
+        }
         let mut stopped = std::pin::pin!(app.life.stopped());
         let outbox = self.outbox.clone();
         loop {
+            // A turn takes one command at most, so that what ends the socket is seen in between.
             let done = tokio::select! {
                 biased;
                 () = &mut stopped => Err(Close::GOING_AWAY),
                 _news = revocations.changed() => self.talk.check(),
                 () = outbox.overflowed() => Err(Close::SLOW),
+                () = ready(()), if !self.pending.is_empty() => self.answer(app).await,
+                message = stream.recv(), if self.pending.is_empty() => self.hear(message).await,
                 () = sleep_until(self.deadline(app)) => self.act(app).await,
-                message = stream.recv() => self.hear(message).await,
                 () = outbox.news() => self.tell().await,
             };
             if let Err(close) = done {
@@ -164,37 +173,50 @@ impl Socket {
             Some(Ok(AggregatedMessage::Text(text))) => text,
             Some(Ok(AggregatedMessage::Binary(_))) => return Err(Close::NO_JSON),
             Some(Ok(AggregatedMessage::Ping(bytes))) => {
-                return self
-                    .session
-                    .pong(&bytes)
-                    .await
+                self.count()?;
+                let pong = timeout(WRITE_PATIENCE, self.session.pong(&bytes)).await;
+                return pong
+                    .map_err(|_elapsed| Close::SLOW)?
                     .map_err(|_closed| Close::NORMAL);
             }
-            Some(Ok(AggregatedMessage::Pong(_))) => return Ok(()),
+            Some(Ok(AggregatedMessage::Pong(_))) => return self.count(),
             Some(Ok(AggregatedMessage::Close(_))) => return Err(Close::NORMAL),
         };
-        for line in text.split('\n').filter(|line| !line.trim().is_empty()) {
-            self.count()?;
-            if line.trim() == "{}" {
+        self.count()?;
+        for line in text.split('\n').map(str::trim) {
+            if line == "{}" {
                 self.beat = Beat::PingAt(Instant::now() + Duration::from_secs(PING));
-                continue;
-            }
-            let command: Command = serde_json::from_str(line).map_err(|_bad| Close::BAD_REQUEST)?;
-            for answer in self.talk.hear(command).await? {
-                self.write(answer.into()).await?;
+            } else if !line.is_empty() {
+                self.count()?;
+                self.pending.push_back(line.to_owned());
             }
         }
         Ok(())
     }
 
-    /// Counts commands.
+    /// Answers a command.
+    async fn answer(&mut self, app: &AppState) -> Result<(), Close> {
+        if self.expiry(app) == Some(Duration::ZERO) {
+            return Err(Close::EXPIRED);
+        }
+        let Some(line) = self.pending.pop_front() else {
+            return Ok(());
+        };
+        let command: Command = serde_json::from_str(&line).map_err(|_bad| Close::BAD_REQUEST)?;
+        for answer in self.talk.hear(command).await? {
+            self.write(answer.into()).await?;
+        }
+        Ok(())
+    }
+
+    /// Counts what comes.
     fn count(&mut self) -> Result<(), Close> {
         let (begun, count) = &mut self.pace;
-        if begun.elapsed() >= Duration::from_secs(1) {
+        if begun.elapsed() >= PACE {
             (*begun, *count) = (Instant::now(), 0);
         }
         *count += 1;
-        if *count > MOST_COMMANDS {
+        if *count > MOST_MESSAGES {
             return Err(Close::TOO_MANY_REQUESTS);
         }
         Ok(())
@@ -208,7 +230,9 @@ impl Socket {
                 Item::Push(ticket, line) if self.talk.has(ticket) => lines.push_back(line),
                 // The client has unsubscribed meanwhile.
                 Item::Push(..) => {}
-                Item::Ended(ticket) => lines.extend(self.talk.end(ticket).map(ByteString::from)),
+                Item::Ended(ticket, end) => {
+                    lines.extend(self.talk.end(ticket, end).map(ByteString::from));
+                }
             }
         }
         while let Some(first) = lines.pop_front() {

@@ -8,7 +8,7 @@ use super::{
     channel::Channel,
     hub::Hub,
     outbox::Outbox,
-    protocol::{Publication, Refusal, Subscribe, Subscribed},
+    protocol::{Publication, Query, Refusal, Subscribe, Subscribed},
     topic::{Joined, Sources, Topic},
 };
 use crate::{
@@ -22,12 +22,21 @@ use crate::{
 /// Changes that are told to somebody who comes back.
 const MOST_MISSED: usize = 10_000;
 
-/// A place among the members of a topic, for as long as it lasts.
+/// How often somebody tries to become a member who is behind.
+const TRIES: usize = 50;
+
+/// What a client is subscribed to.
 pub(super) struct Subscription {
     pub ticket: u64,
     ask: Ask,
     collection: Arc<Collection>,
     signature: String,
+    _membership: Membership,
+}
+
+/// A place among the members of a topic, for as long as it lasts.
+struct Membership {
+    ticket: u64,
     key: String,
     topic: Arc<Topic>,
     hub: Hub,
@@ -55,11 +64,14 @@ impl Subscription {
             .channel
             .parse()
             .map_err(|_unknown| Refusal::UNKNOWN_CHANNEL)?;
+        let query = command
+            .data
+            .map_or_else(|| Ok(Query::default()), serde_json::from_value);
         let ask = Ask {
             asker,
             since: None,
             names: vec![channel.collection],
-            filter: command.data.and_then(|query| query.filter),
+            filter: query.map_err(|_no_query| Refusal::BAD_REQUEST)?.filter,
             record: channel.record,
             limit: MOST_MISSED,
         };
@@ -71,14 +83,23 @@ impl Subscription {
         let signature = signature(&collection, &ask);
         let key = format!("{}/{signature}", command.channel);
         let ticket = hub.ticket();
-        let topic = loop {
-            let begin = || Topic::new(&command.channel, &ask, start.reading.clone());
-            let topic = hub.topic(&key, begin);
-            match topic.join(ticket, start.reading.place.number, outbox) {
-                Joined::Done => break topic,
-                Joined::Over => hub.forget(&key, &topic),
-                Joined::Behind => {}
+        let mut tries = 0..TRIES;
+        let membership = loop {
+            let membership = Membership {
+                ticket,
+                topic: hub
+                    .topic(&key, || {
+                        Topic::new(&command.channel, &ask, start.reading.clone())
+                    })
+                    .map_err(|_no_thread| Refusal::INTERNAL)?,
+                key: key.clone(),
+                hub: hub.clone(),
+            };
+            let place = start.reading.place.number;
+            if membership.topic.join(ticket, place, outbox) == Joined::Done {
+                break membership;
             }
+            tries.next().ok_or(Refusal::INTERNAL)?;
             start
                 .go_on(hub.sources(), &ask, collection.generation)
                 .await?;
@@ -88,9 +109,7 @@ impl Subscription {
             ask,
             collection,
             signature,
-            key,
-            topic,
-            hub: hub.clone(),
+            _membership: membership,
         };
         let subscribed = start.tell(&subscription.signature, command.recover)?;
         Ok((subscription, subscribed))
@@ -106,7 +125,7 @@ impl Subscription {
     }
 }
 
-impl Drop for Subscription {
+impl Drop for Membership {
     fn drop(&mut self) {
         if self.topic.leave(self.ticket) {
             self.hub.forget(&self.key, &self.topic);
@@ -172,7 +191,10 @@ impl Start {
             self.is_recovered = false;
             self.reading.take_told();
         }
-        if self.reading.go_on(&sources.feed).is_none() {
+        let place = self.reading.place.number;
+        let is_read = self.reading.go_on(&sources.feed).is_some();
+        if !is_read || self.reading.place.number == place {
+            // Memory may lag behind the table, which others have read.
             self.reading = look(sources, ask, Some(self.reading.clone())).await?;
             if shown(&self.reading)?.generation != generation {
                 // Declared otherwise just now.

@@ -10,7 +10,8 @@ use super::{
     hub::Seat,
     outbox::Outbox,
     protocol::{
-        self, Close, Command, Connect, Introduction, PING, Refresh, Refusal, Subscribe, Subscribed,
+        self, Close, Command, Connect, End, Introduction, PING, Refresh, Refusal, Subscribe,
+        Subscribed,
     },
     subscribe::Subscription,
 };
@@ -64,18 +65,19 @@ impl Talk {
         DateTime::from_timestamp(verified.claims.exp, 0)
     }
 
-    /// Checks that the token is still good.
+    /// Checks that the token has not died; that it has run out has a grace of its own.
     ///
     /// # Errors
-    /// It was revoked.
+    /// It was revoked: with its session, or so that there may be a newer one.
     pub fn check(&self) -> Result<(), Close> {
-        match &self.verified {
-            Some(verified) => match self.app.tokens.check_alive(verified) {
-                Err(TokenRefusal::Revoked) => Err(Close::REVOKED),
-                // What can't be told now is told in a moment.
-                Ok(()) | Err(_) => Ok(()),
-            },
-            None => Ok(()),
+        let Some(verified) = &self.verified else {
+            return Ok(());
+        };
+        match self.app.tokens.check_alive(verified) {
+            Err(TokenRefusal::Revoked) if self.app.tokens.is_over(verified) => Err(Close::REVOKED),
+            Err(TokenRefusal::Revoked) => Err(Close::EXPIRED),
+            // What can't be told now is told in a moment.
+            Ok(()) | Err(_) => Ok(()),
         }
     }
 
@@ -96,7 +98,10 @@ impl Talk {
             return self.connect(id, &connect);
         }
         if let Some(subscribe) = command.subscribe {
-            return Ok(vec![match self.subscribe(subscribe).await {
+            let subscribed = self.subscribe(subscribe).await;
+            // It took a while.
+            self.check()?;
+            return Ok(vec![match subscribed {
                 Ok(subscribed) => protocol::reply(id, "subscribe", &json!(subscribed)),
                 Err(refusal) => protocol::refusal(id, refusal),
             }]);
@@ -124,10 +129,10 @@ impl Talk {
     }
 
     /// Ends a subscription of ours; tells the client, unless it has ended it first.
-    pub fn end(&mut self, ticket: u64) -> Option<String> {
+    pub fn end(&mut self, ticket: u64, end: End) -> Option<String> {
         let channel = self.channel_of(ticket)?;
         self.subscriptions.remove(&channel);
-        Some(protocol::ended(&channel))
+        Some(protocol::ended(&channel, end))
     }
 
     /// Whether a subscription is one still.
@@ -152,6 +157,8 @@ impl Talk {
                 Err(refusal) => return Ok(vec![protocol::refusal(id, refusal)]),
             }
         }
+        // The one of the handshake may have died since.
+        self.check()?;
         let user = self.verified.as_ref();
         if let Some(user) = user.and_then(|verified| verified.claims.sub.user()) {
             let seat = self.app.hub.seat(user);
@@ -190,7 +197,11 @@ impl Talk {
             .filter(|subscription| !fits(subscription))
             .map(|subscription| subscription.ticket)
             .collect();
-        lines.extend(changed.into_iter().filter_map(|ticket| self.end(ticket)));
+        lines.extend(
+            changed
+                .into_iter()
+                .filter_map(|ticket| self.end(ticket, End::ANEW)),
+        );
         Ok(lines)
     }
 
@@ -215,7 +226,8 @@ impl Talk {
             // Nobody has shown that they hold its key.
             Ok(verified) if verified.claims.cnf.is_some() => Err(Close::INVALID_TOKEN),
             Ok(verified) => Ok(Ok(verified)),
-            Err(TokenRefusal::Expired) => Ok(Err(Refusal::TOKEN_EXPIRED)),
+            // There may be a newer one.
+            Err(TokenRefusal::Expired | TokenRefusal::Revoked) => Ok(Err(Refusal::TOKEN_EXPIRED)),
             Err(TokenRefusal::Undecided) => Ok(Err(Refusal::INTERNAL)),
             Err(_) => Err(Close::INVALID_TOKEN),
         }

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 
 use super::{
     outbox::{Item, Outbox},
-    protocol::Publication,
+    protocol::{End, Publication},
 };
 use crate::{
     collections::Catalog,
@@ -134,7 +134,10 @@ impl Topic {
             heads.mark_unchanged();
             match self.step(sources).await {
                 Step::Done => {}
-                Step::More => continue,
+                Step::More => {
+                    tokio::task::yield_now().await;
+                    continue;
+                }
                 Step::Over => return,
             }
             tokio::select! {
@@ -153,28 +156,24 @@ impl Topic {
             let is_at_end = state.reading.go_on(&sources.feed).is_some();
             self.tell(&mut state);
             if is_at_end {
-                return Step::Done;
+                return Step::after(&state.reading);
             }
             state.reading.clone()
         };
         match sources.look(&self.ask, Some(before)).await {
             Ok(reading) if generation(&reading) == self.generation => {
-                let has_more = reading.has_more;
+                let step = Step::after(&reading);
                 let mut state = self.lock();
                 state.reading = reading;
                 self.tell(&mut state);
-                if has_more { Step::More } else { Step::Done }
+                step
             }
             // Other rules, another feed, or a place that can't be read from any more.
-            Ok(_) => self.end(),
-            Err(error)
-                if matches!(
-                    error.code,
-                    Code::PositionExpired | Code::NotFound | Code::InvalidQuery
-                ) =>
-            {
-                self.end()
+            Ok(_) => self.end(End::ANEW),
+            Err(error) if matches!(error.code, Code::PositionExpired | Code::NotFound) => {
+                self.end(End::ANEW)
             }
+            Err(error) if error.code == Code::InvalidQuery => self.end(End::HEAVY),
             Err(error) => {
                 tracing::warn!(%error, channel = self.channel, "a stream waits for the database");
                 tokio::time::sleep(AGAIN_AFTER).await;
@@ -203,11 +202,11 @@ impl Topic {
         }
     }
 
-    fn end(&self) -> Step {
+    fn end(&self, end: End) -> Step {
         let mut state = self.lock();
         state.is_over = true;
         for (ticket, member) in state.members.drain() {
-            member.outbox.push(Item::Ended(ticket));
+            member.outbox.push(Item::Ended(ticket, end));
         }
         Step::Over
     }
@@ -225,6 +224,16 @@ enum Step {
     More,
     /// Nothing.
     Over,
+}
+
+impl Step {
+    fn after(reading: &Reading) -> Self {
+        if reading.has_more {
+            Self::More
+        } else {
+            Self::Done
+        }
+    }
 }
 
 fn generation(reading: &Reading) -> Option<i64> {

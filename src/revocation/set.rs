@@ -82,6 +82,14 @@ impl Revocations {
             || dead.keys.contains(bearer.key)
     }
 
+    /// Tells whether a token's session, user or app is dead for good, and not this one token only.
+    pub fn have_ended(&self, bearer: &Bearer<'_>) -> bool {
+        let dead = &self.read().dead;
+        dead.sessions.contains(&bearer.session)
+            || dead.users.get(&bearer.user) == Some(&i64::MAX)
+            || dead.clients.contains(bearer.client)
+    }
+
     /// Tells whether everything that a key has signed is dead, whatever it was for.
     pub fn hold_key(&self, kid: &str) -> bool {
         self.read().dead.keys.contains(kid)

@@ -244,21 +244,17 @@ impl Tokens {
         }
     }
 
+    /// Whether a token's session is over, or whose it is: no newer one can be good.
+    pub fn is_over(&self, verified: &Verified) -> bool {
+        self.revocations.have_ended(&bearer(verified))
+    }
+
     /// Checks that nothing has killed a token before its time.
-    /// Checks that a token has not died since it was verified.
     ///
     /// # Errors
-    /// It has, or nobody can tell.
+    /// Something has, or nobody can tell.
     pub fn check_alive(&self, verified: &Verified) -> Result<(), Refusal> {
-        let claims = &verified.claims;
-        let bearer = Bearer {
-            session: claims.sid.unwrap_or_default(),
-            user: claims.sub.id(),
-            epoch: claims.uep.unwrap_or(i64::MAX),
-            client: &claims.client_id,
-            token: claims.jti,
-            key: &verified.kid,
-        };
+        let bearer = bearer(verified);
         // A key that is gone verifies nothing, also what it verified before.
         if self.revocations.hold(&bearer) || self.keyring().by_kid(&verified.kid).is_none() {
             return Err(Refusal::Revoked);
@@ -358,4 +354,17 @@ fn take_with<T: DeserializeOwned>(
 
 fn typed<T: DeserializeOwned>(value: Value, name: &'static str) -> Result<T, Refusal> {
     serde_json::from_value(value).map_err(|_mistyped| Refusal::Claim(name))
+}
+
+/// What of a token can be revoked.
+fn bearer(verified: &Verified) -> Bearer<'_> {
+    let claims = &verified.claims;
+    Bearer {
+        session: claims.sid.unwrap_or_default(),
+        user: claims.sub.id(),
+        epoch: claims.uep.unwrap_or(i64::MAX),
+        client: &claims.client_id,
+        token: claims.jti,
+        key: &verified.kid,
+    }
 }

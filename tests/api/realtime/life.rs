@@ -101,7 +101,7 @@ async fn nobody_becomes_somebody_else_on_a_socket() {
 
 #[tokio::test]
 async fn whose_claims_change_is_told_to_subscribe_anew() {
-    let app = TestApp::own(LIMITLESS);
+    let app = hs256_app();
     let staff = Shop::open(&app, |declaration| {
         declaration["rules"]["list"] = json!("record.owner == auth.sub || 'staff' in auth.roles");
     })
@@ -112,29 +112,119 @@ async fn whose_claims_change_is_told_to_subscribe_anew() {
     for shop in [&staff, &own] {
         socket.subscribe(&channel(shop), json!({})).await;
     }
+    let forge = Forge::from(ada.access_token(), SECRET);
+    let token = forge.claim("roles", json!(["staff", "user"])).sign();
+    let answer = socket.ask(json!({"refresh": {"token": token}})).await;
+    assert_eq!(answer["refresh"]["expires"], true, "{answer}");
+    let Heard::Line(ended) = socket.hear().await else {
+        panic!("it was closed");
+    };
+    assert_eq!(ended["push"]["channel"], channel(&staff));
+    assert_eq!(ended["push"]["unsubscribe"]["code"], 2500);
+    // What the claims don't decide goes on.
+    shop_opens(&own, &ada).await;
+    let (data, _) = socket.publication(&channel(&own)).await;
+    assert_eq!(told(&data).0, "enter");
+}
+
+async fn shop_opens(shop: &Shop, person: &Person) {
+    shop.make(person, json!({"title": "first"})).await;
+}
+
+#[tokio::test]
+async fn whose_token_only_has_died_comes_back_with_a_new_one() {
+    let app = TestApp::own(LIMITLESS);
+    let ada = app.person().await;
+    let mut socket = Socket::of(&ada).await;
     let administrator = app.administrator().await;
-    let role =
-        json!({"scopes": ["records:read", "records:write", "account:read", "account:write"]});
-    administrator.put("/v1/roles/staff", role).await;
-    let path = format!("/v1/users/{}/roles/staff", ada.id());
+    let role = json!({"scopes": ["records:read"]});
+    administrator.put("/v1/roles/readers", role).await;
+    let path = format!("/v1/users/{}/roles/readers", ada.id());
     let given = administrator.put(&path, json!({})).await;
     assert!(given.status() < 300, "{}", given.text());
-    let signed_in = ada.another_device().await;
-    let answer = socket
-        .ask_for(json!({"refresh": {"token": signed_in.access_token()}}))
+    let taken = administrator.delete(&path).await;
+    assert!(taken.status() < 300, "{}", taken.text());
+    assert_eq!(socket.closed().await, 3005);
+    let mut again = open(&app).await;
+    let connect = json!({"connect": {"token": ada.access_token()}});
+    assert_eq!(again.ask(connect).await["error"]["code"], 109);
+    let pair = ada.refresh().await.expect(200).json();
+    let answer = again
+        .ask(json!({"connect": {"token": pair["access_token"]}}))
         .await;
-    match answer {
-        // The role's change has ended the tokens before.
-        Heard::Closed(code, _) => assert_eq!(code, 3503),
-        Heard::Line(answer) => {
-            assert_eq!(answer["refresh"]["expires"], true, "{answer}");
-            let Heard::Line(ended) = socket.hear().await else {
-                panic!("it was closed");
-            };
-            assert_eq!(ended["push"]["channel"], channel(&staff));
-            assert_eq!(ended["push"]["unsubscribe"]["code"], 2500);
+    assert_eq!(answer["connect"]["expires"], true, "{answer}");
+}
+
+#[tokio::test]
+async fn rt_05_what_was_asked_before_is_not_answered_to_who_has_signed_out() {
+    const MANY: usize = 400;
+    let app = TestApp::own(LIMITLESS);
+    let shop = Shop::open(&app, |_| {}).await;
+    let ada = app.person().await;
+    let mut socket = Socket::of(&ada).await;
+    let channel = channel(&shop);
+    let lines: Vec<_> = (0..MANY)
+        .map(|number| match number % 2 {
+            0 => json!({"id": 10 + number, "subscribe": {"channel": channel, "recover": true, "epoch": "x"}}),
+            _ => json!({"id": 10 + number, "unsubscribe": {"channel": channel}}),
+        })
+        .map(|line| line.to_string())
+        .collect();
+    socket.say(&lines.join("\n")).await;
+    ada.delete(&format!("/v1/sessions/{}", ada.session_id()))
+        .await
+        .expect(204);
+    let mut answers = 0;
+    let code = loop {
+        match socket.hear().await {
+            Heard::Line(_) => answers += 1,
+            Heard::Closed(code, _) => break code,
         }
-    }
+    };
+    assert_eq!(code, 3503);
+    assert!(answers < MANY, "all {MANY} were answered");
+}
+
+#[tokio::test]
+async fn a_filter_that_takes_long_ends_its_own_subscription_only() {
+    let app = TestApp::own(LIMITLESS);
+    let shop = Shop::open(&app, |_| {}).await;
+    let ada = app.person().await;
+    let channel = channel(&shop);
+    let (mut heavy, mut light) = (Socket::of(&ada).await, Socket::of(&ada).await);
+    let filter = "tags.exists(one, tags.exists(other, one != other && one == 'x'))";
+    let more = json!({"data": {"filter": filter}});
+    assert_eq!(
+        heavy.subscribe(&channel, more).await["subscribe"]["recoverable"],
+        true
+    );
+    light.subscribe(&channel, json!({})).await;
+    let tags: Vec<_> = (0..100).map(|number| number.to_string()).collect();
+    shop.make(&ada, json!({"title": "Ink", "tags": tags})).await;
+    let Heard::Line(ended) = heavy.hear().await else {
+        panic!("it was closed");
+    };
+    // A code from which no library comes back.
+    assert_eq!(ended["push"]["unsubscribe"]["code"], 2000, "{ended}");
+    let (data, _) = light.publication(&channel).await;
+    assert_eq!(told(&data).1.as_deref(), Some("Ink"));
+    // Nor is it applied where the feed is read.
+    let request = ada.request("GET", "/v1/changes").query(&[
+        (
+            "since",
+            ada.get(&shop.records())
+                .await
+                .header("feed-position")
+                .split('/')
+                .next()
+                .map(|epoch| format!("{epoch}/0"))
+                .unwrap()
+                .as_str(),
+        ),
+        ("collection", shop.name.as_str()),
+        ("filter", filter),
+    ]);
+    app.send(request).await.expect_problem(400, "invalid-query");
 }
 
 #[tokio::test]
@@ -174,7 +264,7 @@ async fn rt_06_what_is_too_large_or_too_much_ends_the_socket() {
     socket.stream.send(Message::Frame(frame)).await.unwrap();
     assert_eq!(socket.closed().await, 1002);
     let mut socket = Socket::of(&ada).await;
-    socket.say(&vec!["{}"; 150].join("\n")).await;
+    socket.say(&vec![r#"{"send":{}}"#; 600].join("\n")).await;
     assert_eq!(socket.closed().await, 3013);
 }
 
