@@ -13,6 +13,7 @@ mod read;
 mod ring;
 pub mod routes;
 mod store;
+mod view;
 
 use std::{
     sync::{
@@ -28,7 +29,7 @@ pub use change::{Change, Image};
 pub use follow::Line;
 pub use keep_store::keep;
 pub use position::Position;
-pub use read::{Ask, Kind, Reading, Told, read};
+pub use read::{Ask, Kind, Reading, TOO_HEAVY, Told, read};
 pub use store::{State, depth, renew_epoch, state};
 
 use ring::Ring;

@@ -1,18 +1,23 @@
 //! What one caller is told of the changes after a place.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use diesel::PgConnection;
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Change, Feed, Image, Position, State, change::FORGET, store};
+use super::{
+    Change, Feed, Image, Position, State, store,
+    view::{Halt, Pace, View},
+};
 use crate::{
-    collections::{self, Asker, Catalog, Collection, CollectionName, Declared, Permission},
+    collections::{Asker, Catalog, Collection, CollectionName},
     error::{ApiError, Code, FieldError},
     records::{self, Shown},
-    rules::{Predicate, Rule},
 };
 
 /// Changes that one answer looks at, at most.
@@ -20,6 +25,9 @@ const MOST_SCANNED: usize = 10_000;
 
 /// Changes that are looked at on a thread that serves requests.
 const MOST_AT_ONCE: i64 = 200;
+
+/// How long one answer may look at changes, where rules take long.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Bytes of records after which an answer ends.
 const MOST_BYTES: usize = 4_194_304;
@@ -81,38 +89,8 @@ pub struct Reading {
     view: View,
 }
 
-/// Through what they see the feed.
-#[derive(Clone)]
-struct View {
-    asker: Asker,
-    filter: Option<Rule>,
-    record: Option<Uuid>,
-    shown: HashMap<i64, Arc<Collection>>,
-    /// The generations of those that are not shown.
-    others: HashMap<i64, i64>,
-    /// Up to where there were no other collections.
-    known_until: i64,
-    limit: usize,
-}
-
-/// Why a change can't be told yet.
-enum Halt {
-    /// It was written under a declaration that the reader does not know yet.
-    Undeclared,
-    /// Applying the rule takes longer than a thread has that others wait for.
-    Long,
-    /// Applying the filter does.
-    Heavy,
-}
-
-/// How long applying the rules to a change may take.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Pace {
-    /// As long as a rule may.
-    Any,
-    /// No time.
-    AtOnce,
-}
+/// What the fault of a filter is called that takes too many steps.
+pub const TOO_HEAVY: &str = "steps";
 
 /// Begins to read, or goes on with what was read before: by the declarations that there are now, in memory or in the table.
 ///
@@ -145,7 +123,12 @@ pub fn read(
             view,
         },
     };
-    while reading.goes_on() && reading.place.number < state.head.number {
+    let until = Instant::now() + PATIENCE;
+    let begun = reading.place.number;
+    while reading.goes_on()
+        && reading.place.number < state.head.number
+        && (reading.place.number == begun || Instant::now() < until)
+    {
         let changes = match feed.since(&reading.place, MOST_SCANNED) {
             Some(changes) if !changes.is_empty() => changes,
             _ => {
@@ -158,14 +141,15 @@ pub fn read(
             check(&store::state(conn)?, &reading.place)?;
             return Err(ApiError::internal("the feed has a gap"));
         }
-        match reading.take(&changes, Pace::Any) {
+        match reading.take(&changes, Pace::Until(until)) {
             Ok(()) => {}
-            // Anybody may ask for one, of thousands of changes.
-            Err(Halt::Heavy) => {
-                return Err(refused("/filter", "it takes too long to apply to a change"));
+            Err(Halt::Heavy) if reading.place.number == begun => {
+                let detail = "it takes too many steps to apply to a change";
+                let fault = FieldError::new("/filter", TOO_HEAVY, detail);
+                return Err(ApiError::with_errors(Code::InvalidQuery, vec![fault]));
             }
-            // Of what came after the state was read.
-            Err(Halt::Undeclared | Halt::Long) => break,
+            // Of what came after the state was read; or what came before is told first.
+            Err(Halt::Undeclared | Halt::Long | Halt::Heavy) => break,
         }
     }
     reading.has_more = reading.place.number < state.head.number;
@@ -240,7 +224,11 @@ impl Reading {
 
     fn take(&mut self, changes: &[Arc<Change>], pace: Pace) -> Result<(), Halt> {
         for change in changes {
-            if !self.goes_on() {
+            let is_late = match pace {
+                Pace::Until(until) => Instant::now() >= until && self.scanned > 0,
+                Pace::AtOnce => false,
+            };
+            if is_late || !self.goes_on() {
                 break;
             }
             if let Some(told) = self.view.tell(change, pace)? {
@@ -261,134 +249,4 @@ impl Told {
             .then_some(self.change.new.as_ref())
             .flatten()
     }
-}
-
-impl View {
-    fn new(
-        conn: &mut PgConnection,
-        catalog: &Catalog,
-        ask: &Ask,
-        known_until: i64,
-    ) -> Result<Self, ApiError> {
-        let declared = collections::declared(conn)?;
-        let is_named = |one: &Declared| ask.names.iter().any(|name| name.as_ref() == one.name);
-        let named = declared.iter().filter(|one| is_named(one)).count();
-        if named < ask.names.len() {
-            return Err(ApiError::not_found());
-        }
-        let mut view = Self {
-            asker: ask.asker.clone(),
-            filter: None,
-            record: ask.record,
-            shown: HashMap::new(),
-            others: HashMap::new(),
-            known_until,
-            limit: ask.limit,
-        };
-        for one in declared {
-            let is_asked = ask.names.is_empty() || is_named(&one);
-            let found = match is_asked {
-                true => catalog.current(conn, &one)?,
-                false => None,
-            };
-            match found {
-                Some(collection) if view.admits(&collection, ask)? => {
-                    view.shown.insert(collection.serial, collection);
-                }
-                _ => {
-                    view.others.insert(one.serial, one.generation);
-                }
-            }
-        }
-        Ok(view)
-    }
-
-    /// Whether something of a collection may be shown; takes its filter.
-    fn admits(&mut self, collection: &Collection, ask: &Ask) -> Result<bool, ApiError> {
-        let rule = self.rule(collection);
-        let uses_now = rule.uses_now();
-        if uses_now && !ask.names.is_empty() {
-            let detail = "its rule reads `now`, and time passes without a change";
-            return Err(refused("/collection", detail));
-        }
-        if let Some(text) = &ask.filter {
-            self.filter = records::filter(Some(text), collection, &self.asker)?;
-        }
-        if self.filter.as_ref().is_some_and(Rule::uses_now) {
-            let detail = "it reads `now`, and time passes without a change";
-            return Err(refused("/filter", detail));
-        }
-        let rule = self.rule(collection);
-        let sees_some = !matches!(rule.predicate(&self.asker, None), Predicate::False);
-        Ok(sees_some && !uses_now)
-    }
-
-    /// The rule that shows records.
-    fn rule<'c>(&self, collection: &'c Collection) -> &'c Permission {
-        match self.record {
-            Some(_) => &collection.rules.read,
-            None => &collection.rules.list,
-        }
-    }
-
-    /// Whether they see a record, or saw it.
-    fn sees(&self, collection: &Collection, image: &Image, pace: Pace) -> Result<bool, Halt> {
-        let (rule, record) = (self.rule(collection), image.record());
-        let shows = match pace {
-            Pace::Any => rule.shows(&self.asker, &record),
-            Pace::AtOnce => rule.shows_at_once(&self.asker, &record).ok_or(Halt::Long)?,
-        };
-        let Some(filter) = self.filter.as_ref().filter(|_filter| shows) else {
-            return Ok(shows);
-        };
-        let facts = self.asker.facts(None);
-        filter
-            .allows_at_once(&facts, Some(&record))
-            .ok_or(Halt::Heavy)
-    }
-
-    /// What a change is to them, if anything.
-    fn tell(&self, change: &Arc<Change>, pace: Pace) -> Result<Option<Told>, Halt> {
-        let is_known = change.position <= self.known_until;
-        let Some(collection) = self.shown.get(&change.collection) else {
-            let other = self.others.get(&change.collection);
-            let is_other = other.is_some_and(|generation| change.generation <= *generation);
-            // Nothing for them, or dropped; or it is a new one.
-            return if is_known || is_other || change.collection == FORGET {
-                Ok(None)
-            } else {
-                Err(Halt::Undeclared)
-            };
-        };
-        if !is_known && change.generation > collection.generation {
-            return Err(Halt::Undeclared);
-        }
-        if self.record.is_some_and(|record| record != change.id) {
-            return Ok(None);
-        }
-        let sees = |image: &Option<Image>| {
-            let sees = image
-                .as_ref()
-                .map(|image| self.sees(collection, image, pace));
-            sees.transpose()
-        };
-        let saw = change.is_tombstone || sees(&change.old)? == Some(true);
-        let kind = match (saw, sees(&change.new)?) {
-            (false, Some(true)) => Kind::Enter,
-            (true, Some(true)) => Kind::Update,
-            (true, Some(false)) => Kind::Leave,
-            (true, None) => Kind::Delete,
-            (false, _) => return Ok(None),
-        };
-        Ok(Some(Told {
-            kind,
-            collection: Arc::clone(collection),
-            change: Arc::clone(change),
-        }))
-    }
-}
-
-fn refused(pointer: &str, detail: &str) -> ApiError {
-    let fault = FieldError::new(pointer, "feed", detail);
-    ApiError::with_errors(Code::InvalidQuery, vec![fault])
 }

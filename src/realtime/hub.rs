@@ -4,15 +4,19 @@ use std::{
     collections::HashMap,
     io,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
+        mpsc,
     },
 };
 
 use tokio::runtime::{Builder, Handle};
 use uuid::Uuid;
 
-use super::topic::{Sources, Topic};
+use super::{
+    protocol::End,
+    topic::{Sources, Topic},
+};
 use crate::{collections::Catalog, db::Db, feed::Feed};
 
 /// Sockets that one user may have with each replica.
@@ -25,7 +29,7 @@ pub struct Hub(Arc<Inner>);
 struct Inner {
     sources: Sources,
     /// Where topics are followed: applying rules for many must not keep requests waiting.
-    home: OnceLock<Handle>,
+    home: Mutex<Option<Handle>>,
     topics: Mutex<HashMap<String, Arc<Topic>>>,
     users: Mutex<HashMap<Uuid, usize>>,
     sockets: AtomicUsize,
@@ -35,6 +39,13 @@ struct Inner {
 /// An open socket, for as long as it lasts.
 pub(super) struct Open(Hub);
 
+/// A topic that is followed, for as long as it is.
+struct Followed {
+    hub: Hub,
+    key: String,
+    topic: Arc<Topic>,
+}
+
 /// One of a user's sockets, for as long as it lasts.
 pub(super) struct Seat(Hub, Uuid);
 
@@ -43,7 +54,7 @@ impl Hub {
     pub fn new(db: Db, catalog: Catalog, feed: Feed) -> Self {
         Self(Arc::new(Inner {
             sources: Sources { db, catalog, feed },
-            home: OnceLock::new(),
+            home: Mutex::default(),
             topics: Mutex::default(),
             users: Mutex::default(),
             sockets: AtomicUsize::default(),
@@ -53,8 +64,8 @@ impl Hub {
 
     /// The open sockets, their subscriptions together, and the topics that these share.
     pub fn counts(&self) -> (usize, usize, usize) {
-        let topics = lock(&self.0.topics);
-        let subscriptions = topics.values().map(|topic| topic.size()).sum();
+        let topics: Vec<_> = lock(&self.0.topics).values().cloned().collect();
+        let subscriptions = topics.iter().map(|topic| topic.size()).sum();
         let sockets = self.0.sockets.load(Ordering::Relaxed);
         (sockets, subscriptions, topics.len())
     }
@@ -98,29 +109,39 @@ impl Hub {
         }
         let topic = Arc::new(begin());
         topics.insert(key.to_owned(), Arc::clone(&topic));
-        let (hub, key, followed) = (self.clone(), key.to_owned(), Arc::clone(&topic));
-        home.spawn(async move {
-            followed.follow(&hub.0.sources).await;
-            hub.forget(&key, &followed);
-        });
+        let (hub, sources) = (self.clone(), self.0.sources.clone());
+        let followed = Followed {
+            key: key.to_owned(),
+            topic: Arc::clone(&topic),
+            hub,
+        };
+        home.spawn(async move { followed.topic.follow(&sources).await });
         Ok(topic)
     }
 
     /// The runtime that topics are followed on, which lives as long as the process.
     fn home(&self) -> io::Result<Handle> {
-        if let Some(home) = self.0.home.get() {
+        let mut home = lock(&self.0.home);
+        if let Some(home) = home.as_ref() {
             return Ok(home.clone());
         }
-        let runtime = Builder::new_current_thread().enable_time().build()?;
-        let home = runtime.handle().clone();
-        // Of two that are made at once the first is kept.
-        let kept = self.0.home.get_or_init(|| home.clone()).clone();
-        if kept.id() == home.id() {
-            std::thread::Builder::new()
-                .name("realtime".to_owned())
-                .spawn(move || runtime.block_on(std::future::pending::<()>()))?;
-        }
-        Ok(kept)
+        let (give, given) = mpsc::channel();
+        let live = move || match Builder::new_current_thread().enable_time().build() {
+            Ok(runtime) => {
+                // Whoever asked waits for it.
+                let _given = give.send(Ok(runtime.handle().clone()));
+                runtime.block_on(std::future::pending::<()>());
+            }
+            Err(error) => {
+                let _given = give.send(Err(error));
+            }
+        };
+        std::thread::Builder::new()
+            .name("realtime".to_owned())
+            .spawn(live)?;
+        let made = given.recv().map_err(io::Error::other)??;
+        *home = Some(made.clone());
+        Ok(made)
     }
 
     /// Forgets a topic that is over.
@@ -132,6 +153,14 @@ impl Hub {
         {
             topics.remove(key);
         }
+    }
+}
+
+impl Drop for Followed {
+    /// However it came to that, nobody waits for more.
+    fn drop(&mut self) {
+        self.topic.end(End::ANEW);
+        self.hub.forget(&self.key, &self.topic);
     }
 }
 

@@ -19,7 +19,7 @@ const MANY: usize = 1_024;
 
 /// How long more may wait, for those who do read: so many times as much.
 const SOON: Duration = Duration::from_secs(2);
-const TIMES: usize = 16;
+const TIMES: usize = 4;
 
 /// Something for one of a socket's subscriptions.
 #[derive(Debug)]
@@ -101,7 +101,8 @@ impl Outbox {
 }
 
 impl Item {
-    fn bytes(&self) -> usize {
+    /// Bytes that it takes.
+    pub fn bytes(&self) -> usize {
         match self {
             Self::Push(_, text) => text.len(),
             Self::Ended(..) => 0,

@@ -50,6 +50,8 @@ pub(super) struct Socket {
     beat: Beat,
     /// Commands that were not answered yet.
     pending: VecDeque<String>,
+    /// What is to be told, and was not yet.
+    leaving: VecDeque<Item>,
     /// Since when what comes is counted, and how much there was.
     pace: (Instant, u32),
 }
@@ -77,6 +79,7 @@ impl Socket {
             begun: now,
             beat: Beat::PingAt(now + Duration::from_secs(PING)),
             pending: VecDeque::new(),
+            leaving: VecDeque::new(),
             pace: (now, 0),
         };
         let open = app.hub.open();
@@ -88,9 +91,16 @@ impl Socket {
             code: CloseCode::from(close.code),
             description: Some(close.reason.to_owned()).filter(|reason| !reason.is_empty()),
         };
-        let Self { session, talk, .. } = socket;
+        let Self {
+            session,
+            talk,
+            outbox,
+            pending,
+            leaving,
+            ..
+        } = socket;
         // Nothing waits for who has gone.
-        drop(talk);
+        drop((talk, outbox, pending, leaving));
         // Who takes nothing hears nothing.
         let _said = timeout(CLOSE_PATIENCE, session.close(Some(reason))).await;
         // As long as somebody reads, actix closes the connection when everything is sent; afterwards it would wait for the client.
@@ -106,7 +116,7 @@ impl Socket {
         let mut stopped = std::pin::pin!(app.life.stopped());
         let outbox = self.outbox.clone();
         loop {
-            // A turn takes one command at most, so that what ends the socket is seen in between.
+            // A turn takes one command and one message at most, so that what ends the socket is seen in between.
             let done = tokio::select! {
                 biased;
                 () = &mut stopped => Err(Close::GOING_AWAY),
@@ -115,6 +125,7 @@ impl Socket {
                 () = ready(()), if !self.pending.is_empty() => self.answer(app).await,
                 message = stream.recv(), if self.pending.is_empty() => self.hear(message).await,
                 () = sleep_until(self.deadline(app)) => self.act(app).await,
+                () = ready(()), if !self.leaving.is_empty() => self.tell().await,
                 () = outbox.news() => self.tell().await,
             };
             if let Err(close) = done {
@@ -206,7 +217,9 @@ impl Socket {
         for answer in self.talk.hear(command).await? {
             self.write(answer.into()).await?;
         }
-        Ok(())
+        // Nobody who asks much is kept from the rest.
+        self.act(app).await?;
+        self.tell().await
     }
 
     /// Counts what comes.
@@ -222,34 +235,34 @@ impl Socket {
         Ok(())
     }
 
-    /// Tells what waits, several lines to a message.
+    /// Tells some of what waits, several lines to a message.
     async fn tell(&mut self) -> Result<(), Close> {
-        let mut lines = VecDeque::new();
-        for item in self.outbox.take() {
-            match item {
-                Item::Push(ticket, line) if self.talk.has(ticket) => lines.push_back(line),
-                // The client has unsubscribed meanwhile.
-                Item::Push(..) => {}
-                Item::Ended(ticket, end) => {
-                    lines.extend(self.talk.end(ticket, end).map(ByteString::from));
-                }
-            }
+        if self.leaving.is_empty() {
+            self.leaving = self.outbox.take();
         }
-        while let Some(first) = lines.pop_front() {
-            let fits = |text: &str, next: &ByteString| text.len() + next.len() < BATCH;
-            if lines.front().is_none_or(|next| !fits(&first, next)) {
+        let mut batch = ByteString::new();
+        while let Some(item) = self.leaving.pop_front() {
+            let line = match item {
+                Item::Push(ticket, line) => Some(line).filter(|_line| self.talk.has(ticket)),
+                Item::Ended(ticket, end) => self.talk.end(ticket, end).map(ByteString::from),
+            };
+            // The client may have unsubscribed meanwhile.
+            let Some(line) = line else { continue };
+            batch = if batch.is_empty() {
                 // Shared with everyone who is told the same.
-                self.write(first).await?;
-                continue;
+                line
+            } else {
+                format!("{batch}\n{line}").into()
+            };
+            let next = self.leaving.front().map_or(BATCH, Item::bytes);
+            if batch.len() + next >= BATCH {
+                break;
             }
-            let mut batch = first.to_string();
-            while let Some(next) = lines.pop_front_if(|next| fits(&batch, next)) {
-                batch.push('\n');
-                batch.push_str(&next);
-            }
-            self.write(batch.into()).await?;
         }
-        Ok(())
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.write(batch).await
     }
 
     /// Sends a message; who takes nothing while more comes is slow.

@@ -17,7 +17,7 @@ use crate::{
     collections::Catalog,
     db::Db,
     error::{ApiError, Code},
-    feed::{self, Ask, Feed, Reading},
+    feed::{self, Ask, Feed, Reading, TOO_HEAVY},
 };
 
 /// How long to wait for a database that does not answer.
@@ -49,12 +49,15 @@ pub(super) struct Topic {
     channel: String,
     ask: Ask,
     generation: Option<i64>,
+    /// Where it begins, until it is followed.
+    beginning: Mutex<Option<Reading>>,
     state: Mutex<State>,
     emptied: Notify,
 }
 
 struct State {
-    reading: Reading,
+    /// What came until there was told.
+    place: i64,
     members: HashMap<u64, Member>,
     is_over: bool,
 }
@@ -88,10 +91,11 @@ impl Topic {
             },
             generation: generation(&reading),
             state: Mutex::new(State {
-                reading,
+                place: reading.place.number,
                 members: HashMap::new(),
                 is_over: false,
             }),
+            beginning: Mutex::new(Some(reading)),
             emptied: Notify::new(),
         }
     }
@@ -102,7 +106,7 @@ impl Topic {
         if state.is_over {
             return Joined::Over;
         }
-        if state.reading.place.number > from {
+        if state.place > from {
             return Joined::Behind;
         }
         let outbox = outbox.clone();
@@ -128,11 +132,14 @@ impl Topic {
 
     /// Tells members what comes until there are none, or the stream is another one by now.
     pub async fn follow(&self, sources: &Sources) {
+        let Some(mut reading) = lock(&self.beginning).take() else {
+            return;
+        };
         let mut heads = sources.feed.heads();
         loop {
             // Before the look, so that nothing comes unseen in between.
             heads.mark_unchanged();
-            match self.step(sources).await {
+            match self.step(sources, &mut reading).await {
                 Step::Done => {}
                 Step::More => {
                     tokio::task::yield_now().await;
@@ -147,33 +154,35 @@ impl Topic {
         }
     }
 
-    async fn step(&self, sources: &Sources) -> Step {
-        let before = {
-            let mut state = self.lock();
-            if state.is_over {
-                return Step::Over;
-            }
-            let is_at_end = state.reading.go_on(&sources.feed).is_some();
-            self.tell(&mut state);
-            if is_at_end {
-                return Step::after(&state.reading);
-            }
-            state.reading.clone()
-        };
-        match sources.look(&self.ask, Some(before)).await {
-            Ok(reading) if generation(&reading) == self.generation => {
-                let step = Step::after(&reading);
-                let mut state = self.lock();
-                state.reading = reading;
-                self.tell(&mut state);
-                step
+    /// Reads and tells what came; rules are applied without the lock, for which sockets wait.
+    async fn step(&self, sources: &Sources, reading: &mut Reading) -> Step {
+        if self.lock().is_over {
+            return Step::Over;
+        }
+        let is_at_end = reading.go_on(&sources.feed).is_some();
+        self.tell(reading);
+        if is_at_end {
+            return Step::after(reading);
+        }
+        match sources.look(&self.ask, Some(reading.clone())).await {
+            Ok(more) if generation(&more) == self.generation => {
+                *reading = more;
+                self.tell(reading);
+                Step::after(reading)
             }
             // Other rules, another feed, or a place that can't be read from any more.
             Ok(_) => self.end(End::ANEW),
-            Err(error) if matches!(error.code, Code::PositionExpired | Code::NotFound) => {
+            Err(error) if error.errors.iter().any(|fault| fault.code == TOO_HEAVY) => {
+                self.end(End::HEAVY)
+            }
+            Err(error)
+                if matches!(
+                    error.code,
+                    Code::PositionExpired | Code::NotFound | Code::InvalidQuery
+                ) =>
+            {
                 self.end(End::ANEW)
             }
-            Err(error) if error.code == Code::InvalidQuery => self.end(End::HEAVY),
             Err(error) => {
                 tracing::warn!(%error, channel = self.channel, "a stream waits for the database");
                 tokio::time::sleep(AGAIN_AFTER).await;
@@ -183,12 +192,17 @@ impl Topic {
     }
 
     /// Tells the members what was read.
-    fn tell(&self, state: &mut State) {
-        for told in state.reading.take_told() {
-            let publication = Publication::of(&state.reading, &told);
-            let text = publication.and_then(|publication| publication.push(&self.channel));
+    fn tell(&self, reading: &mut Reading) {
+        let told = reading.take_told();
+        let text = |told| {
+            let publication = Publication::of(reading, told)?;
+            publication.push(&self.channel).map(ByteString::from)
+        };
+        let texts: Vec<_> = told.iter().map(text).collect();
+        let mut state = self.lock();
+        for (told, text) in told.iter().zip(texts) {
             let text = match text {
-                Ok(text) => ByteString::from(text),
+                Ok(text) => text,
                 Err(error) => {
                     tracing::error!(cause = ?error.cause, "a change can't be told");
                     continue;
@@ -200,9 +214,11 @@ impl Topic {
                 }
             }
         }
+        state.place = reading.place.number;
     }
 
-    fn end(&self, end: End) -> Step {
+    /// Lets everybody go.
+    pub fn end(&self, end: End) -> Step {
         let mut state = self.lock();
         state.is_over = true;
         for (ticket, member) in state.members.drain() {
@@ -212,12 +228,16 @@ impl Topic {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// What is to be done next.
-enum Step {
+pub(super) enum Step {
     /// To wait for news.
     Done,
     /// To go on at once.

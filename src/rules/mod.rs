@@ -94,7 +94,17 @@ impl Rule {
 
     /// Tells the same where that takes few steps.
     pub fn allows_at_once(&self, facts: &Facts<'_>, record: Option<&Record<'_>>) -> Option<bool> {
-        let mut scope = Scope::within(FEW_STEPS, facts, record);
+        self.allows_within(FEW_STEPS, facts, record)
+    }
+
+    /// Tells the same where it takes no more than so many steps.
+    pub fn allows_within(
+        &self,
+        steps: usize,
+        facts: &Facts<'_>,
+        record: Option<&Record<'_>>,
+    ) -> Option<bool> {
+        let mut scope = Scope::within(steps, facts, record);
         let allows = scope.holds(&self.0.written) == Ok(true);
         (!scope.is_exhausted()).then_some(allows)
     }
