@@ -217,8 +217,10 @@ impl Socket {
         for answer in self.talk.hear(command).await? {
             self.write(answer.into()).await?;
         }
-        // Nobody who asks much is kept from the rest.
-        self.act(app).await?;
+        // Nobody who asks much is kept from the rest; but their pong may wait behind what they asked.
+        if matches!(self.beat, Beat::PingAt(_)) {
+            self.act(app).await?;
+        }
         self.tell().await
     }
 
