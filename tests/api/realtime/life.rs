@@ -34,7 +34,7 @@ async fn rt_05_a_socket_ends_with_its_session_on_every_replica() {
     assert_eq!(here.closed().await, 3503);
     assert_eq!(there.closed().await, 3503);
     assert!(
-        begun.elapsed() < Duration::from_secs(2),
+        begun.elapsed() < Duration::from_secs(5),
         "{:?}",
         begun.elapsed()
     );
@@ -62,7 +62,7 @@ async fn rt_05_a_token_is_renewed_on_the_socket_or_it_ends() {
     let (mut renewed, mut left) = (open(&app).await, open(&app).await);
     let begun = Instant::now();
     for socket in [&mut renewed, &mut left] {
-        let answer = socket.ask(json!({"connect": short(2)})).await;
+        let answer = socket.ask(json!({"connect": short(5)})).await;
         assert_eq!(answer["connect"]["expires"], true, "{answer}");
     }
     // A token that has run out is told so, since there may be a newer one; that it has does not end the socket at once.
