@@ -106,6 +106,7 @@ async fn one_record_is_followed_by_those_who_may_read_it() {
     let (ada, eve) = (app.person().await, app.person().await);
     let ink = shop.make(&ada, json!({"title": "Ink"})).await;
     let other = shop.make(&ada, json!({"title": "Other"})).await;
+    settle(app.database());
     let channel = format!("data:{}:{}", shop.name, ink["id"].as_str().unwrap());
     let (mut own, mut hidden) = (Socket::of(&ada).await, Socket::of(&eve).await);
     own.subscribe(&channel, json!({})).await;

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{LIMITLESS, change, channel, told};
+use crate::feed::settle;
 use crate::harness::{Heard, Person, Shop, Socket, TestApp};
 
 /// Subscribes where somebody left off.
@@ -47,6 +48,7 @@ async fn rt_09_who_comes_back_is_told_all_that_they_missed_and_nothing_twice() {
             .await;
         shop.make(&eve, json!({"title": "Eve's"})).await;
     }
+    settle(app.database());
     let (mut socket, resumed) = resume(
         &ada,
         &channel,
@@ -89,6 +91,7 @@ async fn a_list_goes_on_as_a_subscription() {
     let list = ada.get(&shop.records()).await.expect(200);
     let (epoch, offset) = list.header("feed-position").split_once('/').unwrap();
     shop.make(&ada, json!({"title": "made since"})).await;
+    settle(app.database());
     let offset: i64 = offset.parse().unwrap();
     let channel = channel(&shop);
     let (_, resumed) = resume(&ada, &channel, &json!(epoch), &json!(offset), json!({})).await;
@@ -108,6 +111,7 @@ async fn who_is_subscribed_under_other_rules_is_told_to_subscribe_anew() {
     let ada = app.person().await;
     let channel = channel(&shop);
     let ink = shop.make(&ada, json!({"title": "Ink"})).await;
+    settle(app.database());
     let mut socket = Socket::of(&ada).await;
     let before = socket.subscribe(&channel, json!({})).await["subscribe"].clone();
     let mut declaration = shop.declaration().await;
