@@ -150,6 +150,9 @@ fn data(routes: &mut Routes) {
     routes
         .at("/v1/realtime")
         .get(realtime::routes::open_realtime);
+    routes
+        .at("/v1/realtime/echo")
+        .get(realtime::echo::open_echo);
 }
 
 fn discovery(routes: &mut Routes) {

@@ -10,6 +10,11 @@ use serde::{Deserialize, Serialize};
 pub struct Lifetime(i64);
 
 impl Lifetime {
+    /// One of so many seconds.
+    pub(super) const fn of_seconds(seconds: i64) -> Self {
+        Self(seconds)
+    }
+
     /// The length in seconds.
     pub fn seconds(self) -> i64 {
         self.0

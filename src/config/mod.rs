@@ -2,6 +2,7 @@
 
 mod addresses;
 mod duration;
+mod realtime;
 mod sections;
 mod sources;
 mod upstream;
@@ -10,6 +11,7 @@ use std::path::Path;
 
 pub use addresses::check_origin;
 pub use duration::Lifetime;
+pub use realtime::{NamespaceConfig, RealtimeConfig};
 pub use sections::*;
 pub use upstream::UpstreamConfig;
 
@@ -126,6 +128,7 @@ impl Config {
         if self.feed.retention.seconds() < 3_600 {
             return Err(ConfigError::new("feed.retention", "at least 1h"));
         }
+        realtime::check(&self.realtime.namespace)?;
         if !matches!(self.keys.rsa_bits, 2048 | 3072 | 4096) {
             return Err(ConfigError::new("keys.rsa_bits", "2048, 3072 or 4096"));
         }

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use super::{Lifetime, UpstreamConfig};
+use super::{Lifetime, RealtimeConfig, UpstreamConfig};
 use crate::keys::Algorithm;
 
 /// The effective configuration.
@@ -33,6 +33,8 @@ pub struct Config {
     pub oauth: OAuthConfig,
     /// The feed of changes.
     pub feed: FeedConfig,
+    /// Live updates.
+    pub realtime: RealtimeConfig,
     /// Pages of other origins.
     pub cors: CorsConfig,
     /// Accounts.

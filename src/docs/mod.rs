@@ -97,6 +97,7 @@ use crate::{
         records::history_routes::restore_record_version,
         feed::routes::list_changes,
         realtime::routes::open_realtime,
+        realtime::echo::open_echo,
         audit::routes::list_audit_events,
         keys::routes::list_keys,
         keys::routes::create_key,

@@ -4,6 +4,8 @@
 //! once, writes every publication once, and puts it into the bounded queue of each socket.
 
 mod channel;
+pub mod echo;
+mod frames;
 mod hub;
 mod outbox;
 mod protocol;

@@ -2,7 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
 
-use super::socket::Socket;
+use super::{frames, socket::Socket};
 use crate::{
     app::AppState,
     error::{ApiError, Code, Problem},
@@ -42,18 +42,7 @@ pub async fn open_realtime(
     if !app.cors.allows_socket(headers, by_cookie) {
         return Err(Code::OriginNotAllowed.into());
     }
-    let protocols = [PROTOCOL];
-    let (response, session, stream) = actix_ws::handle_with_protocols(&request, body, &protocols)
-        .map_err(|_no_handshake| {
-        ApiError::from(Code::UpgradeRequired)
-            .header("upgrade", "websocket")
-            .header("connection", "upgrade")
-            .header("sec-websocket-version", "13")
-    })?;
-    let stream = stream
-        .max_frame_size(LARGEST_MESSAGE)
-        .aggregate_continuations()
-        .max_continuation_size(LARGEST_MESSAGE);
+    let (response, session, stream) = frames::open(&request, body, &[PROTOCOL], LARGEST_MESSAGE)?;
     let presented = visitor.caller().map(Caller::verified);
     actix_web::rt::spawn(Socket::serve(app.into_inner(), session, stream, presented));
     Ok(response)

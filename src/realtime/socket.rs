@@ -2,13 +2,12 @@
 
 use std::{collections::VecDeque, future::ready, sync::Arc, time::Duration};
 
-use actix_ws::{
-    AggregatedMessage, AggregatedMessageStream, CloseCode, CloseReason, ProtocolError, Session,
-};
+use actix_ws::{AggregatedMessage, AggregatedMessageStream, ProtocolError, Session};
 use bytestring::ByteString;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::{
+    frames,
     outbox::{Item, Outbox},
     protocol::{Close, Command, PING},
     talk::Talk,
@@ -26,12 +25,6 @@ const GRACE: Duration = Duration::from_secs(25);
 
 /// How long a message may wait for a client that takes nothing.
 const WRITE_PATIENCE: Duration = Duration::from_secs(5);
-
-/// How long the last word may.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
-
-/// How long what is on its way may take after that.
-const END_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What may come within a while: libraries subscribe to all of their channels at once.
 const MOST_MESSAGES: u32 = 500;
@@ -87,10 +80,6 @@ impl Socket {
         drop(open);
         app.metrics.closed(close.code);
         tracing::debug!(code = close.code, reason = close.reason, "a socket ends");
-        let reason = CloseReason {
-            code: CloseCode::from(close.code),
-            description: Some(close.reason.to_owned()).filter(|reason| !reason.is_empty()),
-        };
         let Self {
             session,
             talk,
@@ -101,11 +90,7 @@ impl Socket {
         } = socket;
         // Nothing waits for who has gone.
         drop((talk, outbox, pending, leaving));
-        // Who takes nothing hears nothing.
-        let _said = timeout(CLOSE_PATIENCE, session.close(Some(reason))).await;
-        // As long as somebody reads, actix closes the connection when everything is sent; afterwards it would wait for the client.
-        let drained = async { while let Some(Ok(_)) = stream.recv().await {} };
-        let _ended = timeout(END_PATIENCE, drained).await;
+        frames::end(session, stream, close).await;
     }
 
     async fn run(&mut self, app: &AppState, stream: &mut AggregatedMessageStream) -> Close {
@@ -180,7 +165,7 @@ impl Socket {
     ) -> Result<(), Close> {
         let text = match message {
             None => return Err(Close::NORMAL),
-            Some(Err(error)) => return Err(fault(&error)),
+            Some(Err(error)) => return Err(frames::fault(&error)),
             Some(Ok(AggregatedMessage::Text(text))) => text,
             Some(Ok(AggregatedMessage::Binary(_))) => return Err(Close::NO_JSON),
             Some(Ok(AggregatedMessage::Ping(bytes))) => {
@@ -274,18 +259,5 @@ impl Socket {
             () = self.outbox.overflowed() => Err(Close::SLOW),
             () = sleep(WRITE_PATIENCE) => Err(Close::SLOW),
         }
-    }
-}
-
-/// The code for what a client may not send (RFC 6455 section 7.4.1).
-fn fault(error: &ProtocolError) -> Close {
-    match error {
-        ProtocolError::Overflow => Close::TOO_LARGE,
-        ProtocolError::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
-            Close::NO_TEXT
-        }
-        // What actix says of a message whose parts are too large together.
-        ProtocolError::Io(error) if error.kind() == std::io::ErrorKind::Other => Close::TOO_LARGE,
-        _ => Close::BROKEN_PROTOCOL,
     }
 }
