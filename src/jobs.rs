@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     audit::Actor,
+    channels::{self, Channels, News},
     clients::Registry,
     collections,
     db::{self, CONTROL_CHANNEL, Db},
@@ -19,6 +20,7 @@ use crate::{
     feed::{self, Feed, Line},
     idempotency, oauth,
     operations::Metrics,
+    realtime::Hub,
     revocation, sessions,
     tokens::Tokens,
     upstream::Upstreams,
@@ -49,6 +51,8 @@ const KEEP_FEED_EVERY: Duration = Duration::from_secs(600);
 const NOTICES_EVERY: Duration = Duration::from_secs(2);
 const INDEXES_EVERY: Duration = Duration::from_secs(2);
 const LEARN_EVERY: Duration = Duration::from_secs(60);
+const LIVE_EVERY: Duration = Duration::from_secs(5);
+const TEND_EVERY: Duration = Duration::from_secs(10);
 const ACKNOWLEDGE_EVERY: Duration = Duration::from_millis(500);
 
 /// Follows the keys and revocations that any replica changes, within a second, until the runtime stops.
@@ -85,6 +89,51 @@ pub async fn follow_feed(url: SecretString, feed: Feed) {
         Ok(line)
     };
     take_turns("the line to the feed", turn, |_is_lost| {}).await;
+}
+
+/// Hears what is told on channels, on a connection of its own, until the runtime stops.
+pub async fn follow_channels(url: SecretString, channels: Channels, hub: Hub) {
+    let pulse = channels.pulse().clone();
+    let turn = move |line: Option<channels::Line>| {
+        let hear = |news: News<'_>| hub.hear(news);
+        let mut line = match line {
+            Some(line) => line,
+            None => channels::Line::open(&url, &pulse, &hear)?,
+        };
+        line.turn(&pulse, &hear)?;
+        Ok(line)
+    };
+    take_turns("the line to the channels", turn, |_is_lost| {}).await;
+}
+
+/// Says that this replica lives, and writes down who has left its channels, until the runtime stops.
+pub async fn attend_channels(channels: Channels) {
+    let mut clock = tokio::time::interval(LIVE_EVERY);
+    loop {
+        let done = tokio::select! {
+            _tick = clock.tick() => channels.live().await,
+            () = channels.goings() => Ok(()),
+        };
+        let done = match done {
+            Ok(()) => channels.write_goings().await,
+            failed => failed,
+        };
+        if let Err(error) = done {
+            tracing::warn!(%error, "who is on the channels could not be written down; it is tried again");
+            tokio::time::sleep(RECONNECT_AFTER).await;
+        }
+    }
+}
+
+/// Drops what channels keep no longer, until the runtime stops; of several replicas each may do it.
+pub async fn tend_channels(channels: Channels) {
+    let mut clock = tokio::time::interval(TEND_EVERY);
+    loop {
+        clock.tick().await;
+        if let Err(error) = channels.tend().await {
+            tracing::warn!(%error, "the channels could not be tended; it is tried again");
+        }
+    }
 }
 
 /// Takes turns at a connection, off the request threads, until the runtime stops. One that fails, or gives no answer, is given

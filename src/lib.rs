@@ -4,6 +4,7 @@
 
 pub mod app;
 pub mod audit;
+pub mod channels;
 pub mod cli;
 pub mod clients;
 pub mod clock;

@@ -57,6 +57,42 @@ diesel::table! {
 }
 
 diesel::table! {
+    channel_entries (position) {
+        position -> Int8,
+        channel -> Text,
+        kind -> Int4,
+        is_kept -> Bool,
+        data -> Nullable<Text>,
+        info -> Nullable<Text>,
+        at -> Timestamptz,
+        expires_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    channel_floors (channel) {
+        channel -> Text,
+        position -> Int8,
+        at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    channel_replicas (id) {
+        id -> Uuid,
+        seen_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    channel_state (id) {
+        id -> Int4,
+        position -> Int8,
+        floor -> Int8,
+    }
+}
+
+diesel::table! {
     clients (id) {
         id -> Text,
         kind -> Text,
@@ -237,6 +273,16 @@ diesel::table! {
 }
 
 diesel::table! {
+    presences (channel, client) {
+        channel -> Text,
+        client -> Uuid,
+        replica -> Uuid,
+        info -> Text,
+        has_leave -> Bool,
+    }
+}
+
+diesel::table! {
     presented_once (id) {
         id -> Bytea,
         expires_at -> Timestamptz,
@@ -376,6 +422,10 @@ diesel::allow_tables_to_appear_in_same_query!(
     audit_events,
     authorization_codes,
     authorization_requests,
+    channel_entries,
+    channel_floors,
+    channel_replicas,
+    channel_state,
     client_changes,
     clients,
     collection_indexes,
@@ -388,6 +438,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     logout_notices,
     longest_lifetimes,
     outbox,
+    presences,
     presented_once,
     revocations,
     roles,

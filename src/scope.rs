@@ -223,6 +223,9 @@ scopes! {
     CollectionsWrite = "collections:write", "declare collections and delete them with their records";
     RecordsRead = "records:read", "read the records that the rules of their collections show you";
     RecordsWrite = "records:write", "make, change and delete records, as far as the rules of their collections go";
+    ChannelsRead = "channels:read", "follow channels and see who is there, as far as the rules of their namespaces go";
+    ChannelsWrite = "channels:write", "publish on channels, as far as the rules of their namespaces go";
+    ChannelsManage = "channels:manage", "publish on every channel, see who is there and what was published";
 }
 
 /// Any good token, whatever it may do.

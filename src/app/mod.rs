@@ -25,6 +25,7 @@ use diesel::PgConnection;
 use tokio::net::TcpStream;
 
 use crate::{
+    channels::Channels,
     clients::Registry,
     collections::Catalog,
     config::{Config, Mode},
@@ -88,6 +89,8 @@ pub struct AppState {
     pub creations: db::Desk<Creation>,
     /// This replica's end of the feed of changes.
     pub feed: Feed,
+    /// What is told beside records.
+    pub channels: Channels,
     /// What the WebSockets of this replica share.
     pub hub: Hub,
     /// Which origins may use the API from a browser.
@@ -147,6 +150,7 @@ impl AppState {
             readings: db::Desk::new(db.clone(), catalog.clone()),
             creations: db::Desk::new(db.clone(), catalog.clone()),
             hub: Hub::new(db.clone(), catalog.clone(), feed.clone()),
+            channels: Channels::new(&config.realtime, db.clone())?,
             catalog,
             feed,
             cors: Cors::new(&config, tokens.issuer(), clients),

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use crate::{
-    audit, clients, collections, docs, feed, http::Routes, keys, oauth, operations, pages,
-    realtime, records, roles, sessions, tokens, users,
+    audit, channels, clients, collections, docs, feed, http::Routes, keys, oauth, operations,
+    pages, realtime, records, roles, sessions, tokens, users,
 };
 
 /// The route table.
@@ -151,8 +151,17 @@ fn data(routes: &mut Routes) {
         .at("/v1/realtime")
         .get(realtime::routes::open_realtime);
     routes
+        .at("/v1/channels/{channel}/publications")
+        .post(channels::routes::publish);
+    routes
+        .at("/v1/channels/{channel}/presence")
+        .get(channels::routes::read_presence);
+    routes
+        .at("/v1/channels/{channel}/history")
+        .get(channels::routes::read_history);
+    routes
         .at("/v1/realtime/echo")
-        .get(realtime::echo::open_echo);
+        .get(realtime::echo_routes::open_echo);
 }
 
 fn discovery(routes: &mut Routes) {

@@ -3,6 +3,7 @@
 use std::{
     net::{SocketAddr, TcpListener, ToSocketAddrs},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use actix_web::{dev::ServerHandle, web::Data};
@@ -11,6 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     task::JoinHandle,
+    time::timeout,
 };
 
 use crate::{
@@ -21,6 +23,9 @@ use crate::{
     start::{self, Database, FIRST_ADMINISTRATOR},
     telemetry,
 };
+
+/// How long a replica that stops tries to say so.
+const FAREWELL_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Runs the server until SIGINT or SIGTERM.
 pub(super) fn run(config: Config) -> anyhow::Result<()> {
@@ -89,6 +94,13 @@ async fn serve(
         actix_web::rt::spawn(jobs::know_upstreams(state.upstreams.clone())),
         actix_web::rt::spawn(jobs::build_indexes(db.clone(), direct_url.clone())),
         actix_web::rt::spawn(jobs::follow_feed(direct_url.clone(), state.feed.clone())),
+        actix_web::rt::spawn(jobs::follow_channels(
+            direct_url.clone(),
+            state.channels.clone(),
+            state.hub.clone(),
+        )),
+        actix_web::rt::spawn(jobs::attend_channels(state.channels.clone())),
+        actix_web::rt::spawn(jobs::tend_channels(state.channels.clone())),
         actix_web::rt::spawn(jobs::keep_feed(
             db.clone(),
             TimeDelta::seconds(state.config.feed.retention.seconds()),
@@ -116,6 +128,9 @@ async fn serve(
     super::print(&banner)?;
     server.await?;
     background.iter().for_each(JoinHandle::abort);
+    if let Ok(Err(error)) = timeout(FAREWELL_PATIENCE, state.channels.say_farewell()).await {
+        tracing::warn!(%error, "others will find out by themselves who has left the channels");
+    }
     Ok(())
 }
 

@@ -364,7 +364,7 @@ impl Rules {
 }
 
 /// What a token is known to say; others may have more (private claims).
-pub(super) fn claims() -> Members {
+pub fn claims() -> Members {
     let texts = || Kind::List(Box::new(Kind::String));
     Members::open([
         ("sub", Kind::String),

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 pub use catalog::Catalog;
-pub use compiled::{Asker, Collection, Permission, RECORD, Rules};
+pub use compiled::{Asker, Collection, Permission, RECORD, Rules, claims};
 pub use declaration::{Declaration, OnOwnerDelete, RuleTexts};
 pub use extensions::{MemberRule, OnDelete, Reference};
 pub use index_store::{IndexRow, are_building, list as list_indexes, progress as index_progress};

@@ -19,8 +19,8 @@ pub use typed::{Documents, Viewer};
 use manners::Manners;
 
 use crate::{
-    audit, clients, collections, error, feed, http, keys, oauth, operations, pages, realtime,
-    records, roles, scope, sessions, tokens, users,
+    audit, channels, clients, collections, error, feed, http, keys, oauth, operations, pages,
+    realtime, records, roles, scope, sessions, tokens, users,
 };
 
 /// The fixed part of the API, which no configuration changes.
@@ -97,7 +97,10 @@ use crate::{
         records::history_routes::restore_record_version,
         feed::routes::list_changes,
         realtime::routes::open_realtime,
-        realtime::echo::open_echo,
+        realtime::echo_routes::open_echo,
+        channels::routes::publish,
+        channels::routes::read_presence,
+        channels::routes::read_history,
         audit::routes::list_audit_events,
         keys::routes::list_keys,
         keys::routes::create_key,
@@ -171,6 +174,12 @@ use crate::{
         http::Page<records::routes::Record>,
         feed::routes::Changes,
         feed::routes::ShownChange,
+        channels::routes::NewPublication,
+        channels::routes::Published,
+        channels::routes::Presence,
+        channels::routes::Attendant,
+        channels::routes::History,
+        channels::routes::Publication,
         audit::routes::AuditEvent,
         operations::routes::Health,
         operations::routes::Readiness,

@@ -176,7 +176,7 @@ impl Code {
             Self::RuleForbids => entry(
                 "rule-forbids",
                 403,
-                "The collection's rules don't allow it",
+                "The rules don't allow it",
                 "What may be made, changed and deleted stands in the rules of the collection (GET /v1/collections/{name}); whoever declared it can tell.",
             ),
             Self::TypeNameTaken => entry(

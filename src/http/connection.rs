@@ -96,6 +96,8 @@ struct Talk {
     /// How often a request began or ended.
     turns: Cell<u64>,
     body: RefCell<Option<Body>>,
+    /// Whether the last word of this connection was said, and has only to be sent.
+    is_over: Cell<bool>,
 }
 
 /// A request that is being answered; the connection waits for the next one when it is dropped.
@@ -110,6 +112,11 @@ impl Exchange {
     fn turn(&self, is_busy: bool) {
         self.0.is_busy.set(is_busy);
         self.0.turns.update(|turns| turns.wrapping_add(1));
+    }
+
+    /// Says that our side of the connection ends when everything is sent.
+    pub(super) fn end(&self) {
+        self.0.is_over.set(true);
     }
 
     /// Begins with a request, on a connection of ours.
@@ -312,7 +319,12 @@ impl AsyncWrite for Connection {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.watch_read(context)?;
-        Pin::new(&mut self.stream).poll_flush(context)
+        ready!(Pin::new(&mut self.stream).poll_flush(context))?;
+        if self.exchange.0.is_over.take() {
+            // Everything was written: actix flushes afterwards.
+            return Pin::new(&mut self.stream).poll_shutdown(context);
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -11,6 +11,7 @@ mod form;
 mod guard;
 mod idempotency;
 mod json;
+mod last_word;
 mod limit;
 mod lines;
 mod observe;
@@ -32,6 +33,7 @@ pub use json::{
     AnyJson, AnyPatch, InputSchemas, Json, JsonObject, JsonPatch, JsonPatchStep, MaybeJson,
     PATCH_TYPES, PatchOf, body_limit,
 };
+pub use last_word::close_after;
 pub use limit::{RateLimits, limit};
 pub use lines::{NDJSON, OneOrLines};
 pub use observe::{Rendered, observe};

@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use uuid::Uuid;
 
+use super::protocol::OF_RECORDS;
 use crate::collections::CollectionName;
 
 /// Bytes of a channel's name.
@@ -28,7 +29,7 @@ impl FromStr for Channel {
     /// Reads `data:{collection}` or `data:{collection}:{id}`.
     fn from_str(text: &str) -> Result<Self, Unknown> {
         let rest = text
-            .strip_prefix("data:")
+            .strip_prefix(OF_RECORDS)
             .filter(|_rest| text.len() <= LONGEST)
             .ok_or(Unknown)?;
         let (collection, record) = match rest.split_once(':') {

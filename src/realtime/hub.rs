@@ -15,9 +15,10 @@ use uuid::Uuid;
 
 use super::{
     protocol::End,
+    stream::Streams,
     topic::{Sources, Topic},
 };
-use crate::{collections::Catalog, db::Db, feed::Feed};
+use crate::{channels::News, collections::Catalog, db::Db, feed::Feed};
 
 /// Sockets that one user may have with each replica.
 const MOST_OF_USER: usize = 100;
@@ -31,6 +32,7 @@ struct Inner {
     /// Where topics are followed: applying rules for many must not keep requests waiting.
     home: Mutex<Option<Handle>>,
     topics: Mutex<HashMap<String, Arc<Topic>>>,
+    streams: Streams,
     users: Mutex<HashMap<Uuid, usize>>,
     sockets: AtomicUsize,
     tickets: AtomicU64,
@@ -56,6 +58,7 @@ impl Hub {
             sources: Sources { db, catalog, feed },
             home: Mutex::default(),
             topics: Mutex::default(),
+            streams: Streams::default(),
             users: Mutex::default(),
             sockets: AtomicUsize::default(),
             tickets: AtomicU64::default(),
@@ -65,9 +68,20 @@ impl Hub {
     /// The open sockets, their subscriptions together, and the topics that these share.
     pub fn counts(&self) -> (usize, usize, usize) {
         let topics: Vec<_> = lock(&self.0.topics).values().cloned().collect();
-        let subscriptions = topics.iter().map(|topic| topic.size()).sum();
+        let subscriptions: usize = topics.iter().map(|topic| topic.size()).sum();
+        let (members, streams) = self.0.streams.counts();
         let sockets = self.0.sockets.load(Ordering::Relaxed);
-        (sockets, subscriptions, topics.len())
+        (sockets, subscriptions + members, topics.len() + streams)
+    }
+
+    /// Hears what is told on channels.
+    pub fn hear(&self, news: News<'_>) {
+        self.0.streams.hear(news);
+    }
+
+    /// The channels beside those of records.
+    pub(super) fn streams(&self) -> &Streams {
+        &self.0.streams
     }
 
     /// Counts an open socket.

@@ -1,16 +1,21 @@
 //! Live updates: the Centrifuge client protocol in JSON over WebSocket, guarded by the same tokens and rules as everything else.
 //!
 //! Each socket is a task of its own. What it subscribes to is a topic, shared by all that are shown the same: it reads the feed of changes
-//! once, writes every publication once, and puts it into the bounded queue of each socket.
+//! once, writes every publication once, and puts it into the bounded queue of each socket. What is told beside records is heard of the
+//! channels, and told the same way.
 
+mod attend;
 mod channel;
-pub mod echo;
+mod channel_talk;
+pub mod echo_routes;
+mod following;
 mod frames;
 mod hub;
 mod outbox;
 mod protocol;
 pub mod routes;
 mod socket;
+mod stream;
 mod subscribe;
 mod talk;
 mod topic;

@@ -1,14 +1,18 @@
 //! What goes over the wire: the commands and replies of the Centrifuge client protocol, in JSON, and its numbers.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Value, json, value::RawValue};
 use uuid::Uuid;
 
 use crate::{
-    error::ApiError,
+    channels::{Entry, Kept},
+    error::{ApiError, Code},
     feed::{Kind, Reading, Told},
     records::Shown,
 };
+
+/// What the channels of records begin with.
+pub(super) const OF_RECORDS: &str = "data:";
 
 /// Seconds between two pings of ours.
 pub(super) const PING: u64 = 25;
@@ -20,12 +24,12 @@ pub(super) struct Command {
     pub id: u32,
     pub connect: Option<Connect>,
     pub subscribe: Option<Subscribe>,
-    pub unsubscribe: Option<Unsubscribe>,
+    pub unsubscribe: Option<OfChannel>,
     pub refresh: Option<Refresh>,
-    pub publish: Option<Value>,
-    pub presence: Option<Value>,
-    pub presence_stats: Option<Value>,
-    pub history: Option<Value>,
+    pub publish: Option<Publish>,
+    pub presence: Option<OfChannel>,
+    pub presence_stats: Option<OfChannel>,
+    pub history: Option<History>,
     pub rpc: Option<Value>,
     pub sub_refresh: Option<Value>,
     pub send: Option<Value>,
@@ -58,9 +62,35 @@ pub(super) struct Query {
     pub filter: Option<String>,
 }
 
+/// A command that names a channel and nothing else.
 #[derive(Debug, Default, Deserialize)]
-pub(super) struct Unsubscribe {
+pub(super) struct OfChannel {
     pub channel: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Publish {
+    pub channel: String,
+    pub data: Option<Value>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct History {
+    pub channel: String,
+    /// 0: only how far it is; less: as many as there may be.
+    #[serde(default)]
+    pub limit: i64,
+    pub since: Option<StreamPlace>,
+    #[serde(default)]
+    pub reverse: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct StreamPlace {
+    #[serde(default)]
+    pub offset: i64,
+    #[serde(default)]
+    pub epoch: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -87,6 +117,7 @@ impl Refusal {
     pub const BAD_REQUEST: Self = Self::new(107, "bad request");
     pub const NOT_AVAILABLE: Self = Self::new(108, "not available");
     pub const TOKEN_EXPIRED: Self = Self::new(109, "token expired");
+    pub const UNRECOVERABLE: Self = Self::new(112, "unrecoverable position");
 
     const fn new(code: u32, message: &'static str) -> Self {
         Self {
@@ -160,6 +191,19 @@ pub(super) fn refusal(id: u32, refusal: Refusal) -> String {
     json!({"id": id, "error": refusal}).to_string()
 }
 
+/// The refusal that an error of ours is told as.
+pub(super) fn refused(error: &ApiError) -> Refusal {
+    match error.code {
+        Code::NotFound => Refusal::UNKNOWN_CHANNEL,
+        Code::InvalidQuery => Refusal::BAD_REQUEST,
+        Code::RuleForbids => Refusal::PERMISSION_DENIED,
+        _ => {
+            tracing::warn!(%error, cause = ?error.cause, "a command failed");
+            Refusal::INTERNAL
+        }
+    }
+}
+
 /// Says that a subscription has ended.
 pub(super) fn ended(channel: &str, end: End) -> String {
     json!({"push": {"channel": channel, "unsubscribe": end}}).to_string()
@@ -223,6 +267,38 @@ impl Publication {
     }
 }
 
+/// Something that was published, for those who are subscribed.
+pub(super) fn published(entry: &Entry) -> String {
+    let offset = entry.is_kept.then_some(entry.position);
+    let data = entry.data.as_deref().unwrap_or("null");
+    let publication = publication(data, entry.info.as_deref(), offset);
+    let channel = json!(entry.channel);
+    format!(r#"{{"push":{{"channel":{channel},"pub":{publication}}}}}"#)
+}
+
+/// Somebody who came or went.
+pub(super) fn moved(entry: &Entry, how: &str) -> String {
+    let (channel, info) = (json!(entry.channel), entry.info.as_deref().unwrap_or("{}"));
+    format!(r#"{{"push":{{"channel":{channel},"{how}":{{"info":{info}}}}}}}"#)
+}
+
+/// Something that was published before.
+pub(super) fn kept(kept: &Kept) -> Box<RawValue> {
+    let text = publication(&kept.data, kept.info.as_deref(), Some(kept.position));
+    RawValue::from_string(text).unwrap_or_default()
+}
+
+/// One publication, of what is JSON already.
+fn publication(data: &str, info: Option<&str>, offset: Option<i64>) -> String {
+    let info = info
+        .map(|info| format!(r#","info":{info}"#))
+        .unwrap_or_default();
+    let offset = offset
+        .map(|offset| format!(r#","offset":{offset}"#))
+        .unwrap_or_default();
+    format!(r#"{{"data":{data}{info}{offset}}}"#)
+}
+
 /// What a client is told of its connection.
 #[derive(Serialize)]
 pub(super) struct Introduction {
@@ -250,5 +326,5 @@ pub(super) struct Subscribed {
     pub offset: i64,
     pub was_recovering: bool,
     pub recovered: bool,
-    pub publications: Vec<Publication>,
+    pub publications: Vec<Box<RawValue>>,
 }

@@ -42,8 +42,8 @@ pub async fn open_realtime(
     if !app.cors.allows_socket(headers, by_cookie) {
         return Err(Code::OriginNotAllowed.into());
     }
-    let (response, session, stream) = frames::open(&request, body, &[PROTOCOL], LARGEST_MESSAGE)?;
+    let (response, session, frames) = frames::open(&request, body, &[PROTOCOL], LARGEST_MESSAGE)?;
     let presented = visitor.caller().map(Caller::verified);
-    actix_web::rt::spawn(Socket::serve(app.into_inner(), session, stream, presented));
+    actix_web::rt::spawn(Socket::serve(app.into_inner(), session, frames, presented));
     Ok(response)
 }

@@ -2,12 +2,12 @@
 
 use std::{collections::VecDeque, future::ready, sync::Arc, time::Duration};
 
-use actix_ws::{AggregatedMessage, AggregatedMessageStream, ProtocolError, Session};
+use actix_ws::Session;
 use bytestring::ByteString;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::{
-    frames,
+    frames::{self, Frames, Message},
     outbox::{Item, Outbox},
     protocol::{Close, Command, PING},
     talk::Talk,
@@ -60,7 +60,7 @@ impl Socket {
     pub async fn serve(
         app: Arc<AppState>,
         session: Session,
-        mut stream: AggregatedMessageStream,
+        mut frames: Frames,
         presented: Option<Arc<Verified>>,
     ) {
         let outbox = Outbox::default();
@@ -76,7 +76,7 @@ impl Socket {
             pace: (now, 0),
         };
         let open = app.hub.open();
-        let close = socket.run(&app, &mut stream).await;
+        let close = socket.run(&app, &mut frames).await;
         drop(open);
         app.metrics.closed(close.code);
         tracing::debug!(code = close.code, reason = close.reason, "a socket ends");
@@ -90,10 +90,10 @@ impl Socket {
         } = socket;
         // Nothing waits for who has gone.
         drop((talk, outbox, pending, leaving));
-        frames::end(session, stream, close).await;
+        frames::end(session, frames, close).await;
     }
 
-    async fn run(&mut self, app: &AppState, stream: &mut AggregatedMessageStream) -> Close {
+    async fn run(&mut self, app: &AppState, frames: &mut Frames) -> Close {
         let mut revocations = app.tokens.revocations().news();
         if let Err(close) = self.talk.check() {
             return close;
@@ -108,7 +108,7 @@ impl Socket {
                 _news = revocations.changed() => self.talk.check(),
                 () = outbox.overflowed() => Err(Close::SLOW),
                 () = ready(()), if !self.pending.is_empty() => self.answer(app).await,
-                message = stream.recv(), if self.pending.is_empty() => self.hear(message).await,
+                message = frames.next(), if self.pending.is_empty() => self.hear(message).await,
                 () = sleep_until(self.deadline(app)) => self.act(app).await,
                 () = ready(()), if !self.leaving.is_empty() => self.tell().await,
                 () = outbox.news() => self.tell().await,
@@ -159,24 +159,21 @@ impl Socket {
     }
 
     /// Hears a message: commands, one to a line.
-    async fn hear(
-        &mut self,
-        message: Option<Result<AggregatedMessage, ProtocolError>>,
-    ) -> Result<(), Close> {
+    async fn hear(&mut self, message: Option<Result<Message, Close>>) -> Result<(), Close> {
         let text = match message {
             None => return Err(Close::NORMAL),
-            Some(Err(error)) => return Err(frames::fault(&error)),
-            Some(Ok(AggregatedMessage::Text(text))) => text,
-            Some(Ok(AggregatedMessage::Binary(_))) => return Err(Close::NO_JSON),
-            Some(Ok(AggregatedMessage::Ping(bytes))) => {
+            Some(Err(close)) => return Err(close),
+            Some(Ok(Message::Text(text))) => text,
+            Some(Ok(Message::Binary(_))) => return Err(Close::NO_JSON),
+            Some(Ok(Message::Ping(bytes))) => {
                 self.count()?;
                 let pong = timeout(WRITE_PATIENCE, self.session.pong(&bytes)).await;
                 return pong
                     .map_err(|_elapsed| Close::SLOW)?
                     .map_err(|_closed| Close::NORMAL);
             }
-            Some(Ok(AggregatedMessage::Pong(_))) => return self.count(),
-            Some(Ok(AggregatedMessage::Close(_))) => return Err(Close::NORMAL),
+            Some(Ok(Message::Pong)) => return self.count(),
+            Some(Ok(Message::Close)) => return Err(Close::NORMAL),
         };
         self.count()?;
         for line in text.split('\n').map(str::trim) {

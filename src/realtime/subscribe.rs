@@ -2,13 +2,13 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use serde_json::{Value, json};
+use serde_json::{Value, json, value::to_raw_value};
 
 use super::{
     channel::Channel,
     hub::Hub,
     outbox::Outbox,
-    protocol::{Publication, Query, Refusal, Subscribe, Subscribed},
+    protocol::{Publication, Query, Refusal, Subscribe, Subscribed, refused},
     topic::{Joined, Sources, Topic},
 };
 use crate::{
@@ -210,7 +210,10 @@ impl Start {
             self.reading.take_told();
         }
         let told = self.reading.told.iter();
-        let publications = told.map(|told| Publication::of(&self.reading, told));
+        let publications = told.map(|told| {
+            let publication = Publication::of(&self.reading, told)?;
+            to_raw_value(&publication).map_err(ApiError::internal)
+        });
         let publications = publications.collect::<Result<_, _>>();
         let place = &self.reading.place;
         Ok(Subscribed {
@@ -239,17 +242,6 @@ fn shown(reading: &Reading) -> Result<Arc<Collection>, Refusal> {
         return Err(Refusal::BAD_REQUEST);
     }
     Ok(Arc::clone(collection))
-}
-
-fn refused(error: &ApiError) -> Refusal {
-    match error.code {
-        Code::NotFound => Refusal::UNKNOWN_CHANNEL,
-        Code::InvalidQuery => Refusal::BAD_REQUEST,
-        _ => {
-            tracing::warn!(%error, cause = ?error.cause, "nobody can subscribe");
-            Refusal::INTERNAL
-        }
-    }
 }
 
 /// What decides what somebody is shown: the declaration, the filter, and of the token only the claims that rules read.

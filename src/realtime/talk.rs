@@ -3,22 +3,24 @@
 use std::{collections::HashMap, sync::Arc};
 
 use chrono::{DateTime, Utc};
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
+    attend::{Attendance, Attendee},
+    following::Following,
     hub::Seat,
     outbox::Outbox,
     protocol::{
         self, Close, Command, Connect, End, Introduction, PING, Refresh, Refusal, Subscribe,
-        Subscribed,
     },
     subscribe::Subscription,
 };
 use crate::{
     app::AppState,
+    channels::Who,
     collections::Asker,
-    scope::{Demand, RecordsRead},
+    scope::{ChannelsManage, ChannelsRead, Demand, Either, Named, RecordsRead},
     tokens::{Refusal as TokenRefusal, Verified},
 };
 
@@ -27,18 +29,21 @@ const MOST_CHANNELS: usize = 128;
 
 /// The conversation with one client.
 pub(super) struct Talk {
-    app: Arc<AppState>,
+    pub(super) app: Arc<AppState>,
     outbox: Outbox,
     client: Uuid,
     /// The token, of the handshake or since.
     verified: Option<Arc<Verified>>,
     is_connected: bool,
     seat: Option<Seat>,
-    subscriptions: HashMap<String, Subscription>,
+    subscriptions: HashMap<String, Following>,
 }
 
 /// Lines to send.
 type Lines = Vec<String>;
+
+/// What a command comes to.
+type Answer = Result<Value, Refusal>;
 
 impl Talk {
     /// One with a client that may have presented a token already.
@@ -97,15 +102,6 @@ impl Talk {
         if let Some(connect) = command.connect {
             return self.connect(id, &connect);
         }
-        if let Some(subscribe) = command.subscribe {
-            let subscribed = self.subscribe(subscribe).await;
-            // It took a while.
-            self.check()?;
-            return Ok(vec![match subscribed {
-                Ok(subscribed) => protocol::reply(id, "subscribe", &json!(subscribed)),
-                Err(refusal) => protocol::refusal(id, refusal),
-            }]);
-        }
         if let Some(unsubscribe) = command.unsubscribe {
             self.subscriptions.remove(&unsubscribe.channel);
             return Ok(vec![protocol::reply(id, "unsubscribe", &json!({}))]);
@@ -113,19 +109,35 @@ impl Talk {
         if let Some(refresh) = command.refresh {
             return self.refresh(id, &refresh);
         }
-        let others = [
-            command.publish,
-            command.presence,
-            command.presence_stats,
-            command.history,
-            command.rpc,
-            command.sub_refresh,
-            command.send,
-        ];
-        if others.iter().any(Option::is_some) {
-            return Ok(vec![protocol::refusal(id, Refusal::NOT_AVAILABLE)]);
-        }
-        Err(Close::BAD_REQUEST)
+        let (name, answer) = self.ask(command).await?;
+        // It took a while.
+        self.check()?;
+        Ok(vec![match answer {
+            Ok(answer) => protocol::reply(id, name, &answer),
+            Err(refusal) => protocol::refusal(id, refusal),
+        }])
+    }
+
+    /// Answers what may be refused.
+    async fn ask(&mut self, command: Command) -> Result<(&'static str, Answer), Close> {
+        Ok(if let Some(subscribe) = command.subscribe {
+            ("subscribe", self.subscribe(subscribe).await)
+        } else if let Some(publish) = command.publish {
+            ("publish", self.publish(publish).await)
+        } else if let Some(presence) = command.presence {
+            ("presence", self.presence(presence).await)
+        } else if let Some(presence_stats) = command.presence_stats {
+            ("presence_stats", self.presence_stats(presence_stats).await)
+        } else if let Some(history) = command.history {
+            ("history", self.history(history).await)
+        } else if [command.rpc, command.sub_refresh, command.send]
+            .iter()
+            .any(Option::is_some)
+        {
+            ("", Err(Refusal::NOT_AVAILABLE))
+        } else {
+            return Err(Close::BAD_REQUEST);
+        })
     }
 
     /// Ends a subscription of ours; tells the client, unless it has ended it first.
@@ -137,13 +149,13 @@ impl Talk {
 
     /// Whether a subscription is one still.
     pub fn has(&self, ticket: u64) -> bool {
-        let mut tickets = self.subscriptions.values().map(|one| one.ticket);
+        let mut tickets = self.subscriptions.values().map(Following::ticket);
         tickets.any(|one| one == ticket)
     }
 
     fn channel_of(&self, ticket: u64) -> Option<String> {
         let mut all = self.subscriptions.iter();
-        let found = all.find(|(_, subscription)| subscription.ticket == ticket);
+        let found = all.find(|(_, following)| following.ticket() == ticket);
         found.map(|(channel, _)| channel.clone())
     }
 
@@ -186,16 +198,12 @@ impl Talk {
         }
         self.verified = Some(verified);
         let mut lines = vec![protocol::reply(id, "refresh", &self.introduction())];
-        let asker = self.asker();
-        let fits = |subscription: &&Subscription| {
-            let asker = asker.as_ref();
-            asker.is_ok_and(|asker| subscription.fits(asker))
-        };
+        let (asker, attendee) = (self.asker().ok(), self.attendee::<ChannelsRead>().ok());
         let changed: Vec<_> = self
             .subscriptions
             .values()
-            .filter(|subscription| !fits(subscription))
-            .map(|subscription| subscription.ticket)
+            .filter(|following| !following.fits(asker.as_ref(), attendee.as_ref()))
+            .map(Following::ticket)
             .collect();
         lines.extend(
             changed
@@ -205,7 +213,7 @@ impl Talk {
         Ok(lines)
     }
 
-    async fn subscribe(&mut self, command: Subscribe) -> Result<Subscribed, Refusal> {
+    async fn subscribe(&mut self, command: Subscribe) -> Answer {
         let channel = command.channel.clone();
         if self.subscriptions.contains_key(&channel) {
             return Err(Refusal::ALREADY_SUBSCRIBED);
@@ -213,11 +221,20 @@ impl Talk {
         if self.subscriptions.len() >= MOST_CHANNELS {
             return Err(Refusal::LIMIT_EXCEEDED);
         }
-        let asker = self.asker()?;
-        let begun = Subscription::begin(&self.app.hub, &self.outbox, asker, command).await;
-        let (subscription, subscribed) = begun?;
-        self.subscriptions.insert(channel, subscription);
-        Ok(subscribed)
+        let (hub, outbox) = (&self.app.hub, &self.outbox);
+        let (following, subscribed) = if channel.starts_with(protocol::OF_RECORDS) {
+            let begun = Subscription::begin(hub, outbox, self.asker()?, command);
+            let (subscription, subscribed) = begun.await?;
+            (Following::Records(subscription), subscribed)
+        } else {
+            let attendee = self.attendee::<ChannelsRead>()?;
+            let channels = &self.app.channels;
+            let begun = Attendance::begin(hub, channels, outbox, attendee, command);
+            let (attendance, subscribed) = begun.await?;
+            (Following::Channel(attendance), subscribed)
+        };
+        self.subscriptions.insert(channel, following);
+        Ok(json!(subscribed))
     }
 
     /// Verifies a token; one that is worth no second try ends the conversation.
@@ -235,6 +252,27 @@ impl Talk {
 
     /// Who asks for records, as rules see it.
     fn asker(&self) -> Result<Asker, Refusal> {
+        self.with_scope(RecordsRead::NAMES)
+    }
+
+    /// Who asks for something of channels.
+    pub(super) fn attendee<S: Named>(&self) -> Result<Attendee, Refusal> {
+        let asker = self.with_scope(Either::<S, ChannelsManage>::NAMES)?;
+        let user = asker.auth.get("sub").and_then(Value::as_str);
+        let who = Who {
+            user: user.unwrap_or_default().to_owned(),
+            client: self.client,
+        };
+        let authority = self.verified.as_ref().map(|verified| &verified.authority);
+        Ok(Attendee {
+            manages: authority.is_some_and(|authority| authority.may(ChannelsManage::NAME)),
+            asker,
+            who,
+        })
+    }
+
+    /// Who asks, where a token has one of these scopes, or there is none.
+    fn with_scope(&self, names: &[&str]) -> Result<Asker, Refusal> {
         let now = self.app.tokens.now();
         let Some(verified) = &self.verified else {
             return Ok(Asker {
@@ -244,7 +282,7 @@ impl Talk {
             });
         };
         let authority = &verified.authority;
-        if !RecordsRead::NAMES.iter().any(|name| authority.may(name)) {
+        if !names.iter().any(|name| authority.may(name)) {
             return Err(Refusal::PERMISSION_DENIED);
         }
         Ok(Asker {

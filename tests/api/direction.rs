@@ -37,11 +37,13 @@ fn allowed(room: &str) -> &'static [&'static str] {
         "clients" => &["audit", "jose", "revocation", "tokens"],
         "rules" => &[],
         "collections" => &["audit", "rules"],
+        "channels" => &["collections", "idempotency", "rules"],
         "records" => &["collections", "idempotency", "rules"],
         "feed" => &["collections", "records", "rules"],
         // Whoever holds a socket is a handler for as long as it lasts.
         "realtime" => &[
             "app",
+            "channels",
             "collections",
             "feed",
             "http",
@@ -87,6 +89,7 @@ fn allowed(room: &str) -> &'static [&'static str] {
         ],
         "docs" => &[
             "audit",
+            "channels",
             "clients",
             "collections",
             "feed",
@@ -105,6 +108,7 @@ fn allowed(room: &str) -> &'static [&'static str] {
         ],
         "operations" => &["keys", "tokens"],
         "jobs" => &[
+            "channels",
             "clients",
             "collections",
             "feed",
@@ -112,6 +116,7 @@ fn allowed(room: &str) -> &'static [&'static str] {
             "audit",
             "idempotency",
             "operations",
+            "realtime",
             "revocation",
             "sessions",
             "tokens",
@@ -122,6 +127,7 @@ fn allowed(room: &str) -> &'static [&'static str] {
         ],
         "app" => &[
             "audit",
+            "channels",
             "clients",
             "collections",
             "feed",
@@ -268,7 +274,10 @@ fn only_the_edges_speak_http() {
         .filter(|(name, room, code)| {
             let edge = name.ends_with("routes.rs")
                 || matches!(room.as_str(), "http" | "app" | "pages")
-                || matches!(name.as_str(), "oauth/error.rs" | "telemetry/spans.rs");
+                || matches!(
+                    name.as_str(),
+                    "oauth/error.rs" | "realtime/frames.rs" | "telemetry/spans.rs"
+                );
             // The command line starts the server's runtime.
             let starter = name == "cli/serve.rs";
             code.contains("actix_web") && !edge && !starter
@@ -347,7 +356,8 @@ fn files_stay_small() {
                 .count();
             (name, lines)
         })
-        .filter(|(_, lines)| *lines > 400)
+        // What is written after the database is as long as that is.
+        .filter(|(name, lines)| *lines > 400 && name != "schema.rs")
         .collect();
     assert!(long.is_empty(), "split by endpoint, not by layer: {long:?}");
 }

@@ -141,7 +141,7 @@ async fn pwd_10_nobody_gives_or_edits_more_than_they_have() {
     let app = TestApp::shared();
     let administrator = app.administrator().await;
     let deputy = app
-        .user("users:write roles:write users:read account:read account:write sessions:self records:read records:write")
+        .user("users:write roles:write users:read account:read account:write sessions:self channels:read channels:write records:read records:write")
         .await;
     // Roles above the deputy can't be made, edited, deleted, given or taken.
     let high = name();

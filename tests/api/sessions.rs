@@ -33,7 +33,7 @@ async fn signing_in_answers_a_pair() {
     );
     assert_eq!(
         pair["scope"],
-        "account:read account:write records:read records:write sessions:self"
+        "account:read account:write channels:read channels:write records:read records:write sessions:self"
     );
 }
 
@@ -111,7 +111,7 @@ async fn a_pair_may_do_less_but_never_more() {
         .expect(200);
     assert_eq!(
         wide.at("/scope"),
-        "account:read account:write records:read records:write sessions:self"
+        "account:read account:write channels:read channels:write records:read records:write sessions:self"
     );
     let widen =
         json!({"refresh_token": narrow.refresh_token(), "scope": "account:read account:write"});
@@ -303,7 +303,7 @@ async fn what_roles_allow_follows_at_the_next_refresh() {
     let next = reader.refresh().await.expect(200).json();
     assert_eq!(
         next["scope"],
-        "account:read account:write records:read records:write sessions:self"
+        "account:read account:write channels:read channels:write records:read records:write sessions:self"
     );
     let claims = crate::harness::decode_part(next["access_token"].as_str().unwrap(), 1);
     assert_eq!(claims["roles"], json!(["user"]));

@@ -251,6 +251,9 @@ impl TestApp {
         let building = jobs::build_indexes(db.clone(), SecretString::from(database));
         let state = Data::new(AppState::new(config, db, tokens, clients)?);
         let sequencing = jobs::follow_feed(SecretString::from(database), state.feed.clone());
+        let (channels, hub) = (state.channels.clone(), state.hub.clone());
+        let hearing = jobs::follow_channels(SecretString::from(database), channels.clone(), hub);
+        let attending = jobs::attend_channels(channels);
         let telling =
             jobs::tell_of_logout(state.db.clone(), state.oauth.clone(), state.metrics.clone());
         let served = state.clone();
@@ -262,6 +265,8 @@ impl TestApp {
                 actix_web::rt::spawn(following);
                 actix_web::rt::spawn(building);
                 actix_web::rt::spawn(sequencing);
+                actix_web::rt::spawn(hearing);
+                actix_web::rt::spawn(attending);
                 actix_web::rt::spawn(telling);
                 ready.send(server.handle()).unwrap();
                 server.await.unwrap();

@@ -1,5 +1,6 @@
 //! Live updates: what each is told, from where on, and when a socket ends.
 
+mod channels;
 mod handshake;
 mod life;
 mod resume;

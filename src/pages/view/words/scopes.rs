@@ -32,6 +32,18 @@ pub fn scope(name: &str) -> Option<Text> {
             "Create, change and delete the data that you can change",
             "회원님의 권한으로 데이터 생성, 변경 및 삭제",
         ),
+        "channels:read" => text(
+            "Receive the live messages that you can receive",
+            "회원님이 받을 수 있는 실시간 메시지 받기",
+        ),
+        "channels:write" => text(
+            "Send live messages as you",
+            "회원님 이름으로 실시간 메시지 보내기",
+        ),
+        "channels:manage" => text(
+            "Send live messages to everyone and see who is online",
+            "모든 사용자에게 실시간 메시지 보내기 및 접속자 보기",
+        ),
         "collections:read" => text(
             "See how collections of data are declared",
             "데이터 컬렉션의 정의 보기",

@@ -1,9 +1,12 @@
 //! A WebSocket that sends back what it is sent: it shows to suites of tests what ours understand.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use actix_ws::{AggregatedMessage, AggregatedMessageStream, Closed, Session};
+use actix_ws::Session;
 
-use super::{frames, protocol::Close};
+use super::{
+    frames::{self, Frames, Message},
+    protocol::Close,
+};
 use crate::{
     app::AppState,
     error::{ApiError, Problem},
@@ -33,28 +36,28 @@ pub async fn open_echo(
     if !app.config.realtime.echo {
         return Err(ApiError::not_found());
     }
-    let (response, session, stream) = frames::open(&request, body, &[], LARGEST_MESSAGE)?;
-    actix_web::rt::spawn(serve(session, stream));
+    let (response, session, frames) = frames::open(&request, body, &[], LARGEST_MESSAGE)?;
+    actix_web::rt::spawn(serve(session, frames));
     Ok(response)
 }
 
-async fn serve(mut session: Session, mut stream: AggregatedMessageStream) {
+async fn serve(mut session: Session, mut frames: Frames) {
     let close = loop {
-        let message = match stream.recv().await {
+        let message = match frames.next().await {
             None => break Close::NORMAL,
-            Some(Err(error)) => break frames::fault(&error),
+            Some(Err(close)) => break close,
             Some(Ok(message)) => message,
         };
-        let said: Result<(), Closed> = match message {
-            AggregatedMessage::Text(text) => session.text(text).await,
-            AggregatedMessage::Binary(bytes) => session.binary(bytes).await,
-            AggregatedMessage::Ping(bytes) => session.pong(&bytes).await,
-            AggregatedMessage::Pong(_) => Ok(()),
-            AggregatedMessage::Close(_) => break Close::NORMAL,
+        let said = match message {
+            Message::Text(text) => session.text(text).await,
+            Message::Binary(bytes) => session.binary(bytes).await,
+            Message::Ping(bytes) => session.pong(&bytes).await,
+            Message::Pong => Ok(()),
+            Message::Close => break Close::NORMAL,
         };
         if said.is_err() {
             break Close::NORMAL;
         }
     };
-    frames::end(session, stream, close).await;
+    frames::end(session, frames, close).await;
 }

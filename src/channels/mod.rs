@@ -1,0 +1,315 @@
+//! Channels: what clients and servers tell each other beside records, under the rules of declared namespaces.
+//!
+//! What is published gets one order from the database, several publications at a time; each replica follows it on a line of its own, and
+//! tells its sockets. What a namespace keeps can be read and resumed from; of what it does not keep nothing is missed only by
+//! those who are connected. Who is there is written down by the replica that they are connected with, for as long as it lives.
+
+mod entry;
+mod line;
+mod name;
+mod namespace;
+mod past;
+mod post;
+mod presence_store;
+pub mod routes;
+mod store;
+mod tend_store;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use diesel::PgConnection;
+use serde_json::Value;
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+pub use entry::{Entry, Kind, Who};
+pub use line::{Line, News, Place, Pulse};
+pub use name::ChannelName;
+pub use namespace::{Action, Namespace, Namespaces};
+pub use past::{Kept, Past, Since};
+pub use presence_store::Present;
+
+use post::{Attendant, Office, Post};
+
+use crate::{
+    collections::Asker,
+    config::RealtimeConfig,
+    db::{Db, Desk},
+    error::{ApiError, Code},
+};
+
+/// Those that leave together.
+const TOGETHER: usize = 500;
+
+/// The channels, as this replica knows them; cheap to clone.
+#[derive(Clone)]
+pub struct Channels(Arc<Inner>);
+
+struct Inner {
+    namespaces: Namespaces,
+    db: Db,
+    office: Office,
+    posts: Desk<Post>,
+    /// Who is there with this replica.
+    attendants: Mutex<HashMap<(ChannelName, Uuid), Attendant>>,
+    /// Who has gone, and was not written down yet.
+    gone: Mutex<Vec<Attendant>>,
+    going: Notify,
+    /// What was published of late on channels that keep so many publications.
+    kept: Mutex<HashMap<ChannelName, u32>>,
+}
+
+impl Channels {
+    /// Those that are declared.
+    ///
+    /// # Errors
+    /// Where a rule is none, and why.
+    pub fn new(config: &RealtimeConfig, db: Db) -> anyhow::Result<Self> {
+        let office = Office {
+            pulse: Pulse::default(),
+            replica: Uuid::now_v7(),
+        };
+        Ok(Self(Arc::new(Inner {
+            namespaces: Namespaces::new(&config.namespace)?,
+            posts: Desk::new(db.clone(), office.clone()),
+            db,
+            office,
+            attendants: Mutex::default(),
+            gone: Mutex::default(),
+            going: Notify::new(),
+            kept: Mutex::default(),
+        })))
+    }
+
+    /// The namespace of a channel that somebody may do something with: by its rules, or as whoever manages all of them.
+    ///
+    /// # Errors
+    /// 404 where there is no such namespace, 403.
+    pub fn permit(
+        &self,
+        action: Action,
+        channel: &ChannelName,
+        asker: &Asker,
+        manages: bool,
+        data: Option<&Value>,
+    ) -> Result<&Namespace, ApiError> {
+        let namespace = self.0.namespaces.of(channel);
+        let namespace = namespace.ok_or_else(ApiError::not_found)?;
+        if manages || namespace.allows(action, asker, channel, data) {
+            Ok(namespace)
+        } else {
+            Err(Code::RuleForbids.into())
+        }
+    }
+
+    /// How far this replica has heard.
+    pub fn pulse(&self) -> &Pulse {
+        &self.0.office.pulse
+    }
+
+    /// Publishes JSON; its place, once it is written down.
+    ///
+    /// # Errors
+    /// Those of `Desk::send`.
+    pub async fn publish(
+        &self,
+        channel: &ChannelName,
+        namespace: &Namespace,
+        data: String,
+        who: Option<&Who>,
+    ) -> Result<i64, ApiError> {
+        let post = Post::publication(channel, namespace, data, who);
+        let place = self.0.posts.send(post).await?;
+        self.will_trim(channel, namespace);
+        Ok(place)
+    }
+
+    /// The same in a transaction of the caller's.
+    ///
+    /// # Errors
+    /// Postgres.
+    pub fn publish_within(
+        &self,
+        conn: &mut PgConnection,
+        channel: &ChannelName,
+        namespace: &Namespace,
+        data: String,
+    ) -> Result<i64, ApiError> {
+        let post = Post::publication(channel, namespace, data, None);
+        let places = post::write(conn, &self.0.office, &[&post])?;
+        self.will_trim(channel, namespace);
+        Ok(places.into_iter().next().unwrap_or_default())
+    }
+
+    fn will_trim(&self, channel: &ChannelName, namespace: &Namespace) {
+        if namespace.is_kept() {
+            lock(&self.0.kept).insert(channel.clone(), namespace.size);
+        }
+    }
+
+    /// Lets somebody be seen on a channel.
+    ///
+    /// # Errors
+    /// Those of `Desk::send`; then they are not seen.
+    pub async fn come(
+        &self,
+        channel: &ChannelName,
+        namespace: &Namespace,
+        who: &Who,
+    ) -> Result<(), ApiError> {
+        let attendant = Attendant {
+            channel: channel.clone(),
+            client: who.client,
+            info: who.told(),
+            has_leave: namespace.has_joins,
+        };
+        let key = (channel.clone(), who.client);
+        lock(&self.0.attendants).insert(key, attendant.clone());
+        let come = self.0.posts.send(Post::coming(attendant)).await;
+        if come.is_err() {
+            // It may have been written down all the same.
+            self.go(channel, who.client);
+        }
+        come.map(|_place| ())
+    }
+
+    /// Lets somebody be seen no more, soon.
+    pub fn go(&self, channel: &ChannelName, client: Uuid) {
+        let key = (channel.clone(), client);
+        if let Some(attendant) = lock(&self.0.attendants).remove(&key) {
+            lock(&self.0.gone).push(attendant);
+            self.0.going.notify_one();
+        }
+    }
+
+    /// Waits until somebody goes.
+    pub async fn goings(&self) {
+        self.0.going.notified().await;
+    }
+
+    /// Writes down who has gone.
+    ///
+    /// # Errors
+    /// Those of `Db::run`; it is to be tried again.
+    pub async fn write_goings(&self) -> Result<(), ApiError> {
+        loop {
+            let gone = {
+                let mut gone = lock(&self.0.gone);
+                let most = gone.len().min(TOGETHER);
+                Arc::new(gone.drain(..most).collect::<Vec<_>>())
+            };
+            if gone.is_empty() {
+                return Ok(());
+            }
+            let (office, going) = (self.0.office.clone(), Arc::clone(&gone));
+            let written = self.0.db.run(move |conn| {
+                let posts: Vec<_> = going.iter().map(Post::going).collect();
+                post::write(conn, &office, &posts.iter().collect::<Vec<_>>())
+            });
+            if let Err(error) = written.await {
+                lock(&self.0.gone).extend(gone.iter().cloned());
+                return Err(error);
+            }
+        }
+    }
+
+    /// Reads who is on a channel, at most so many of them.
+    ///
+    /// # Errors
+    /// Those of `Db::run_again`.
+    pub async fn presence(&self, channel: &ChannelName, most: i64) -> Result<Present, ApiError> {
+        let channel = channel.clone();
+        let read = move |conn: &mut _| Ok(presence_store::list(conn, &channel, most)?);
+        self.0.db.run_again(read).await
+    }
+
+    /// Reads what a channel has kept: the first after a place, without one the last; `None` where not all of it is there.
+    ///
+    /// # Errors
+    /// Those of `Db::run_again`.
+    pub async fn history(
+        &self,
+        channel: &ChannelName,
+        namespace: &Namespace,
+        since: Option<Since>,
+        limit: usize,
+    ) -> Result<Option<Past>, ApiError> {
+        let (channel, size) = (channel.clone(), namespace.size);
+        let read = move |conn: &mut _| {
+            let past = store::history(conn, &channel, size, since.as_ref(), limit);
+            Ok(past?)
+        };
+        self.0.db.run_again(read).await
+    }
+
+    /// Reads all that was kept after one place and until another; `None` where something of it is missing, or it is too much.
+    ///
+    /// # Errors
+    /// Those of `Db::run_again`.
+    pub async fn missed(
+        &self,
+        channel: &ChannelName,
+        since: Since,
+        until: i64,
+    ) -> Result<Option<Vec<Kept>>, ApiError> {
+        let channel = channel.clone();
+        let read = move |conn: &mut _| Ok(store::missed(conn, &channel, &since, until)?);
+        self.0.db.run_again(read).await
+    }
+
+    /// Says that this replica lives, and forgets who was with those that don't.
+    ///
+    /// # Errors
+    /// Those of `Db::run`.
+    pub async fn live(&self) -> Result<(), ApiError> {
+        let (office, inner) = (self.0.office.clone(), Arc::clone(&self.0));
+        let live = move |conn: &mut PgConnection| {
+            if presence_store::live(conn, office.replica)? {
+                // Others took this replica for dead, or it has just begun.
+                let attendants: Vec<_> = lock(&inner.attendants).values().cloned().collect();
+                for some in attendants.chunks(TOGETHER) {
+                    let some: Vec<_> = some.iter().collect();
+                    presence_store::put(conn, office.replica, &some)?;
+                }
+            }
+            if presence_store::forget_dead(conn)? {
+                office.pulse.poke();
+            }
+            Ok(())
+        };
+        self.0.db.run(live).await
+    }
+
+    /// Says that this replica lives no more, and nobody is there with it.
+    ///
+    /// # Errors
+    /// Those of `Db::run`.
+    pub async fn say_farewell(&self) -> Result<(), ApiError> {
+        self.write_goings().await?;
+        let replica = self.0.office.replica;
+        let die = move |conn: &mut _| Ok(presence_store::die(conn, replica)?);
+        self.0.db.run(die).await
+    }
+
+    /// Drops what is kept no longer; of several replicas each may do it.
+    ///
+    /// # Errors
+    /// Those of `Db::run`.
+    pub async fn tend(&self) -> Result<(), ApiError> {
+        let kept = std::mem::take(&mut *lock(&self.0.kept));
+        let sizes: Vec<_> = kept.into_iter().collect();
+        let tend = move |conn: &mut _| {
+            tend_store::trim(conn, &sizes)?;
+            tend_store::drop_expired(conn)?;
+            Ok(tend_store::forget_floors(conn)?)
+        };
+        self.0.db.run(tend).await
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,71 @@
+//! Dropping what channels keep no longer.
+
+use diesel::{
+    prelude::*,
+    sql_types::{Array, BigInt, Text},
+};
+
+use super::{ChannelName, store};
+
+/// Entries that are dropped together.
+const BATCH: usize = 2_000;
+
+/// How often that is done at a time: it happens again soon.
+const MOST_BATCHES: usize = 20;
+
+/// Deletes entries, and remembers of each channel up to where its history is gone.
+const DROP: &str = "delete from channel_entries where position in (select position from old) returning channel, position, is_kept), \
+     floors as (insert into channel_floors (channel, position) select channel, max(position) from gone where is_kept group by channel order by channel \
+     on conflict (channel) do update set position = greatest(channel_floors.position, excluded.position), at = clock_timestamp()) \
+     select count(*) as count from gone";
+
+#[derive(QueryableByName)]
+struct Count {
+    #[diesel(sql_type = BigInt)]
+    count: i64,
+}
+
+/// Drops what has expired.
+pub(super) fn drop_expired(conn: &mut PgConnection) -> QueryResult<()> {
+    for _ in 0..MOST_BATCHES {
+        let gone: Count = diesel::sql_query(format!(
+            "with old as (select position from channel_entries where expires_at < clock_timestamp() \
+             order by expires_at limit {BATCH} for update skip locked), gone as ({DROP}"
+        ))
+        .get_result(conn)?;
+        if usize::try_from(gone.count).unwrap_or_default() < BATCH {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Drops what channels have kept beyond so many publications; not what other replicas may not have read yet.
+pub(super) fn trim(conn: &mut PgConnection, sizes: &[(ChannelName, u32)]) -> QueryResult<()> {
+    for channels in sizes.chunks(100) {
+        let names: Vec<_> = channels.iter().map(|(name, _)| name.as_ref()).collect();
+        let sizes: Vec<_> = channels.iter().map(|(_, size)| i64::from(*size)).collect();
+        let _gone: Count = diesel::sql_query(format!(
+            "with old as (select entry.position from unnest($1, $2) as kept (channel, size) \
+             cross join lateral (select position from channel_entries where is_kept and channel = kept.channel \
+                 order by position desc offset kept.size limit 1) as last \
+             join channel_entries entry on entry.is_kept and entry.channel = kept.channel and entry.position <= last.position \
+             where entry.at < clock_timestamp() - interval '{} s' limit 20000 for update of entry skip locked), gone as ({DROP}",
+            store::SHORT
+        ))
+        .bind::<Array<Text>, _>(names)
+        .bind::<Array<BigInt>, _>(sizes)
+        .get_result(conn)?;
+    }
+    Ok(())
+}
+
+/// Forgets where histories began long ago: who knows a place before that can't come back to it on any channel.
+pub(super) fn forget_floors(conn: &mut PgConnection) -> QueryResult<()> {
+    diesel::sql_query(
+        "with gone as (delete from channel_floors where at < clock_timestamp() - interval '30 days' returning position) \
+         update channel_state set floor = greatest(floor, (select max(position) from gone)) where exists (select from gone)",
+    )
+    .execute(conn)?;
+    Ok(())
+}
