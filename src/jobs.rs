@@ -20,7 +20,7 @@ use crate::{
     feed::{self, Feed, Line},
     idempotency, oauth,
     operations::Metrics,
-    realtime::Hub,
+    realtime::{self, Hub},
     revocation, sessions,
     tokens::Tokens,
     upstream::Upstreams,
@@ -255,6 +255,7 @@ pub async fn purge(db: Db, metrics: Arc<Metrics>) {
         let tokens = |conn: &mut _| {
             revocation::purge(conn)?;
             idempotency::purge(conn)?;
+            realtime::purge_tickets(conn)?;
             sessions::purge(conn)
         };
         let purged = match db.run(tokens).await {

@@ -370,6 +370,14 @@ diesel::table! {
 }
 
 diesel::table! {
+    tickets (id) {
+        id -> Bytea,
+        token -> Bytea,
+        expires_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     upstream_states (id) {
         id -> Bytea,
         upstream -> Text,
@@ -445,6 +453,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     sessions,
     sign_in_throttle,
     signing_keys,
+    tickets,
     upstream_states,
     user_roles,
     users,

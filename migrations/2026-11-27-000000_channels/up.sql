@@ -50,6 +50,14 @@ create table presences (
 );
 create index presences_replica on presences (replica);
 
+-- What opens one stream of events, once, where no token can be sent: by its hash, with the token that only the ticket unseals.
+create table tickets (
+    id bytea primary key,
+    token bytea not null,
+    expires_at timestamptz not null
+);
+create index tickets_expiry on tickets (expires_at);
+
 -- Everybody may use channels, as far as the rules of their namespaces go.
 update roles set scopes = scopes || '{channels:read,channels:write}', version = version + 1 where name = 'user';
 -- So may sessions of ours that are open and were not narrowed; their users' roles decide at every refresh.

@@ -160,6 +160,12 @@ fn data(routes: &mut Routes) {
         .at("/v1/channels/{channel}/history")
         .get(channels::routes::read_history);
     routes
+        .at("/v1/events")
+        .get(realtime::events_routes::open_events);
+    routes
+        .at("/v1/tickets")
+        .post(realtime::ticket_routes::create_ticket);
+    routes
         .at("/v1/realtime/echo")
         .get(realtime::echo_routes::open_echo);
 }
@@ -280,12 +286,13 @@ fn administration(routes: &mut Routes) {
 }
 
 fn public(routes: &mut Routes) {
-    use docs::routes::{read_docs, read_openapi, read_problem, redirect_to_docs};
+    use docs::routes::{read_asyncapi, read_docs, read_openapi, read_problem, redirect_to_docs};
     use keys::routes::read_jwks;
 
     routes.at("/.well-known/jwks.json").get(read_jwks);
     routes.at("/problems/{code}").get(read_problem);
     routes.at("/openapi.json").get(read_openapi);
+    routes.at("/asyncapi.json").get(read_asyncapi);
     routes.at("/docs").get(redirect_to_docs);
     routes.at("/docs/{file:.*}").get(read_docs);
 }

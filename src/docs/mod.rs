@@ -1,5 +1,6 @@
 //! The API's documentation: the OpenAPI document and the pages made of it.
 
+mod asyncapi;
 mod manners;
 pub mod problems;
 pub mod routes;
@@ -98,6 +99,8 @@ use crate::{
         feed::routes::list_changes,
         realtime::routes::open_realtime,
         realtime::echo_routes::open_echo,
+        realtime::events_routes::open_events,
+        realtime::ticket_routes::create_ticket,
         channels::routes::publish,
         channels::routes::read_presence,
         channels::routes::read_history,
@@ -113,6 +116,7 @@ use crate::{
         operations::routes::read_metrics,
         routes::read_problem,
         routes::read_openapi,
+        routes::read_asyncapi,
     ),
     components(schemas(
         error::Problem,
@@ -174,6 +178,7 @@ use crate::{
         http::Page<records::routes::Record>,
         feed::routes::Changes,
         feed::routes::ShownChange,
+        realtime::ticket_routes::Ticket,
         channels::routes::NewPublication,
         channels::routes::Published,
         channels::routes::Presence,

@@ -8,6 +8,7 @@ use actix_web::{
 
 use super::{
     Viewer,
+    asyncapi::asyncapi,
     problems::{Explanation, explain},
 };
 use crate::{
@@ -64,6 +65,32 @@ pub async fn read_openapi(
     let keep = HeaderValue::from_static("private, no-cache");
     headers.insert(header::CACHE_CONTROL, keep);
     Ok(response)
+}
+
+/// Reads the AsyncAPI document
+///
+/// What goes over WebSockets and streams of events, AsyncAPI 3.0.
+#[utoipa::path(
+    get,
+    path = "/asyncapi.json",
+    tag = "documentation",
+    responses(
+        (status = 200, description = "The document", body = serde_json::Value, headers(("ETag" = String, description = "Changes with the document"))),
+        (status = 304, description = "Still the same as `If-None-Match` says"),
+        (status = "4XX", description = "Refused; 404 where the documentation is not shown (`server.docs`)", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn read_asyncapi(
+    app: web::Data<AppState>,
+    request: HttpRequest,
+) -> Result<HttpResponse, ApiError> {
+    check_shown(&app)?;
+    let text = asyncapi(app.tokens.issuer(), app.cookies.access_name())?.to_string();
+    unless_known(&request, text.as_bytes(), |response| {
+        response
+            .content_type(ContentType::json())
+            .body(text.clone())
+    })
 }
 
 /// Hides the documentation where the operator doesn't want it.

@@ -84,7 +84,8 @@ pub async fn compress<B: MessageBody + 'static>(
 fn holds_tokens(request: &ServiceRequest) -> bool {
     let path = request.path();
     request.method() == Method::POST
-        && (matches!(path, "/v1/sessions" | "/v1/tokens") || path.starts_with("/oauth/"))
+        && (matches!(path, "/v1/sessions" | "/v1/tickets" | "/v1/tokens")
+            || path.starts_with("/oauth/"))
 }
 
 fn accepted(request: &ServiceRequest) -> Option<&'static str> {

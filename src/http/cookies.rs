@@ -45,6 +45,11 @@ impl CookieNames {
         }
     }
 
+    /// The one that holds an access token.
+    pub fn access_name(&self) -> &'static str {
+        self.access
+    }
+
     /// The access token that a cookie brings.
     pub(super) fn access(&self, headers: &HeaderMap) -> Option<String> {
         value(headers, self.access)

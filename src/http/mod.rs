@@ -19,7 +19,7 @@ mod origin;
 mod page;
 mod resource;
 
-pub use authenticate::authenticate;
+pub use authenticate::{authenticate, token_text};
 pub use caller::{Caller, Visitor};
 pub use compress::compress;
 pub use conditional::{Tagged, hash, known};

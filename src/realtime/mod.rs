@@ -8,6 +8,8 @@ mod attend;
 mod channel;
 mod channel_talk;
 pub mod echo_routes;
+mod events;
+pub mod events_routes;
 mod following;
 mod frames;
 mod hub;
@@ -18,6 +20,9 @@ mod socket;
 mod stream;
 mod subscribe;
 mod talk;
+pub mod ticket_routes;
+mod ticket_store;
 mod topic;
 
 pub use hub::Hub;
+pub use ticket_store::purge as purge_tickets;

@@ -24,8 +24,12 @@ const TIMES: usize = 4;
 /// Something for one of a socket's subscriptions.
 #[derive(Debug)]
 pub(super) enum Item {
-    /// A message.
-    Push(u64, ByteString),
+    /// A message, which has a place where somebody can come back to it.
+    Push {
+        ticket: u64,
+        place: Option<i64>,
+        text: ByteString,
+    },
     /// It has ended.
     Ended(u64, End),
 }
@@ -82,6 +86,11 @@ impl Outbox {
         std::mem::take(&mut waiting.items)
     }
 
+    /// Says that there is something, also where it was taken already.
+    pub fn wake(&self) {
+        self.0.news.notify_one();
+    }
+
     /// Waits for something.
     pub async fn news(&self) {
         self.0.news.notified().await;
@@ -104,7 +113,7 @@ impl Item {
     /// Bytes that it takes.
     pub fn bytes(&self) -> usize {
         match self {
-            Self::Push(_, text) => text.len(),
+            Self::Push { text, .. } => text.len(),
             Self::Ended(..) => 0,
         }
     }
@@ -118,7 +127,11 @@ mod tests {
     fn a_queue_that_is_full_is_over_and_holds_nothing() {
         let outbox = Outbox::default();
         let text = ByteString::from("x".repeat(TIMES * MANY_BYTES + 1));
-        outbox.push(Item::Push(1, text));
+        outbox.push(Item::Push {
+            ticket: 1,
+            place: None,
+            text,
+        });
         assert_eq!(outbox.take().len(), 1, "one message may have any size");
         for _ in 0..TIMES * MANY {
             outbox.push(Item::Ended(1, End::ANEW));

@@ -288,6 +288,32 @@ pub(super) fn kept(kept: &Kept) -> Box<RawValue> {
     RawValue::from_string(text).unwrap_or_default()
 }
 
+/// What a channel begins with, as a stream of events tells it.
+pub(super) fn begun(channel: &str, subscribed: &Subscribed) -> String {
+    let beginning = json!({
+        "recoverable": subscribed.recoverable,
+        "positioned": subscribed.positioned,
+        "epoch": subscribed.epoch,
+        "offset": subscribed.offset,
+        "was_recovering": subscribed.was_recovering,
+        "recovered": subscribed.recovered,
+    });
+    json!({"channel": channel, "subscribe": beginning}).to_string()
+}
+
+/// What was missed on it.
+pub(super) fn missed(channel: &str, publication: &RawValue) -> String {
+    format!(r#"{{"channel":{},"pub":{publication}}}"#, json!(channel))
+}
+
+/// What a push holds.
+pub(super) fn inner(push: &str) -> &str {
+    let inner = push.strip_prefix(r#"{"push":"#);
+    inner
+        .and_then(|inner| inner.strip_suffix('}'))
+        .unwrap_or(push)
+}
+
 /// One publication, of what is JSON already.
 fn publication(data: &str, info: Option<&str>, offset: Option<i64>) -> String {
     let info = info

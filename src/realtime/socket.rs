@@ -227,7 +227,7 @@ impl Socket {
         let mut batch = ByteString::new();
         while let Some(item) = self.leaving.pop_front() {
             let line = match item {
-                Item::Push(ticket, line) => Some(line).filter(|_line| self.talk.has(ticket)),
+                Item::Push { ticket, text, .. } => Some(text).filter(|_line| self.talk.has(ticket)),
                 Item::Ended(ticket, end) => self.talk.end(ticket, end).map(ByteString::from),
             };
             // The client may have unsubscribed meanwhile.

@@ -98,7 +98,11 @@ impl Stream {
         let text = ByteString::from(text);
         for (ticket, member) in lock(&self.0).iter() {
             if entry.position > member.from {
-                member.outbox.push(Item::Push(*ticket, text.clone()));
+                member.outbox.push(Item::Push {
+                    ticket: *ticket,
+                    place: entry.is_kept.then_some(entry.position),
+                    text: text.clone(),
+                });
             }
         }
     }

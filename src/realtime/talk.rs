@@ -13,6 +13,7 @@ use super::{
     outbox::Outbox,
     protocol::{
         self, Close, Command, Connect, End, Introduction, PING, Refresh, Refusal, Subscribe,
+        Subscribed,
     },
     subscribe::Subscription,
 };
@@ -121,7 +122,11 @@ impl Talk {
     /// Answers what may be refused.
     async fn ask(&mut self, command: Command) -> Result<(&'static str, Answer), Close> {
         Ok(if let Some(subscribe) = command.subscribe {
-            ("subscribe", self.subscribe(subscribe).await)
+            let subscribed = self.subscribe(subscribe).await;
+            (
+                "subscribe",
+                subscribed.map(|(_, subscribed)| json!(subscribed)),
+            )
         } else if let Some(publish) = command.publish {
             ("publish", self.publish(publish).await)
         } else if let Some(presence) = command.presence {
@@ -169,6 +174,20 @@ impl Talk {
                 Err(refusal) => return Ok(vec![protocol::refusal(id, refusal)]),
             }
         }
+        self.begin()?;
+        let introduction = Introduction {
+            ping: Some(PING),
+            pong: true,
+            ..self.introduction()
+        };
+        Ok(vec![protocol::reply(id, "connect", &introduction)])
+    }
+
+    /// Begins for whoever holds the token.
+    ///
+    /// # Errors
+    /// The token has died, or its user has too many connections.
+    pub(super) fn begin(&mut self) -> Result<(), Close> {
         // The one of the handshake may have died since.
         self.check()?;
         let user = self.verified.as_ref();
@@ -177,12 +196,7 @@ impl Talk {
             self.seat = Some(seat.ok_or(Close::CONNECTION_LIMIT)?);
         }
         self.is_connected = true;
-        let introduction = Introduction {
-            ping: Some(PING),
-            pong: true,
-            ..self.introduction()
-        };
-        Ok(vec![protocol::reply(id, "connect", &introduction)])
+        Ok(())
     }
 
     fn refresh(&mut self, id: u32, refresh: &Refresh) -> Result<Lines, Close> {
@@ -213,7 +227,11 @@ impl Talk {
         Ok(lines)
     }
 
-    async fn subscribe(&mut self, command: Subscribe) -> Answer {
+    /// Subscribes; the number that what is told is marked with, and what it begins with.
+    pub(super) async fn subscribe(
+        &mut self,
+        command: Subscribe,
+    ) -> Result<(u64, Subscribed), Refusal> {
         let channel = command.channel.clone();
         if self.subscriptions.contains_key(&channel) {
             return Err(Refusal::ALREADY_SUBSCRIBED);
@@ -233,8 +251,9 @@ impl Talk {
             let (attendance, subscribed) = begun.await?;
             (Following::Channel(attendance), subscribed)
         };
+        let ticket = following.ticket();
         self.subscriptions.insert(channel, following);
-        Ok(json!(subscribed))
+        Ok((ticket, subscribed))
     }
 
     /// Verifies a token; one that is worth no second try ends the conversation.

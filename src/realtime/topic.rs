@@ -210,7 +210,11 @@ impl Topic {
             };
             for (ticket, member) in &state.members {
                 if told.change.position > member.from {
-                    member.outbox.push(Item::Push(*ticket, text.clone()));
+                    member.outbox.push(Item::Push {
+                        ticket: *ticket,
+                        place: Some(told.change.position),
+                        text: text.clone(),
+                    });
                 }
             }
         }

@@ -47,6 +47,7 @@ fn allowed(room: &str) -> &'static [&'static str] {
             "collections",
             "feed",
             "http",
+            "keys",
             "records",
             "rules",
             "tokens",

@@ -1,6 +1,7 @@
 //! Live updates: what each is told, from where on, and when a socket ends.
 
 mod channels;
+mod events;
 mod handshake;
 mod life;
 mod resume;
