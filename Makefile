@@ -15,6 +15,8 @@ test: ## Pass every test
 	tests/oauth/examples
 	tests/oauth/upstream/run
 	tests/browser/run
+	tests/live/run
+	tests/autobahn/run
 	tests/deploy/compose
 	tests/deploy/run
 	tests/faults/run

@@ -21,6 +21,8 @@ const FEED_WAITING: &str = "tollgate_feed_waiting";
 const SOCKETS: &str = "tollgate_realtime_sockets";
 const SUBSCRIPTIONS: &str = "tollgate_realtime_subscriptions";
 const TOPICS: &str = "tollgate_realtime_topics";
+const WAITING: &str = "tollgate_realtime_waiting_messages";
+const DELIVERY: &str = "tollgate_realtime_delivery_seconds";
 const CLOSES: &str = "tollgate_realtime_closes_total";
 
 const PURGED: &str = "tollgate_purged_total";
@@ -56,6 +58,19 @@ impl Life {
         // Who says it lives as long as we do.
         let _stopping = stopping.wait_for(|is_stopping| *is_stopping).await;
     }
+}
+
+/// What the live updates of a replica are made of just now.
+#[derive(Clone, Copy, Debug)]
+pub struct Counts {
+    /// Open WebSockets, and streams of events.
+    pub sockets: usize,
+    /// What they are subscribed to, together.
+    pub subscriptions: usize,
+    /// Streams that these share.
+    pub topics: usize,
+    /// Messages that wait for clients.
+    pub waiting: usize,
 }
 
 /// The metrics of one replica, in the text format of Prometheus.
@@ -94,6 +109,12 @@ impl Metrics {
             describe_gauge!(SOCKETS, "Open WebSockets");
             describe_gauge!(SUBSCRIPTIONS, "What they are subscribed to, together");
             describe_gauge!(TOPICS, "Streams that these share");
+            describe_gauge!(WAITING, "Messages that wait for clients to take them");
+            describe_histogram!(
+                DELIVERY,
+                Unit::Seconds,
+                "For how long the first of what is sent together has waited for its client"
+            );
             describe_counter!(CLOSES, "WebSockets that this replica has closed, by code");
             describe_counter!(PURGED, "Rows that had expired, by table");
             describe_counter!(
@@ -153,12 +174,20 @@ impl Metrics {
         });
     }
 
-    /// Writes down how many WebSockets there are, to how much they are subscribed, and how many streams these share.
-    pub fn connected(&self, sockets: usize, subscriptions: usize, topics: usize) {
+    /// Writes down how many WebSockets there are, and what for.
+    pub fn connected(&self, counts: Counts) {
         metrics::with_local_recorder(&self.0, || {
-            gauge!(SOCKETS).set(number(sockets));
-            gauge!(SUBSCRIPTIONS).set(number(subscriptions));
-            gauge!(TOPICS).set(number(topics));
+            gauge!(SOCKETS).set(number(counts.sockets));
+            gauge!(SUBSCRIPTIONS).set(number(counts.subscriptions));
+            gauge!(TOPICS).set(number(counts.topics));
+            gauge!(WAITING).set(number(counts.waiting));
+        });
+    }
+
+    /// Counts what was sent to a client, after it has waited so long.
+    pub fn delivered(&self, waited: Duration) {
+        metrics::with_local_recorder(&self.0, || {
+            histogram!(DELIVERY).record(waited.as_secs_f64());
         });
     }
 

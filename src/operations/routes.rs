@@ -133,8 +133,7 @@ fn metrics_of(app: &AppState) -> HttpResponse {
         .unwrap_or_default();
     let feed = &app.feed;
     app.metrics.followed(feed.head().number, feed.waiting());
-    let (sockets, subscriptions, topics) = app.hub.counts();
-    app.metrics.connected(sockets, subscriptions, topics);
+    app.metrics.connected(app.hub.counts());
     HttpResponse::Ok()
         .content_type(METRICS_TYPE)
         .body(app.metrics.render(&app.tokens, now))

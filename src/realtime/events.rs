@@ -149,7 +149,11 @@ impl Events {
     /// What waits, as events.
     fn tell(&mut self) -> String {
         if self.leaving.is_empty() {
-            self.leaving = self.outbox.take();
+            let (items, waited) = self.outbox.take();
+            self.leaving = items;
+            if let Some(waited) = waited {
+                self.app.metrics.delivered(waited);
+            }
         }
         let mut text = String::new();
         while text.len() < BATCH

@@ -14,7 +14,6 @@ use utoipa::IntoParams;
 
 use super::{
     events::{Events, Place},
-    outbox::Outbox,
     protocol::{Close, Refusal, Subscribe},
     talk::Talk,
     ticket_store,
@@ -84,7 +83,7 @@ pub async fn open_events(
         Some(ticket) => Some(redeem(&app, ticket).await?),
         None => visitor.caller().map(Caller::verified),
     };
-    let outbox = Outbox::default();
+    let outbox = app.hub.outbox();
     let mut talk = Talk::new(Arc::clone(&app), outbox.clone(), verified);
     talk.begin().map_err(closed)?;
     let events = Events::begin(Arc::clone(&app), outbox, talk, wanted);

@@ -14,11 +14,12 @@ use tokio::runtime::{Builder, Handle};
 use uuid::Uuid;
 
 use super::{
+    outbox::{Depth, Outbox},
     protocol::End,
     stream::Streams,
     topic::{Sources, Topic},
 };
-use crate::{channels::News, collections::Catalog, db::Db, feed::Feed};
+use crate::{channels::News, collections::Catalog, db::Db, feed::Feed, operations::Counts};
 
 /// Sockets that one user may have with each replica.
 const MOST_OF_USER: usize = 100;
@@ -35,6 +36,7 @@ struct Inner {
     streams: Streams,
     users: Mutex<HashMap<Uuid, usize>>,
     sockets: AtomicUsize,
+    waiting: Depth,
     tickets: AtomicU64,
 }
 
@@ -61,17 +63,27 @@ impl Hub {
             streams: Streams::default(),
             users: Mutex::default(),
             sockets: AtomicUsize::default(),
+            waiting: Depth::default(),
             tickets: AtomicU64::default(),
         }))
     }
 
-    /// The open sockets, their subscriptions together, and the topics that these share.
-    pub fn counts(&self) -> (usize, usize, usize) {
+    /// What there is of everything.
+    pub fn counts(&self) -> Counts {
         let topics: Vec<_> = lock(&self.0.topics).values().cloned().collect();
         let subscriptions: usize = topics.iter().map(|topic| topic.size()).sum();
         let (members, streams) = self.0.streams.counts();
-        let sockets = self.0.sockets.load(Ordering::Relaxed);
-        (sockets, subscriptions + members, topics.len() + streams)
+        Counts {
+            sockets: self.0.sockets.load(Ordering::Relaxed),
+            subscriptions: subscriptions + members,
+            topics: topics.len() + streams,
+            waiting: self.0.waiting.load(Ordering::Relaxed),
+        }
+    }
+
+    /// A queue of messages for a new socket.
+    pub(super) fn outbox(&self) -> Outbox {
+        Outbox::new(&self.0.waiting)
     }
 
     /// Hears what is told on channels.

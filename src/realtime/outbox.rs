@@ -2,7 +2,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -34,6 +37,9 @@ pub(super) enum Item {
     Ended(u64, End),
 }
 
+/// How many messages wait for the sockets of this replica.
+pub(super) type Depth = Arc<AtomicUsize>;
+
 /// The queue of one socket; cheap to clone.
 #[derive(Clone, Default)]
 pub(super) struct Outbox(Arc<Queue>);
@@ -43,6 +49,7 @@ struct Queue {
     waiting: Mutex<Waiting>,
     news: Notify,
     overflowed: Notify,
+    depth: Depth,
 }
 
 #[derive(Default)]
@@ -55,6 +62,13 @@ struct Waiting {
 }
 
 impl Outbox {
+    /// One that is counted with others.
+    pub fn new(depth: &Depth) -> Self {
+        let mut queue = Queue::default();
+        queue.depth = Arc::clone(depth);
+        Self(Arc::new(queue))
+    }
+
     /// Adds something; a queue that is full loses everything, and its socket is closed for that.
     pub fn push(&self, item: Item) {
         let mut waiting = self.lock();
@@ -64,9 +78,13 @@ impl Outbox {
         let since = *waiting.since.get_or_insert_with(Instant::now);
         waiting.bytes += item.bytes();
         waiting.items.push_back(item);
+        self.0.depth.fetch_add(1, Ordering::Relaxed);
         let times = if since.elapsed() < SOON { TIMES } else { 1 };
         let is_one = waiting.items.len() == 1;
         if !is_one && (waiting.items.len() > MANY * times || waiting.bytes > MANY_BYTES * times) {
+            self.0
+                .depth
+                .fetch_sub(waiting.items.len(), Ordering::Relaxed);
             *waiting = Waiting {
                 is_over: true,
                 ..Waiting::default()
@@ -79,11 +97,14 @@ impl Outbox {
         self.0.news.notify_one();
     }
 
-    /// Takes what waits.
-    pub fn take(&self) -> VecDeque<Item> {
+    /// Takes what waits, and tells for how long the first of it has.
+    pub fn take(&self) -> (VecDeque<Item>, Option<Duration>) {
         let mut waiting = self.lock();
-        (waiting.bytes, waiting.since) = (0, None);
-        std::mem::take(&mut waiting.items)
+        waiting.bytes = 0;
+        let since = waiting.since.take();
+        let items = std::mem::take(&mut waiting.items);
+        self.0.depth.fetch_sub(items.len(), Ordering::Relaxed);
+        (items, since.map(|since| since.elapsed()))
     }
 
     /// Says that there is something, also where it was taken already.
@@ -106,6 +127,16 @@ impl Outbox {
             .waiting
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        let waiting = self
+            .waiting
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
+        self.depth.fetch_sub(waiting.items.len(), Ordering::Relaxed);
     }
 }
 
@@ -132,7 +163,7 @@ mod tests {
             place: None,
             text,
         });
-        assert_eq!(outbox.take().len(), 1, "one message may have any size");
+        assert_eq!(outbox.take().0.len(), 1, "one message may have any size");
         for _ in 0..TIMES * MANY {
             outbox.push(Item::Ended(1, End::ANEW));
         }
@@ -144,7 +175,14 @@ mod tests {
         outbox.push(Item::Ended(1, End::ANEW));
         assert!(outbox.lock().is_over);
         outbox.push(Item::Ended(1, End::ANEW));
-        assert!(outbox.take().is_empty());
+        assert!(outbox.take().0.is_empty());
+        assert_eq!(outbox.0.depth.load(Ordering::Relaxed), 0);
+        let depth = Depth::default();
+        let counted = Outbox::new(&depth);
+        counted.push(Item::Ended(1, End::ANEW));
+        assert_eq!(depth.load(Ordering::Relaxed), 1);
+        drop(counted);
+        assert_eq!(depth.load(Ordering::Relaxed), 0, "who goes is not counted");
         let late = Outbox::default();
         late.push(Item::Ended(1, End::ANEW));
         late.lock().since = Instant::now().checked_sub(SOON);

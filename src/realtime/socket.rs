@@ -12,7 +12,7 @@ use super::{
     protocol::{Close, Command, PING},
     talk::Talk,
 };
-use crate::{app::AppState, tokens::Verified};
+use crate::{app::AppState, operations::Metrics, tokens::Verified};
 
 /// How long a client has to introduce itself.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
@@ -36,6 +36,7 @@ const BATCH: usize = 2_048;
 /// A socket and its conversation.
 pub(super) struct Socket {
     session: Session,
+    metrics: Arc<Metrics>,
     outbox: Outbox,
     talk: Talk,
     begun: Instant,
@@ -63,10 +64,11 @@ impl Socket {
         mut frames: Frames,
         presented: Option<Arc<Verified>>,
     ) {
-        let outbox = Outbox::default();
+        let outbox = app.hub.outbox();
         let now = Instant::now();
         let mut socket = Self {
             session,
+            metrics: Arc::clone(&app.metrics),
             talk: Talk::new(Arc::clone(&app), outbox.clone(), presented),
             outbox,
             begun: now,
@@ -222,7 +224,11 @@ impl Socket {
     /// Tells some of what waits, several lines to a message.
     async fn tell(&mut self) -> Result<(), Close> {
         if self.leaving.is_empty() {
-            self.leaving = self.outbox.take();
+            let (items, waited) = self.outbox.take();
+            self.leaving = items;
+            waited
+                .into_iter()
+                .for_each(|waited| self.metrics.delivered(waited));
         }
         let mut batch = ByteString::new();
         while let Some(item) = self.leaving.pop_front() {

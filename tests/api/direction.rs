@@ -48,6 +48,7 @@ fn allowed(room: &str) -> &'static [&'static str] {
             "feed",
             "http",
             "keys",
+            "operations",
             "records",
             "rules",
             "tokens",

@@ -341,6 +341,7 @@ defaults
     timeout connect 1s
     timeout client 30s
     timeout server 10s
+    timeout tunnel 1h
     option redispatch 1
     retries 3
     retry-on conn-failure empty-response
@@ -357,13 +358,12 @@ backend replicas
 """
 
 
-@fault
-def f14(bench, loads):
-    """rolling restart of 3 replicas behind HAProxy"""
+@contextlib.contextmanager
+def behind_haproxy(bench, replicas):
+    """HAProxy in front of replicas, as long as it is needed; its address."""
     haproxy = program("haproxy")
     if not haproxy:
         raise Skipped("no haproxy here")
-    replicas = [bench.server() for _ in range(3)]
     port = free_port()
     lines = "\n".join(f"    server replica{one.port} 127.0.0.1:{one.port}" for one in replicas)
     configuration = pathlib.Path(bench.directory) / "haproxy.cfg"
@@ -373,7 +373,18 @@ def f14(bench, loads):
     try:
         time.sleep(1)
         check(proxy.poll() is None, f"haproxy did not start: {pathlib.Path(log.name).read_text()[-300:]}")
-        load = Load(bench, ("127.0.0.1", port))
+        yield ("127.0.0.1", port)
+    finally:
+        proxy.kill()
+        proxy.wait()
+
+
+@fault
+def f14(bench, loads):
+    """rolling restart of 3 replicas behind HAProxy"""
+    replicas = [bench.server() for _ in range(3)]
+    with behind_haproxy(bench, replicas) as address:
+        load = Load(bench, address)
         loads.append(load)
         # What is not safe to repeat may meet a connection that is just being closed; it is counted all the same.
         lost = lambda answer: answer.operation in WRITES and answer.wrong and answer.status in (None, 502, 503)
@@ -395,9 +406,6 @@ def f14(bench, loads):
         unsafe = [answer for answer in load.answers if answer.operation in WRITES and not well(answer)]
         example = f", such as {describe(unsafe[0])}" if unsafe else ""
         return f"{3 * rounds} restarts; {len(unsafe)} writes failed{example}"
-    finally:
-        proxy.kill()
-        proxy.wait()
 
 
 @fault

@@ -343,6 +343,7 @@ async fn a_server_that_stops_sends_everybody_elsewhere_and_counts_them() {
         "tollgate_realtime_sockets 3\n",
         "tollgate_realtime_subscriptions 3\n",
         "tollgate_realtime_topics 2\n",
+        "tollgate_realtime_waiting_messages 0\n",
     ];
     counted(&app, &lines).await;
     app.state().life.stop();
