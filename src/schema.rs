@@ -89,6 +89,7 @@ diesel::table! {
         id -> Int4,
         position -> Int8,
         floor -> Int8,
+        dropped -> Int8,
     }
 }
 
@@ -277,8 +278,9 @@ diesel::table! {
         channel -> Text,
         client -> Uuid,
         replica -> Uuid,
+        ticket -> Int8,
         info -> Text,
-        has_leave -> Bool,
+        is_told -> Bool,
     }
 }
 

@@ -4,8 +4,10 @@
 create table channel_state (
     id integer primary key default 1 check (id = 1),
     position bigint not null default 0,
-    -- Floors below it may be forgotten.
-    floor bigint not null default 0
+    -- Up to where floors are forgotten.
+    floor bigint not null default 0,
+    -- The last entry of those that were dropped.
+    dropped bigint not null default 0
 );
 insert into channel_state default values;
 
@@ -44,8 +46,10 @@ create table presences (
     channel text not null,
     client uuid not null,
     replica uuid not null,
+    -- Grows with every subscription of the replica: who comes back before their leaving is written stays.
+    ticket bigint not null,
     info text not null,
-    has_leave boolean not null,
+    is_told boolean not null,
     primary key (channel, client)
 );
 create index presences_replica on presences (replica);

@@ -20,9 +20,6 @@ const LISTEN_EVERY: Duration = Duration::from_millis(10);
 /// How often is looked though nobody told, because a word may be lost.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Away for longer, a replica may have missed something that was not kept.
-const LONGEST_AWAY: Duration = Duration::from_secs(store::SHORT - 15);
-
 /// How far this replica has heard.
 #[derive(Clone, Debug)]
 pub struct Place {
@@ -30,7 +27,6 @@ pub struct Place {
     pub epoch: Arc<str>,
     /// The last place in it.
     pub number: i64,
-    heard: Instant,
 }
 
 /// What comes over the line.
@@ -59,7 +55,6 @@ impl Default for Pulse {
         let nowhere = Place {
             epoch: "".into(),
             number: 0,
-            heard: Instant::now(),
         };
         Self(Arc::new(Inner {
             is_poked: Mutex::default(),
@@ -98,7 +93,6 @@ impl Pulse {
         *lock(&self.0.place) = Place {
             epoch: head.epoch.as_str().into(),
             number: head.position,
-            heard: Instant::now(),
         };
         hear(News::Gap);
     }
@@ -112,13 +106,18 @@ impl Pulse {
         }
         let old = told.partition_point(|entry| entry.position <= place.number);
         let new = told.get(old..).unwrap_or_default();
+        // Every place is somebody's: where one is missing, it was dropped before it was read.
+        let is_whole = (place.number + 1..)
+            .zip(new)
+            .all(|(number, entry)| number == entry.position);
         place.number = told
             .last()
             .map_or(place.number, |last| last.position.max(place.number));
-        place.heard = Instant::now();
         // Before it is told: whoever comes in between hears it.
         drop(place);
-        if !new.is_empty() {
+        if !is_whole {
+            hear(News::Gap);
+        } else if !new.is_empty() {
             hear(News::Told(new));
         }
     }
@@ -179,9 +178,10 @@ impl Line {
     fn look(&mut self, pulse: &Pulse, hear: &dyn Fn(News<'_>)) -> anyhow::Result<()> {
         let head = store::head(&mut self.conn)?;
         let place = pulse.place();
+        // A replica that was away for long, or a database that has lost something, begins anew.
         let goes_on = *place.epoch == *head.epoch
-            && head.position >= place.number
-            && place.heard.elapsed() < LONGEST_AWAY;
+            // What was dropped was heard here before.
+            && (head.dropped..=head.position).contains(&place.number);
         if !goes_on {
             pulse.begin(&head, hear);
         }

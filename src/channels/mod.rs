@@ -18,9 +18,10 @@ mod tend_store;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
-use diesel::PgConnection;
+use diesel::{PgConnection, QueryResult};
 use serde_json::Value;
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -29,20 +30,28 @@ pub use entry::{Entry, Kind, Who};
 pub use line::{Line, News, Place, Pulse};
 pub use name::ChannelName;
 pub use namespace::{Action, Namespace, Namespaces};
-pub use past::{Kept, Past, Since};
+pub use past::{Asked, Kept, Past, Since};
 pub use presence_store::Present;
+pub use store::Posted;
 
-use post::{Attendant, Office, Post};
+use entry::Draft;
+use post::{Attendant, Office, Post, Presence};
 
 use crate::{
     collections::Asker,
     config::RealtimeConfig,
-    db::{Db, Desk},
+    db::{self, Db, Desk},
     error::{ApiError, Code},
 };
 
 /// Those that leave together.
 const TOGETHER: usize = 500;
+
+/// How long a replica may not have said that it lives, and still judge others by that.
+const LIVE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// So old is what may be trimmed, and some more.
+const YOUNG: Duration = Duration::from_secs(store::SHORT + 15);
 
 /// The channels, as this replica knows them; cheap to clone.
 #[derive(Clone)]
@@ -53,13 +62,15 @@ struct Inner {
     db: Db,
     office: Office,
     posts: Desk<Post>,
-    /// Who is there with this replica.
-    attendants: Mutex<HashMap<(ChannelName, Uuid), Attendant>>,
+    /// Who is there with this replica, by their subscriptions.
+    attendants: Mutex<HashMap<i64, Attendant>>,
     /// Who has gone, and was not written down yet.
     gone: Mutex<Vec<Attendant>>,
     going: Notify,
-    /// What was published of late on channels that keep so many publications.
-    kept: Mutex<HashMap<ChannelName, u32>>,
+    /// What was published of late on channels that keep so many publications, and when last.
+    kept: Mutex<HashMap<ChannelName, (u32, Instant)>>,
+    /// When this replica has last said that it lives.
+    lived: Mutex<Option<Instant>>,
 }
 
 impl Channels {
@@ -81,6 +92,7 @@ impl Channels {
             gone: Mutex::default(),
             going: Notify::new(),
             kept: Mutex::default(),
+            lived: Mutex::default(),
         })))
     }
 
@@ -120,11 +132,11 @@ impl Channels {
         namespace: &Namespace,
         data: String,
         who: Option<&Who>,
-    ) -> Result<i64, ApiError> {
+    ) -> Result<Posted, ApiError> {
         let post = Post::publication(channel, namespace, data, who);
-        let place = self.0.posts.send(post).await?;
+        let posted = self.0.posts.send(post).await?;
         self.will_trim(channel, namespace);
-        Ok(place)
+        Ok(posted)
     }
 
     /// The same in a transaction of the caller's.
@@ -137,7 +149,7 @@ impl Channels {
         channel: &ChannelName,
         namespace: &Namespace,
         data: String,
-    ) -> Result<i64, ApiError> {
+    ) -> Result<Posted, ApiError> {
         let post = Post::publication(channel, namespace, data, None);
         let places = post::write(conn, &self.0.office, &[&post])?;
         self.will_trim(channel, namespace);
@@ -146,11 +158,12 @@ impl Channels {
 
     fn will_trim(&self, channel: &ChannelName, namespace: &Namespace) {
         if namespace.is_kept() {
-            lock(&self.0.kept).insert(channel.clone(), namespace.size);
+            let published = (namespace.size, Instant::now());
+            lock(&self.0.kept).insert(channel.clone(), published);
         }
     }
 
-    /// Lets somebody be seen on a channel.
+    /// Lets somebody be seen on a channel, as one of the replica's subscriptions.
     ///
     /// # Errors
     /// Those of `Desk::send`; then they are not seen.
@@ -159,27 +172,28 @@ impl Channels {
         channel: &ChannelName,
         namespace: &Namespace,
         who: &Who,
+        ticket: i64,
     ) -> Result<(), ApiError> {
         let attendant = Attendant {
             channel: channel.clone(),
             client: who.client,
+            ticket,
             info: who.told(),
-            has_leave: namespace.has_joins,
+            is_told: namespace.has_joins,
         };
-        let key = (channel.clone(), who.client);
-        lock(&self.0.attendants).insert(key, attendant.clone());
-        let come = self.0.posts.send(Post::coming(attendant)).await;
+        lock(&self.0.attendants).insert(ticket, attendant.clone());
+        let post = Post::presence(Presence::Comes(attendant));
+        let come = self.0.posts.send(post).await;
         if come.is_err() {
             // It may have been written down all the same.
-            self.go(channel, who.client);
+            self.go(ticket);
         }
         come.map(|_place| ())
     }
 
     /// Lets somebody be seen no more, soon.
-    pub fn go(&self, channel: &ChannelName, client: Uuid) {
-        let key = (channel.clone(), client);
-        if let Some(attendant) = lock(&self.0.attendants).remove(&key) {
+    pub fn go(&self, ticket: i64) {
+        if let Some(attendant) = lock(&self.0.attendants).remove(&ticket) {
             lock(&self.0.gone).push(attendant);
             self.0.going.notify_one();
         }
@@ -206,7 +220,8 @@ impl Channels {
             }
             let (office, going) = (self.0.office.clone(), Arc::clone(&gone));
             let written = self.0.db.run(move |conn| {
-                let posts: Vec<_> = going.iter().map(Post::going).collect();
+                let goes = |one: &Attendant| Post::presence(Presence::Goes(one.clone()));
+                let posts: Vec<_> = going.iter().map(goes).collect();
                 post::write(conn, &office, &posts.iter().collect::<Vec<_>>())
             });
             if let Err(error) = written.await {
@@ -226,7 +241,7 @@ impl Channels {
         self.0.db.run_again(read).await
     }
 
-    /// Reads what a channel has kept: the first after a place, without one the last; `None` where not all of it is there.
+    /// Reads what a channel has kept; `None` where not all of it is there.
     ///
     /// # Errors
     /// Those of `Db::run_again`.
@@ -234,14 +249,10 @@ impl Channels {
         &self,
         channel: &ChannelName,
         namespace: &Namespace,
-        since: Option<Since>,
-        limit: usize,
+        asked: Asked,
     ) -> Result<Option<Past>, ApiError> {
         let (channel, size) = (channel.clone(), namespace.size);
-        let read = move |conn: &mut _| {
-            let past = store::history(conn, &channel, size, since.as_ref(), limit);
-            Ok(past?)
-        };
+        let read = move |conn: &mut _| Ok(store::history(conn, &channel, size, &asked)?);
         self.0.db.run_again(read).await
     }
 
@@ -260,27 +271,29 @@ impl Channels {
         self.0.db.run_again(read).await
     }
 
-    /// Says that this replica lives, and forgets who was with those that don't.
+    /// Says that this replica lives, puts right what is written down of it, and forgets who was with those that don't.
     ///
     /// # Errors
     /// Those of `Db::run`.
     pub async fn live(&self) -> Result<(), ApiError> {
         let (office, inner) = (self.0.office.clone(), Arc::clone(&self.0));
+        // After a while without a database others have had no chance to say so either.
+        let was_away = |lived: Instant| lived.elapsed() > LIVE_PATIENCE;
+        let is_sure = lock(&self.0.lived).is_some_and(|lived| !was_away(lived));
         let live = move |conn: &mut PgConnection| {
-            if presence_store::live(conn, office.replica)? {
-                // Others took this replica for dead, or it has just begun.
-                let attendants: Vec<_> = lock(&inner.attendants).values().cloned().collect();
-                for some in attendants.chunks(TOGETHER) {
-                    let some: Vec<_> = some.iter().collect();
-                    presence_store::put(conn, office.replica, &some)?;
+            let is_new = presence_store::live(conn, office.replica)?;
+            db::tx(conn, |conn| {
+                let mut moved = inner.put_right(conn, is_new)?;
+                if is_sure {
+                    moved.extend(presence_store::forget_dead(conn)?);
                 }
-            }
-            if presence_store::forget_dead(conn)? {
-                office.pulse.poke();
-            }
-            Ok(())
+                Ok::<_, ApiError>(store::insert(conn, &moved.iter().collect::<Vec<_>>())?)
+            })
         };
-        self.0.db.run(live).await
+        self.0.db.run(live).await?;
+        *lock(&self.0.lived) = Some(Instant::now());
+        self.0.office.pulse.poke();
+        Ok(())
     }
 
     /// Says that this replica lives no more, and nobody is there with it.
@@ -299,14 +312,60 @@ impl Channels {
     /// # Errors
     /// Those of `Db::run`.
     pub async fn tend(&self) -> Result<(), ApiError> {
-        let kept = std::mem::take(&mut *lock(&self.0.kept));
-        let sizes: Vec<_> = kept.into_iter().collect();
-        let tend = move |conn: &mut _| {
-            tend_store::trim(conn, &sizes)?;
-            tend_store::drop_expired(conn)?;
-            Ok(tend_store::forget_floors(conn)?)
-        };
-        self.0.db.run(tend).await
+        let begun = Instant::now();
+        let kept = lock(&self.0.kept).clone();
+        let sizes: Vec<_> = kept
+            .into_iter()
+            .map(|(name, (size, _))| (name, size))
+            .collect();
+        let trim = move |conn: &mut _| Ok(tend_store::trim(conn, &sizes)?);
+        let drop = |conn: &mut _| Ok(tend_store::drop_expired(conn)?);
+        let forget = |conn: &mut _| Ok(tend_store::forget_floors(conn)?);
+        let trimmed = self.0.db.run(trim).await;
+        if trimmed.is_ok() {
+            // What was young then is trimmed another time.
+            let is_young = |published: &Instant| begun.duration_since(*published) < YOUNG;
+            lock(&self.0.kept).retain(|_name, (_, published)| is_young(published));
+        }
+        let dropped = self.0.db.run(drop).await;
+        self.0.db.run(forget).await.and(dropped).and(trimmed)
+    }
+}
+
+impl Inner {
+    /// Writes down who is there but is not, and takes out who is written down but has gone; what others are to be told.
+    fn put_right(&self, conn: &mut PgConnection, is_new: bool) -> QueryResult<Vec<Draft>> {
+        let replica = self.office.replica;
+        let written = presence_store::written(conn, replica)?;
+        // Afterwards: whoever is written down has come before.
+        let attendants = lock(&self.attendants).clone();
+        let mut moved = Vec::new();
+        if is_new {
+            // Others took this replica for dead, or it has just begun.
+            let here: Vec<_> = attendants.values().collect();
+            for some in here.chunks(TOGETHER) {
+                moved.extend(presence_store::put(conn, replica, some)?);
+            }
+        }
+        let gone = written.into_iter().filter_map(|(channel, client, ticket)| {
+            let is_gone = !attendants.contains_key(&ticket);
+            let attendant = |channel| Attendant {
+                channel,
+                client,
+                ticket,
+                info: String::new(),
+                is_told: true,
+            };
+            is_gone
+                .then(|| channel.parse().ok().map(attendant))
+                .flatten()
+        });
+        let gone: Vec<_> = gone.collect();
+        for some in gone.chunks(TOGETHER) {
+            let some: Vec<_> = some.iter().collect();
+            moved.extend(presence_store::take(conn, &some)?);
+        }
+        Ok(moved)
     }
 }
 

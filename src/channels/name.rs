@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 /// Bytes of the longest name.
 const LONGEST: usize = 255;
 
-/// A channel's name, `{namespace}:{name}`: without spaces and control characters, at most 255 bytes.
+/// A channel's name, `{namespace}:{name}`: without spaces, commas and control characters, at most 255 bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ChannelName(String);
 
 /// Says that a text names no channel.
 #[derive(Debug, thiserror::Error)]
-#[error("a channel is called `namespace:name`, without spaces, in at most 255 bytes")]
+#[error("a channel is called `namespace:name`, without spaces and commas, in at most 255 bytes")]
 pub struct InvalidName;
 
 impl ChannelName {
@@ -39,7 +39,7 @@ impl TryFrom<String> for ChannelName {
         let is_good = text
             .split_once(':')
             .is_some_and(|(namespace, name)| !namespace.is_empty() && !name.is_empty());
-        let is_odd = |letter: char| letter.is_whitespace() || letter.is_control();
+        let is_odd = |letter: char| letter == ',' || letter.is_whitespace() || letter.is_control();
         if is_good && text.len() <= LONGEST && !text.contains(is_odd) {
             Ok(Self(text))
         } else {

@@ -64,7 +64,7 @@ impl Namespaces {
         let of_user = Namespace {
             subscribe: Some(own.clone()),
             publish: None,
-            presence: None,
+            presence: Some(own.clone()),
             history: Some(own),
             size: OF_USER_SIZE,
             age: OF_USER_AGE,
@@ -92,8 +92,14 @@ impl Namespace {
                 anyhow::anyhow!("realtime.namespace.{key} of {:?}: {mistake}", declared.name)
             })
         };
+        let subscribe = rule("subscribe", &declared.subscribe)?;
+        anyhow::ensure!(
+            !subscribe.as_ref().is_some_and(Rule::uses_now),
+            "realtime.namespace.subscribe of {:?}: `now`, which passes while somebody is subscribed",
+            declared.name
+        );
         Ok(Self {
-            subscribe: rule("subscribe", &declared.subscribe)?,
+            subscribe,
             publish: rule("publish", &declared.publish)?,
             presence: rule("presence", &declared.presence)?,
             history: rule("history", &declared.history)?,
@@ -174,12 +180,10 @@ mod tests {
             (json!({}), false),
         ] {
             let asker = asker(auth);
-            for action in [Action::Subscribe, Action::History] {
+            for action in [Action::Subscribe, Action::Presence, Action::History] {
                 assert_eq!(namespace.allows(action, &asker, &channel, None), expected);
             }
-            for action in [Action::Publish, Action::Presence] {
-                assert!(!namespace.allows(action, &asker, &channel, Some(&json!(1))));
-            }
+            assert!(!namespace.allows(Action::Publish, &asker, &channel, Some(&json!(1))));
         }
         assert!(namespaces.of(&"chat:1".parse().unwrap()).is_none());
     }

@@ -17,6 +17,17 @@ pub struct Since {
     pub offset: i64,
 }
 
+/// What somebody asks of what a channel has kept.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// What comes after it, or the other way round before it.
+    pub since: Option<Since>,
+    /// Publications at most.
+    pub limit: i64,
+    /// Whether the last come first.
+    pub is_reverse: bool,
+}
+
 /// What a channel has kept.
 #[derive(Clone, Debug)]
 pub struct Past {
@@ -24,7 +35,7 @@ pub struct Past {
     pub epoch: Arc<str>,
     /// The last place before which nothing more comes.
     pub head: i64,
-    /// In their order, or the other way round where that was asked.
+    /// In the order that was asked for.
     pub publications: Vec<Kept>,
 }
 

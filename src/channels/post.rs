@@ -5,7 +5,9 @@ use std::sync::Arc;
 use diesel::PgConnection;
 use uuid::Uuid;
 
-use super::{ChannelName, Kind, Namespace, Pulse, Who, entry::Draft, presence_store, store};
+use super::{
+    ChannelName, Kind, Namespace, Posted, Pulse, Who, entry::Draft, presence_store, store,
+};
 use crate::{
     db::{self, Errand},
     error::ApiError,
@@ -22,7 +24,7 @@ pub(super) struct Post {
 #[derive(Clone, Debug)]
 pub(super) enum Presence {
     Comes(Attendant),
-    Goes { channel: ChannelName, client: Uuid },
+    Goes(Attendant),
 }
 
 /// Somebody on a channel.
@@ -30,9 +32,11 @@ pub(super) enum Presence {
 pub(super) struct Attendant {
     pub channel: ChannelName,
     pub client: Uuid,
+    /// Which of the replica's subscriptions it is.
+    pub ticket: i64,
     pub info: String,
-    /// Whether the others are told when they go.
-    pub has_leave: bool,
+    /// Whether the others are told.
+    pub is_told: bool,
 }
 
 /// What writing down needs.
@@ -63,35 +67,11 @@ impl Post {
         }
     }
 
-    /// Somebody who comes.
-    pub fn coming(attendant: Attendant) -> Self {
+    /// Somebody who comes or goes; the others are told where that changes something.
+    pub fn presence(presence: Presence) -> Self {
         Self {
-            draft: attendant.has_leave.then(|| attendant.draft(Kind::Join)),
-            presence: Some(Presence::Comes(attendant)),
-        }
-    }
-
-    /// Somebody who goes.
-    pub fn going(attendant: &Attendant) -> Self {
-        let presence = Presence::Goes {
-            channel: attendant.channel.clone(),
-            client: attendant.client,
-        };
-        Self {
-            draft: attendant.has_leave.then(|| attendant.draft(Kind::Leave)),
+            draft: None,
             presence: Some(presence),
-        }
-    }
-}
-
-impl Attendant {
-    fn draft(&self, kind: Kind) -> Draft {
-        Draft {
-            channel: self.channel.clone(),
-            kind,
-            data: None,
-            info: Some(self.info.clone()),
-            age: None,
         }
     }
 }
@@ -99,8 +79,7 @@ impl Attendant {
 impl Errand for Post {
     type Office = Office;
     type Line = ();
-    /// The place of what is told; 0 where nothing is.
-    type Answer = i64;
+    type Answer = Posted;
 
     const IS_REPEATABLE: bool = false;
 
@@ -122,7 +101,7 @@ impl Errand for Post {
         self: Arc<Self>,
         office: &Office,
         conn: &mut PgConnection,
-    ) -> Result<i64, ApiError> {
+    ) -> Result<Posted, ApiError> {
         let places = write(conn, office, &[&self])?;
         Ok(places.into_iter().next().unwrap_or_default())
     }
@@ -133,37 +112,30 @@ pub(super) fn write(
     conn: &mut PgConnection,
     office: &Office,
     posts: &[&Post],
-) -> Result<Vec<i64>, ApiError> {
-    let presences: Vec<_> = posts
-        .iter()
-        .filter_map(|post| post.presence.as_ref())
-        .collect();
-    let drafts: Vec<_> = posts
-        .iter()
-        .filter_map(|post| post.draft.as_ref())
-        .collect();
-    let tell = |conn: &mut PgConnection| match drafts.is_empty() {
-        true => Ok(0),
-        false => store::insert(conn, &drafts),
-    };
+) -> Result<Vec<Posted>, ApiError> {
+    let presences = posts.iter().filter_map(|post| post.presence.as_ref());
+    let presences: Vec<_> = presences.collect();
+    let drafts = posts.iter().filter_map(|post| post.draft.as_ref());
+    let drafts: Vec<_> = drafts.collect();
     let last = if presences.is_empty() {
         db::go_on()?;
-        tell(conn)?
+        store::insert(conn, &drafts)?
     } else {
         db::tx(conn, |conn| {
-            presence_store::write(conn, office.replica, &presences)?;
+            let moved = presence_store::write(conn, office.replica, &presences)?;
             // The last, since others wait for its lock.
-            Ok::<_, ApiError>(tell(conn)?)
+            let all: Vec<_> = moved.iter().chain(drafts.iter().copied()).collect();
+            Ok::<_, ApiError>(store::insert(conn, &all)?)
         })?
     };
     office.pulse.poke();
     let count = i64::try_from(drafts.len()).unwrap_or(i64::MAX);
-    let mut place = last - count;
-    let places = posts.iter().map(|post| match post.draft {
-        None => 0,
-        Some(_) => {
-            place += 1;
-            place
+    let mut offset = last.offset - count;
+    let places = posts.iter().map(|post| {
+        offset += i64::from(post.draft.is_some());
+        Posted {
+            epoch: last.epoch.clone(),
+            offset,
         }
     });
     Ok(places.collect())

@@ -10,7 +10,6 @@ use super::{
     ChannelName, Kind,
     entry::Draft,
     post::{Attendant, Presence},
-    store,
 };
 
 /// Seconds after which a replica that was not heard of is none any more.
@@ -30,60 +29,117 @@ pub struct Present {
     pub users: i64,
 }
 
-/// Writes down who comes and who goes.
+/// Who came or went, of those of whom the others are told.
+#[derive(QueryableByName)]
+struct Moved {
+    #[diesel(sql_type = Text)]
+    channel: String,
+    #[diesel(sql_type = Text)]
+    info: String,
+    #[diesel(sql_type = Bool)]
+    is_told: bool,
+}
+
+/// Writes down who comes and who goes; what the others are to be told of it.
 pub(super) fn write(
     conn: &mut PgConnection,
     replica: Uuid,
     presences: &[&Presence],
-) -> QueryResult<()> {
-    let (mut comes, mut goes) = (Vec::new(), (Vec::new(), Vec::new()));
+) -> QueryResult<Vec<Draft>> {
+    let (mut comes, mut goes) = (Vec::new(), Vec::new());
     for presence in presences {
         match presence {
             Presence::Comes(attendant) => comes.push(attendant),
-            Presence::Goes { channel, client } => {
-                goes.0.push(channel.as_ref());
-                goes.1.push(*client);
-            }
+            Presence::Goes(attendant) => goes.push(attendant),
         }
     }
-    put(conn, replica, &comes)?;
-    // Last: a client that comes and goes in the same trip has gone.
-    if !goes.0.is_empty() {
-        diesel::sql_query(
-            "delete from presences using unnest($1, $2) as gone (channel, client) \
-             where presences.channel = gone.channel and presences.client = gone.client",
-        )
-        .bind::<Array<Text>, _>(goes.0)
-        .bind::<Array<SqlUuid>, _>(goes.1)
-        .execute(conn)?;
-    }
-    Ok(())
+    let mut drafts = put(conn, replica, &comes)?;
+    drafts.extend(take(conn, &goes)?);
+    Ok(drafts)
 }
 
-/// Writes down who is there.
+/// Writes down who is there; what the others are to be told of those who were not.
 pub(super) fn put(
     conn: &mut PgConnection,
     replica: Uuid,
     attendants: &[&Attendant],
-) -> QueryResult<()> {
+) -> QueryResult<Vec<Draft>> {
     if attendants.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
-    fn all<'a, T>(attendants: &[&'a Attendant], of: impl Fn(&'a Attendant) -> T) -> Vec<T> {
-        attendants.iter().map(|one| of(one)).collect()
-    }
-    diesel::sql_query(
-        "insert into presences (channel, client, replica, info, has_leave) \
-         select channel, client, $1, info, has_leave from unnest($2, $3, $4, $5) as come (channel, client, info, has_leave) \
-         on conflict (channel, client) do nothing",
+    let come: Vec<Moved> = diesel::sql_query(
+        "insert into presences (channel, client, replica, ticket, info, is_told) \
+         select distinct on (channel, client) channel, client, $1, ticket, info, is_told \
+         from unnest($2, $3, $4, $5, $6) as come (channel, client, ticket, info, is_told) order by channel, client, ticket desc \
+         on conflict (channel, client) do update set replica = excluded.replica, ticket = excluded.ticket, info = excluded.info, \
+         is_told = excluded.is_told where presences.ticket < excluded.ticket returning channel, info, is_told",
     )
     .bind::<SqlUuid, _>(replica)
     .bind::<Array<Text>, _>(all(attendants, |one| one.channel.as_ref()))
     .bind::<Array<SqlUuid>, _>(all(attendants, |one| one.client))
+    .bind::<Array<BigInt>, _>(all(attendants, |one| one.ticket))
     .bind::<Array<Text>, _>(all(attendants, |one| one.info.as_str()))
-    .bind::<Array<Bool>, _>(all(attendants, |one| one.has_leave))
-    .execute(conn)?;
-    Ok(())
+    .bind::<Array<Bool>, _>(all(attendants, |one| one.is_told))
+    .load(conn)?;
+    Ok(drafts(come, Kind::Join))
+}
+
+/// Writes down who is there no more, unless they have come again since; what the others are to be told of it.
+pub(super) fn take(conn: &mut PgConnection, attendants: &[&Attendant]) -> QueryResult<Vec<Draft>> {
+    if attendants.is_empty() {
+        return Ok(Vec::new());
+    }
+    let gone: Vec<Moved> = diesel::sql_query(
+        "delete from presences using unnest($1, $2, $3) as gone (channel, client, ticket) where presences.channel = gone.channel \
+         and presences.client = gone.client and presences.ticket = gone.ticket returning presences.channel, info, is_told",
+    )
+    .bind::<Array<Text>, _>(all(attendants, |one| one.channel.as_ref()))
+    .bind::<Array<SqlUuid>, _>(all(attendants, |one| one.client))
+    .bind::<Array<BigInt>, _>(all(attendants, |one| one.ticket))
+    .load(conn)?;
+    Ok(drafts(gone, Kind::Leave))
+}
+
+fn all<'a, T>(attendants: &[&'a Attendant], of: impl Fn(&'a Attendant) -> T) -> Vec<T> {
+    attendants.iter().map(|one| of(one)).collect()
+}
+
+fn drafts(moved: Vec<Moved>, kind: Kind) -> Vec<Draft> {
+    let told = moved.into_iter().filter(|one| one.is_told);
+    let draft = |one: Moved| {
+        Some(Draft {
+            channel: one.channel.parse().ok()?,
+            kind,
+            data: None,
+            info: Some(one.info),
+            age: None,
+        })
+    };
+    told.filter_map(draft).collect()
+}
+
+/// The subscriptions that a replica has written down.
+pub(super) fn written(
+    conn: &mut PgConnection,
+    replica: Uuid,
+) -> QueryResult<Vec<(String, Uuid, i64)>> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Text)]
+        channel: String,
+        #[diesel(sql_type = SqlUuid)]
+        client: Uuid,
+        #[diesel(sql_type = BigInt)]
+        ticket: i64,
+    }
+    let rows: Vec<Row> =
+        diesel::sql_query("select channel, client, ticket from presences where replica = $1")
+            .bind::<SqlUuid, _>(replica)
+            .load(conn)?;
+    let written = rows.into_iter();
+    Ok(written
+        .map(|row| (row.channel, row.client, row.ticket))
+        .collect())
 }
 
 /// Reads who is on a channel, of the replicas that live.
@@ -142,42 +198,17 @@ pub(super) fn die(conn: &mut PgConnection, replica: Uuid) -> QueryResult<()> {
     Ok(())
 }
 
-/// Forgets who was with replicas that live no more, some at a time; whether the others are told something of it.
-pub(super) fn forget_dead(conn: &mut PgConnection) -> QueryResult<bool> {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = Text)]
-        channel: String,
-        #[diesel(sql_type = Text)]
-        info: String,
-        #[diesel(sql_type = Bool)]
-        has_leave: bool,
-    }
-    conn.transaction(|conn| {
-        diesel::sql_query(format!(
-            "delete from channel_replicas where seen_at < clock_timestamp() - interval '{LIFE} s'"
-        ))
-        .execute(conn)?;
-        let gone: Vec<Row> = diesel::sql_query(
-            "delete from presences where (channel, client) in (select channel, client from presences \
-             where not exists (select from channel_replicas where id = replica) limit 1000 for update skip locked) \
-             returning channel, info, has_leave",
-        )
-        .load(conn)?;
-        let told = gone.into_iter().filter(|row| row.has_leave);
-        let draft = |row: Row| {
-            Some(Draft {
-                channel: row.channel.parse().ok()?,
-                kind: Kind::Leave,
-                data: None,
-                info: Some(row.info),
-                age: None,
-            })
-        };
-        let drafts: Vec<_> = told.filter_map(draft).collect();
-        if !drafts.is_empty() {
-            store::insert(conn, &drafts.iter().collect::<Vec<_>>())?;
-        }
-        Ok(!drafts.is_empty())
-    })
+/// Forgets who was with replicas that live no more, some at a time; what the others are to be told of it.
+pub(super) fn forget_dead(conn: &mut PgConnection) -> QueryResult<Vec<Draft>> {
+    diesel::sql_query(format!(
+        "delete from channel_replicas where seen_at < clock_timestamp() - interval '{LIFE} s'"
+    ))
+    .execute(conn)?;
+    let gone: Vec<Moved> = diesel::sql_query(
+        "delete from presences where (channel, client) in (select channel, client from presences \
+         where not exists (select from channel_replicas where id = replica) limit 1000 for update skip locked) \
+         returning channel, info, is_told",
+    )
+    .load(conn)?;
+    Ok(drafts(gone, Kind::Leave))
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json, value::RawValue};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::{Action, ChannelName, Kept, Namespace, Past, Since};
+use super::{Action, Asked, ChannelName, Kept, Namespace, Past, Posted, Since};
 use crate::{
     app::AppState,
     collections::Asker,
@@ -80,29 +80,27 @@ pub async fn publish(
     let namespace = namespace(&app, &visitor, Action::Publish, &channel, Some(&data))?;
     let name: String = byte_serialize(channel.as_ref().as_bytes()).collect();
     let location = format!("/v1/channels/{name}/history");
-    let epoch = namespace
-        .is_kept()
-        .then(|| app.channels.pulse().place().epoch.to_string());
     let is_kept = namespace.is_kept();
-    let answer = move |channel: ChannelName, offset| {
+    let answer = move |channel: ChannelName, posted: Posted| {
         let published = Published {
             channel,
-            epoch,
-            offset: is_kept.then_some(offset),
+            epoch: is_kept.then_some(posted.epoch),
+            offset: is_kept.then_some(posted.offset),
         };
-        Answer::new(location, offset, &published)
+        // How much is told elsewhere is nobody's business.
+        Answer::new(location, published.offset.unwrap_or_default(), &published)
     };
     let answer = match visitor.caller().and_then(|caller| idempotency.of(caller)) {
         None => {
             let published = app.channels.publish(&channel, &namespace, text, None);
-            let offset = published.await?;
-            answer(channel, offset)?
+            let posted = published.await?;
+            answer(channel, posted)?
         }
         Some(key) => {
             let channels = app.channels.clone();
             let publish = move |conn: &mut _| {
-                let offset = channels.publish_within(conn, &channel, &namespace, text)?;
-                answer(channel, offset)
+                let posted = channels.publish_within(conn, &channel, &namespace, text)?;
+                answer(channel, posted)
             };
             let once = move |conn: &mut _| idempotency::once(conn, Some(&key), publish);
             let answer = app.db.run(once).await?;
@@ -170,7 +168,11 @@ pub async fn read_presence(
     query: Query<PresenceQuery>,
 ) -> Result<web::Json<Presence>, ApiError> {
     let limit = limit(query.0.limit)?;
-    namespace(&app, &visitor, Action::Presence, &channel, None)?;
+    let namespace = namespace(&app, &visitor, Action::Presence, &channel, None)?;
+    if !namespace.has_presence() {
+        let detail = "Nobody writes down who is there";
+        return Err(ApiError::new(Code::NotFound, detail));
+    }
     let most = i64::try_from(limit).map_err(ApiError::internal)?;
     let present = app.channels.presence(&channel, most).await?;
     let items = present.all.into_iter().map(RawValue::from_string);
@@ -247,23 +249,37 @@ pub async fn read_history(
     let Query(query) = query;
     let limit = limit(query.limit)?;
     let namespace = namespace(&app, &visitor, Action::History, &channel, None)?;
+    if !namespace.is_kept() {
+        let detail = "The channel keeps nothing";
+        return Err(ApiError::new(Code::NotFound, detail));
+    }
     let since = query.since.as_deref().map(since).transpose()?;
-    let past = app
-        .channels
-        .history(&channel, &namespace, since, limit)
-        .await?
-        .ok_or(Code::PositionExpired)?;
-    Ok(web::Json(shown(past, limit)?))
+    let asked = Asked {
+        is_reverse: since.is_none(),
+        since,
+        limit: i64::try_from(limit).map_err(ApiError::internal)?,
+    };
+    let goes_on = !asked.is_reverse;
+    let past = app.channels.history(&channel, &namespace, asked).await?;
+    let past = past.ok_or(Code::PositionExpired)?;
+    Ok(web::Json(shown(past, goes_on)?))
 }
 
-fn shown(past: Past, limit: usize) -> Result<History, ApiError> {
-    let is_part = past.publications.len() >= limit;
-    let last = past.publications.last().map(|last| last.position);
-    let items = past.publications.into_iter().map(Publication::of);
+/// Publications that go on after a place, or the last ones.
+fn shown(mut past: Past, goes_on: bool) -> Result<History, ApiError> {
+    if !goes_on {
+        past.publications.reverse();
+    }
+    // There may be more than were asked for, or than one answer holds.
+    let last = past.publications.last().filter(|_last| goes_on);
     Ok(History {
-        items: items.collect::<Result<_, _>>()?,
+        offset: last.map_or(past.head, |last| last.position),
         epoch: past.epoch.to_string(),
-        offset: last.filter(|_| is_part).unwrap_or(past.head),
+        items: past
+            .publications
+            .into_iter()
+            .map(Publication::of)
+            .collect::<Result<_, _>>()?,
     })
 }
 

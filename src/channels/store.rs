@@ -7,7 +7,11 @@ use diesel::{
     sql_types::{Array, BigInt, Bool, Integer, Nullable, Text},
 };
 
-use super::{ChannelName, Entry, Kind, Past, Since, entry::Draft, past::Kept};
+use super::{
+    ChannelName, Entry, Kind,
+    entry::Draft,
+    past::{Asked, Kept, Past, Since},
+};
 
 /// The channel of Postgres on which replicas hear that something was told.
 pub(super) const WORD: &str = "tollgate_channels";
@@ -18,8 +22,11 @@ pub(super) const SHORT: u64 = 60;
 /// Entries that are read together.
 pub(super) const TOGETHER: i64 = 500;
 
-/// Publications that one answer holds, or somebody is told who comes back.
-const MOST_READ: usize = 10_000;
+/// Publications that somebody is told who comes back.
+const MOST_MISSED: i64 = 10_000;
+
+/// Bytes of what one answer holds.
+const MOST_BYTES: i64 = 4_194_304;
 
 /// How far the order of publications is.
 #[derive(Clone, Debug, QueryableByName)]
@@ -28,9 +35,12 @@ pub(super) struct Head {
     pub epoch: String,
     #[diesel(sql_type = BigInt)]
     pub position: i64,
-    /// The last place that somebody can come back to who knows a later one.
+    /// What comes after it was not dropped, of one channel.
     #[diesel(sql_type = BigInt)]
     pub floor: i64,
+    /// The last of all that was.
+    #[diesel(sql_type = BigInt)]
+    pub dropped: i64,
 }
 
 impl Head {
@@ -38,6 +48,17 @@ impl Head {
     fn reaches(&self, since: &Since) -> bool {
         since.epoch == self.epoch && (self.floor..=self.position).contains(&since.offset)
     }
+}
+
+/// Where something was told.
+#[derive(Clone, Debug, Default, QueryableByName)]
+pub struct Posted {
+    /// The order whose place it is.
+    #[diesel(sql_type = Text)]
+    pub epoch: String,
+    /// The place; 0 of nothing.
+    #[diesel(sql_type = BigInt)]
+    pub offset: i64,
 }
 
 /// Reads how far it is; a restored database gets a new epoch with the feed's.
@@ -49,19 +70,17 @@ pub(super) fn head(conn: &mut PgConnection) -> QueryResult<Head> {
 fn head_of(conn: &mut PgConnection, channel: &str) -> QueryResult<Head> {
     diesel::sql_query(
         "select epoch, channel_state.position as position, greatest(channel_state.floor, \
-         (select position from channel_floors where channel = $1)) as floor from channel_state, feed_state",
+         (select position from channel_floors where channel = $1)) as floor, dropped from channel_state, feed_state",
     )
     .bind::<Text, _>(channel)
     .get_result(conn)
 }
 
-/// Writes some down, in the order that they are told in; the place of the last. In one statement, so that the lock which orders
+/// Writes some down, in the order that they are told in; the place of the last, and of what order. In one statement, so that the lock which orders
 /// them is held no longer than their commit takes. What is acknowledged outlives a crash.
-pub(super) fn insert(conn: &mut PgConnection, drafts: &[&Draft]) -> QueryResult<i64> {
-    #[derive(QueryableByName)]
-    struct Last {
-        #[diesel(sql_type = BigInt)]
-        position: i64,
+pub(super) fn insert(conn: &mut PgConnection, drafts: &[&Draft]) -> QueryResult<Posted> {
+    if drafts.is_empty() {
+        return Ok(Posted::default());
     }
     fn all<'a, T>(drafts: &[&'a Draft], of: impl Fn(&'a Draft) -> T) -> Vec<T> {
         drafts.iter().map(|draft| of(draft)).collect()
@@ -72,17 +91,16 @@ pub(super) fn insert(conn: &mut PgConnection, drafts: &[&Draft]) -> QueryResult<
          select head.position - cardinality($1) + number, channel, kind, age is not null, data, info, \
          clock_timestamp() + make_interval(secs => coalesce(age, {SHORT})) \
          from head, unnest($1, $2, $3, $4, $5) with ordinality as drafts (channel, kind, data, info, age, number)) \
-         select position, pg_notify('{WORD}', position::text) as told, case when current_setting('synchronous_commit') = 'off' \
+         select (select epoch from feed_state) as epoch, position as offset, pg_notify('{WORD}', position::text) as told, case when current_setting('synchronous_commit') = 'off' \
          then set_config('synchronous_commit', 'local', true) end as lasts from head"
     );
-    let last: Last = diesel::sql_query(insert)
+    diesel::sql_query(insert)
         .bind::<Array<Text>, _>(all(drafts, |draft| draft.channel.as_ref()))
         .bind::<Array<Integer>, _>(all(drafts, |draft| draft.kind.number()))
         .bind::<Array<Nullable<Text>>, _>(all(drafts, |draft| draft.data.as_deref()))
         .bind::<Array<Nullable<Text>>, _>(all(drafts, |draft| draft.info.as_deref()))
         .bind::<Array<Nullable<BigInt>>, _>(all(drafts, |draft| draft.age))
-        .get_result(conn)?;
-    Ok(last.position)
+        .get_result(conn)
 }
 
 /// Reads what was told after a place, in its order.
@@ -119,28 +137,52 @@ pub(super) fn read(conn: &mut PgConnection, after: i64) -> QueryResult<Vec<Entry
     Ok(rows.into_iter().map(entry).collect())
 }
 
-/// Reads what a channel has kept: the first after a place; without one the last, or with `limit` 0 only how far it is. `None` where
-/// not everything is there that came after the place.
+/// Reads what a channel has kept of the last `size`: what comes after a place, from the beginning without one; or the other way
+/// round what came before it, from the end. At most so many; how far it is with 0. `None` where not everything is there that came
+/// after the place.
 pub(super) fn history(
     conn: &mut PgConnection,
     channel: &ChannelName,
     size: u32,
-    since: Option<&Since>,
-    limit: usize,
+    asked: &Asked,
 ) -> QueryResult<Option<Past>> {
     let head = head(conn)?;
-    let limit = limit.min(MOST_READ);
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let publications = match since {
-        _ if limit == 0 => Vec::new(),
-        Some(since) => first(conn, channel, since.offset, head.position, limit)?,
-        None => last(conn, channel, limit.min(size.into()))?,
+    let since = asked.since.as_ref().map(|since| since.offset);
+    let (after, before) = match asked.is_reverse {
+        true => (0, since.unwrap_or(i64::MAX)),
+        false => (since.unwrap_or(0), i64::MAX),
     };
+    let order = if asked.is_reverse { "desc" } else { "asc" };
+    // What comes after a place is all that was not dropped.
+    let (size, limited) = match (&asked.since, asked.is_reverse) {
+        (Some(_), false) => (i64::MAX, "true"),
+        _ => (i64::from(size), "expires_at > clock_timestamp()"),
+    };
+    let publications: Vec<Kept> = diesel::sql_query(format!(
+        "select position, data, info, at from (select *, sum(octet_length(data)) over (order by position {order}) as total from ( \
+         select position, data, info, at from channel_entries where is_kept and channel = $1 and position <= $2 \
+         and {limited} order by position desc limit $3) as kept \
+         where position > $4 and position < $5 order by position {order} limit $6) as page \
+         where total - octet_length(data) < {MOST_BYTES} order by position {order}"
+    ))
+    .bind::<Text, _>(channel.as_ref())
+    .bind::<BigInt, _>(head.position)
+    .bind::<BigInt, _>(size)
+    .bind::<BigInt, _>(after)
+    .bind::<BigInt, _>(before)
+    .bind::<BigInt, _>(asked.limit)
+    .load(conn)?;
     // Afterwards: what is dropped after it was read is not missed.
-    if let Some(since) = since
-        && !head_of(conn, channel.as_ref())?.reaches(since)
-    {
-        return Ok(None);
+    if let Some(since) = &asked.since {
+        let head = head_of(conn, channel.as_ref())?;
+        let is_there = if asked.is_reverse {
+            since.epoch == head.epoch
+        } else {
+            head.reaches(since)
+        };
+        if !is_there {
+            return Ok(None);
+        }
     }
     Ok(Some(Past {
         epoch: Arc::from(head.epoch),
@@ -149,46 +191,34 @@ pub(super) fn history(
     }))
 }
 
-/// Reads all that came after one place and until another; `None` where something of it is missing, or it is too much.
+/// Reads all that was kept after one place and until another; `None` where something of it is missing, or it is too much.
 pub(super) fn missed(
     conn: &mut PgConnection,
     channel: &ChannelName,
     since: &Since,
     until: i64,
 ) -> QueryResult<Option<Vec<Kept>>> {
-    let limit = i64::try_from(MOST_READ).unwrap_or(i64::MAX);
-    let publications = first(conn, channel, since.offset, until, limit + 1)?;
-    let is_whole =
-        head_of(conn, channel.as_ref())?.reaches(since) && publications.len() <= MOST_READ;
-    Ok(is_whole.then_some(publications))
-}
-
-fn first(
-    conn: &mut PgConnection,
-    channel: &ChannelName,
-    after: i64,
-    until: i64,
-    limit: i64,
-) -> QueryResult<Vec<Kept>> {
-    diesel::sql_query(
-        "select position, data, info, at from channel_entries where is_kept and channel = $1 and position > $2 \
-         and position <= $3 order by position limit $4",
-    )
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(embed)]
+        kept: Kept,
+        #[diesel(sql_type = BigInt)]
+        count: i64,
+    }
+    let rows: Vec<Row> = diesel::sql_query(format!(
+        "select position, data, info, at, count from (select *, count(*) over () as count, \
+         sum(octet_length(data)) over (order by position) as total from (select position, data, info, at from channel_entries \
+         where is_kept and channel = $1 and position > $2 and position <= $3 order by position limit {MOST_MISSED} + 1) as missed) as page \
+         where total <= {MOST_BYTES} order by position"
+    ))
     .bind::<Text, _>(channel.as_ref())
-    .bind::<BigInt, _>(after)
+    .bind::<BigInt, _>(since.offset)
     .bind::<BigInt, _>(until)
-    .bind::<BigInt, _>(limit)
-    .load(conn)
-}
-
-fn last(conn: &mut PgConnection, channel: &ChannelName, limit: i64) -> QueryResult<Vec<Kept>> {
-    let mut publications: Vec<Kept> = diesel::sql_query(
-        "select position, data, info, at from channel_entries where is_kept and channel = $1 \
-         and expires_at > clock_timestamp() order by position desc limit $2",
-    )
-    .bind::<Text, _>(channel.as_ref())
-    .bind::<BigInt, _>(limit)
     .load(conn)?;
-    publications.reverse();
-    Ok(publications)
+    // The first is there: none alone is too much.
+    let count = rows.first().map_or(0, |row| row.count);
+    let is_whole = count <= MOST_MISSED && usize::try_from(count) == Ok(rows.len());
+    // Afterwards, as above.
+    let is_there = is_whole && head_of(conn, channel.as_ref())?.reaches(since);
+    Ok(is_there.then(|| rows.into_iter().map(|row| row.kept).collect()))
 }

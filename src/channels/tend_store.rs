@@ -13,10 +13,14 @@ const BATCH: usize = 2_000;
 /// How often that is done at a time: it happens again soon.
 const MOST_BATCHES: usize = 20;
 
+/// Channels of which is remembered where their histories begin.
+const MOST_FLOORS: u32 = 1_000_000;
+
 /// Deletes entries, and remembers of each channel up to where its history is gone.
 const DROP: &str = "delete from channel_entries where position in (select position from old) returning channel, position, is_kept), \
      floors as (insert into channel_floors (channel, position) select channel, max(position) from gone where is_kept group by channel order by channel \
-     on conflict (channel) do update set position = greatest(channel_floors.position, excluded.position), at = clock_timestamp()) \
+     on conflict (channel) do update set position = greatest(channel_floors.position, excluded.position), at = clock_timestamp()), \
+     state as (update channel_state set dropped = greatest(dropped, (select max(position) from gone)) where exists (select from gone)) \
      select count(*) as count from gone";
 
 #[derive(QueryableByName)]
@@ -60,12 +64,21 @@ pub(super) fn trim(conn: &mut PgConnection, sizes: &[(ChannelName, u32)]) -> Que
     Ok(())
 }
 
-/// Forgets where histories began long ago: who knows a place before that can't come back to it on any channel.
+/// Forgets where histories began long ago, or of very many channels: who knows a place before that can't come back to it on any.
 pub(super) fn forget_floors(conn: &mut PgConnection) -> QueryResult<()> {
-    diesel::sql_query(
-        "with gone as (delete from channel_floors where at < clock_timestamp() - interval '30 days' returning position) \
-         update channel_state set floor = greatest(floor, (select max(position) from gone)) where exists (select from gone)",
-    )
-    .execute(conn)?;
+    for _ in 0..MOST_BATCHES {
+        let gone: Count = diesel::sql_query(format!(
+            "with old as (select channel from channel_floors where at < clock_timestamp() - interval '30 days' \
+                 or (select reltuples from pg_class where oid = 'channel_floors'::regclass) > {MOST_FLOORS} \
+                 order by at limit {BATCH} for update skip locked), \
+             gone as (delete from channel_floors where channel in (select channel from old) returning position), \
+             state as (update channel_state set floor = greatest(floor, (select max(position) from gone)) where exists (select from gone)) \
+             select count(*) as count from gone"
+        ))
+        .get_result(conn)?;
+        if usize::try_from(gone.count).unwrap_or_default() < BATCH {
+            break;
+        }
+    }
     Ok(())
 }

@@ -177,7 +177,7 @@ impl Code {
                 "rule-forbids",
                 403,
                 "The rules don't allow it",
-                "What may be made, changed and deleted stands in the rules of the collection (GET /v1/collections/{name}); whoever declared it can tell.",
+                "What may be made, changed and deleted stands in the rules of the collection (GET /v1/collections/{name}), and who may do what on a channel in those of its namespace; whoever declared it can tell.",
             ),
             Self::TypeNameTaken => entry(
                 "type-name-taken",

@@ -92,17 +92,6 @@ fn present(app: &AppState, request: &ServiceRequest) -> Presented {
 }
 
 /// A token that only the holder of its key may use, with the proof that this is who sends it (RFC 9449 section 7.1).
-/// The token that a request was authenticated by, as it came.
-pub fn token_text(app: &AppState, headers: &header::HeaderMap) -> Option<String> {
-    match headers.get(header::AUTHORIZATION) {
-        Some(value) => {
-            let (_scheme, token) = value.to_str().ok()?.split_once(' ')?;
-            Some(token.to_owned())
-        }
-        None => app.cookies.access(headers),
-    }
-}
-
 fn present_bound(app: &AppState, request: &ServiceRequest, token: &str) -> Presented {
     let verified = match verify(app, token) {
         Presented::Ok(verified) => verified,
@@ -123,6 +112,17 @@ fn present_bound(app: &AppState, request: &ServiceRequest, token: &str) -> Prese
     {
         Ok(key) => Presented::Bound(verified, First::new(move |conn| key.use_up(conn))),
         Err(error) => Presented::Foreign(error),
+    }
+}
+
+/// The token that a request was authenticated by, as it came.
+pub fn token_text(app: &AppState, headers: &header::HeaderMap) -> Option<String> {
+    match headers.get(header::AUTHORIZATION) {
+        Some(value) => {
+            let (_scheme, token) = value.to_str().ok()?.split_once(' ')?;
+            Some(token.to_owned())
+        }
+        None => app.cookies.access(headers),
     }
 }
 

@@ -292,7 +292,9 @@ fn is_local(origin: &str) -> bool {
 
 /// Documents that everyone may read, from anywhere.
 fn is_public(path: &str) -> bool {
-    path.starts_with("/.well-known/") || path == "/openapi.json" || path.starts_with("/problems/")
+    path.starts_with("/.well-known/")
+        || matches!(path, "/openapi.json" | "/asyncapi.json")
+        || path.starts_with("/problems/")
 }
 
 /// What browsers are shown, below these.

@@ -56,7 +56,10 @@ impl Attendance {
             return Err(Refusal::BAD_REQUEST);
         }
         let namespace = permitted(channels, Action::Subscribe, &channel, &attendee)?;
-        let since = (command.recover && namespace.is_kept()).then_some(Since {
+        // What was said before is for those who may read it.
+        let reads = permitted(channels, Action::History, &channel, &attendee).is_ok();
+        let is_kept = reads && namespace.is_kept();
+        let since = (command.recover && is_kept).then_some(Since {
             epoch: command.epoch,
             offset: command.offset,
         });
@@ -86,7 +89,10 @@ impl Attendance {
             _ => None,
         };
         if namespace.has_presence() {
-            let come = channels.come(&channel, &namespace, &attendance.who).await;
+            let who = &attendance.who;
+            let come = channels
+                .come(&channel, &namespace, who, attendance.number())
+                .await;
             come.map_err(|error| protocol::refused(&error))?;
         }
         let recovered = missed.is_some();
@@ -94,10 +100,18 @@ impl Attendance {
         let subscribed = Subscribed {
             was_recovering: command.recover,
             recovered,
-            publications: publications.iter().map(protocol::kept).collect(),
-            ..begun(&namespace, &place)
+            publications: publications
+                .into_iter()
+                .map(|kept| protocol::kept(&kept))
+                .collect(),
+            ..begun(is_kept, &place)
         };
         Ok((attendance, subscribed))
+    }
+
+    /// The ticket as the channels know it.
+    fn number(&self) -> i64 {
+        i64::try_from(self.ticket).unwrap_or(i64::MAX)
     }
 
     /// Whether another token of the same user's may do the same.
@@ -109,7 +123,7 @@ impl Attendance {
 impl Drop for Attendance {
     fn drop(&mut self) {
         self.hub.streams().leave(self.channel.as_ref(), self.ticket);
-        self.channels.go(&self.channel, self.who.client);
+        self.channels.go(self.number());
     }
 }
 
@@ -127,8 +141,7 @@ async fn catch_up(channels: &Channels, since: Option<&Since>) {
     }
 }
 
-fn begun(namespace: &Namespace, place: &Place) -> Subscribed {
-    let is_kept = namespace.is_kept();
+fn begun(is_kept: bool, place: &Place) -> Subscribed {
     Subscribed {
         recoverable: is_kept,
         positioned: is_kept,

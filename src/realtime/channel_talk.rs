@@ -1,14 +1,14 @@
 //! What a client asks of channels that it need not be subscribed to.
 
-use serde_json::{Map, Value, json, value::RawValue};
+use serde_json::{Map, Value, json};
 
 use super::{
     attend::{Attendee, permitted},
-    protocol::{self, History, OfChannel, Publish, Refusal},
+    protocol::{self, Answer, History, HistoryReply, OfChannel, Publish, Refusal},
     talk::Talk,
 };
 use crate::{
-    channels::{Action, ChannelName, Since},
+    channels::{Action, Asked, ChannelName, Namespace, Present, Since},
     scope::{ChannelsRead, ChannelsWrite},
 };
 
@@ -17,7 +17,7 @@ const MOST: i64 = 1_000;
 
 impl Talk {
     /// Tells something on a channel.
-    pub(super) async fn publish(&self, command: Publish) -> Result<Value, Refusal> {
+    pub(super) async fn publish(&self, command: Publish) -> Answer {
         let channel = name(&command.channel)?;
         let attendee = self.attendee::<ChannelsWrite>()?;
         let Attendee {
@@ -31,41 +31,33 @@ impl Talk {
         let namespace = namespace.map_err(|error| protocol::refused(&error))?;
         let published = channels.publish(&channel, namespace, data.to_string(), Some(who));
         match published.await {
-            Ok(_place) => Ok(json!({})),
+            Ok(_posted) => protocol::answer(&json!({})),
             Err(error) => Err(protocol::refused(&error)),
         }
     }
 
     /// Who is subscribed.
-    pub(super) async fn presence(&self, command: OfChannel) -> Result<Value, Refusal> {
-        let (channel, _) = self.reading(&command.channel, Action::Presence)?;
-        let present = self.app.channels.presence(&channel, MOST).await;
-        let present = present.map_err(|error| protocol::refused(&error))?;
+    pub(super) async fn presence(&self, command: OfChannel) -> Answer {
+        let present = self.present(&command.channel, MOST).await?;
         let mut all = Map::new();
         for info in present.all {
             let info: Value = serde_json::from_str(&info).map_err(|_damaged| Refusal::INTERNAL)?;
-            let client = info
-                .get("client")
-                .and_then(Value::as_str)
-                .unwrap_or_default();
-            all.insert(client.to_owned(), info.clone());
+            let client = info.get("client").and_then(Value::as_str);
+            all.insert(client.unwrap_or_default().to_owned(), info);
         }
-        Ok(json!({"presence": all}))
+        protocol::answer(&json!({"presence": all}))
     }
 
     /// How many are.
-    pub(super) async fn presence_stats(&self, command: OfChannel) -> Result<Value, Refusal> {
-        let (channel, _) = self.reading(&command.channel, Action::Presence)?;
-        let present = self.app.channels.presence(&channel, 1).await;
-        let present = present.map_err(|error| protocol::refused(&error))?;
-        Ok(json!({"num_clients": present.clients, "num_users": present.users}))
+    pub(super) async fn presence_stats(&self, command: OfChannel) -> Answer {
+        let present = self.present(&command.channel, 1).await?;
+        let (clients, users) = (present.clients, present.users);
+        protocol::answer(&json!({"num_clients": clients, "num_users": users}))
     }
 
     /// What was published before.
-    pub(super) async fn history(&self, command: History) -> Result<Value, Refusal> {
-        let (channel, attendee) = self.reading(&command.channel, Action::History)?;
-        let channels = &self.app.channels;
-        let namespace = permitted(channels, Action::History, &channel, &attendee)?;
+    pub(super) async fn history(&self, command: History) -> Answer {
+        let (channel, namespace) = self.reading(&command.channel, Action::History)?;
         if !namespace.is_kept() {
             return Err(Refusal::NOT_AVAILABLE);
         }
@@ -73,29 +65,39 @@ impl Talk {
             epoch: since.epoch,
             offset: since.offset,
         });
-        let limit = match command.limit {
-            limit if limit < 0 => MOST,
-            limit => limit.min(MOST),
+        let asked = Asked {
+            since,
+            limit: if command.limit < 0 {
+                MOST
+            } else {
+                command.limit.min(MOST)
+            },
+            is_reverse: command.reverse,
         };
-        let limit = usize::try_from(limit).map_err(|_too_many| Refusal::BAD_REQUEST)?;
-        let past = channels
-            .history(&channel, &namespace, since, limit)
-            .await
-            .map_err(|error| protocol::refused(&error))?
-            .ok_or(Refusal::UNRECOVERABLE)?;
-        let mut publications: Vec<Box<RawValue>> =
-            past.publications.iter().map(protocol::kept).collect();
-        if command.reverse {
-            publications.reverse();
-        }
-        Ok(json!({"publications": publications, "epoch": past.epoch, "offset": past.head}))
+        let past = self.app.channels.history(&channel, &namespace, asked).await;
+        let past = past.map_err(|error| protocol::refused(&error))?;
+        let past = past.ok_or(Refusal::UNRECOVERABLE)?;
+        protocol::answer(&HistoryReply {
+            publications: past.publications.iter().map(protocol::kept).collect(),
+            epoch: &past.epoch,
+            offset: past.head,
+        })
     }
 
-    fn reading(&self, channel: &str, action: Action) -> Result<(ChannelName, Attendee), Refusal> {
+    async fn present(&self, channel: &str, most: i64) -> Result<Present, Refusal> {
+        let (channel, namespace) = self.reading(channel, Action::Presence)?;
+        if !namespace.has_presence() {
+            return Err(Refusal::NOT_AVAILABLE);
+        }
+        let present = self.app.channels.presence(&channel, most).await;
+        present.map_err(|error| protocol::refused(&error))
+    }
+
+    fn reading(&self, channel: &str, action: Action) -> Result<(ChannelName, Namespace), Refusal> {
         let channel = name(channel)?;
         let attendee = self.attendee::<ChannelsRead>()?;
-        permitted(&self.app.channels, action, &channel, &attendee)?;
-        Ok((channel, attendee))
+        let namespace = permitted(&self.app.channels, action, &channel, &attendee)?;
+        Ok((channel, namespace))
     }
 }
 

@@ -37,13 +37,18 @@ pub async fn open_echo(
         return Err(ApiError::not_found());
     }
     let (response, session, frames) = frames::open(&request, body, &[], LARGEST_MESSAGE)?;
-    actix_web::rt::spawn(serve(session, frames));
+    actix_web::rt::spawn(serve(app, session, frames));
     Ok(response)
 }
 
-async fn serve(mut session: Session, mut frames: Frames) {
+async fn serve(app: web::Data<AppState>, mut session: Session, mut frames: Frames) {
+    let mut stopped = std::pin::pin!(app.life.stopped());
     let close = loop {
-        let message = match frames.next().await {
+        let next = tokio::select! {
+            () = &mut stopped => break Close::GOING_AWAY,
+            next = frames.next() => next,
+        };
+        let message = match next {
             None => break Close::NORMAL,
             Some(Err(close)) => break close,
             Some(Ok(message)) => message,

@@ -13,7 +13,7 @@ use super::{
     protocol::{self, Refusal, Subscribe, Subscribed},
     talk::Talk,
 };
-use crate::{app::AppState, db};
+use crate::app::AppState;
 
 /// How often something is sent, so that nobody takes the line for dead.
 const PING_EVERY: Duration = Duration::from_secs(25);
@@ -38,7 +38,8 @@ pub(super) struct Events {
 
 /// One of its channels.
 struct Channel {
-    ticket: u64,
+    /// Once it is subscribed to.
+    ticket: Option<u64>,
     place: Place,
 }
 
@@ -57,10 +58,15 @@ impl Events {
         wanted: Vec<(Subscribe, Place)>,
     ) -> Result<Self, Refusal> {
         let revocations = app.tokens.revocations().news();
-        let (mut channels, mut begun) = (Vec::new(), Vec::new());
-        for (command, place) in wanted {
-            // Each goes to the database once.
-            db::wait_elsewhere();
+        // Until a channel has begun, its client is where it was.
+        let places = wanted.iter().map(|(_, place)| place.clone());
+        let unbegun = |place| Channel {
+            ticket: None,
+            place,
+        };
+        let mut channels: Vec<_> = places.map(unbegun).collect();
+        let mut first = "retry: 2000\n\n".to_owned();
+        for (index, (command, place)) in wanted.into_iter().enumerate() {
             let name = command.channel.clone();
             let command = match place {
                 Some((epoch, offset)) => Subscribe {
@@ -72,26 +78,25 @@ impl Events {
                 None => command,
             };
             let (ticket, subscribed) = talk.subscribe(command).await?;
-            channels.push(Channel {
-                ticket,
-                place: beginning(&subscribed),
-            });
-            begun.push((name, subscribed));
+            if let Some(channel) = channels.get_mut(index) {
+                channel.ticket = Some(ticket);
+            }
+            first += &tell_beginning(&mut channels, index, &name, &subscribed);
         }
-        let mut events = Self {
+        // It took a while.
+        talk.check().map_err(|_over| Refusal::TOKEN_EXPIRED)?;
+        Ok(Self {
             _open: app.hub.open(),
             app,
             outbox,
             talk,
             revocations,
             channels,
-            first: None,
+            first: Some(first),
             leaving: VecDeque::new(),
             ping_at: Instant::now() + PING_EVERY,
             is_over: false,
-        };
-        events.first = Some(events.tell_beginning(begun));
-        Ok(events)
+        })
     }
 
     /// What is to be sent next; `None` at the end.
@@ -132,20 +137,6 @@ impl Events {
         Instant::now() + left
     }
 
-    /// What each channel begins with, and what was missed on it.
-    fn tell_beginning(&mut self, begun: Vec<(String, Subscribed)>) -> String {
-        // So that a client comes back soon, and not all at once with others.
-        let mut text = "retry: 2000\n\n".to_owned();
-        for (name, subscribed) in begun {
-            let id = self.id();
-            text += &event(&id, &protocol::begun(&name, &subscribed));
-            for publication in &subscribed.publications {
-                text += &event(&id, &protocol::missed(&name, publication));
-            }
-        }
-        text
-    }
-
     /// What waits, as events.
     fn tell(&mut self) -> String {
         if self.leaving.is_empty() {
@@ -166,12 +157,12 @@ impl Events {
                     text: push,
                 } => {
                     self.advance(ticket, place);
-                    text += &event(&self.id(), protocol::inner(&push));
+                    text += &event(&self.channels, protocol::inner(&push));
                 }
                 Item::Ended(ticket, end) => {
                     if let Some(ended) = self.talk.end(ticket, end) {
                         // They come back, and subscribe anew.
-                        text += &event(&self.id(), protocol::inner(&ended));
+                        text += &event(&self.channels, protocol::inner(&ended));
                         self.is_over = true;
                     }
                 }
@@ -185,38 +176,62 @@ impl Events {
 
     fn advance(&mut self, ticket: u64, place: Option<i64>) {
         let mut channels = self.channels.iter_mut();
-        let channel = channels.find(|channel| channel.ticket == ticket);
-        if let (
-            Some(Channel {
-                place: Some(known), ..
-            }),
-            Some(place),
-        ) = (channel, place)
-        {
-            known.1 = place;
+        let channel = channels.find(|channel| channel.ticket == Some(ticket));
+        if let (Some(channel), Some(place)) = (channel, place) {
+            channel.advance(place);
         }
     }
+}
 
-    /// Where the client is on each channel, in the order in which it named them.
-    fn id(&self) -> String {
-        let place = |channel: &Channel| match &channel.place {
-            Some((epoch, offset)) => format!("{epoch}/{offset}"),
-            None => "-".to_owned(),
-        };
-        self.channels
-            .iter()
-            .map(place)
-            .collect::<Vec<_>>()
-            .join(",")
+impl Channel {
+    fn advance(&mut self, to: i64) {
+        if let Some((_, offset)) = &mut self.place {
+            *offset = to;
+        }
     }
 }
 
-fn beginning(subscribed: &Subscribed) -> Place {
-    let place = || (subscribed.epoch.clone(), subscribed.offset);
-    subscribed.recoverable.then(place)
+/// What a channel begins with, and what was missed on it. Each event says how far a client is that has got it, and no more: the
+/// line may break behind every one of them.
+fn tell_beginning(
+    channels: &mut [Channel],
+    index: usize,
+    name: &str,
+    subscribed: &Subscribed,
+) -> String {
+    let mut text = String::new();
+    let place = |channels: &mut [Channel], place: Place| {
+        if let Some(channel) = channels.get_mut(index) {
+            channel.place = place;
+        }
+    };
+    let at = |offset| Some((subscribed.epoch.clone(), offset));
+    let end = subscribed
+        .recoverable
+        .then(|| at(subscribed.offset))
+        .flatten();
+    let Some(last) = subscribed.publications.len().checked_sub(1) else {
+        place(channels, end);
+        return event(channels, &protocol::begun(name, subscribed));
+    };
+    // From where it was, which is a place of this epoch still.
+    text += &event(channels, &protocol::begun(name, subscribed));
+    for (number, publication) in subscribed.publications.iter().enumerate() {
+        match protocol::offset_of(publication) {
+            Some(offset) if number < last => place(channels, at(offset)),
+            _ => place(channels, end.clone()),
+        }
+        text += &event(channels, &protocol::missed(name, publication));
+    }
+    text
 }
 
-/// One event; JSON has no line breaks of its own.
-fn event(id: &str, data: &str) -> String {
-    format!("id: {id}\ndata: {data}\n\n")
+/// One event, and where the client is with it on each channel, in the order in which it named them. JSON has no line breaks of its own.
+fn event(channels: &[Channel], data: &str) -> String {
+    let place = |channel: &Channel| match &channel.place {
+        Some((epoch, offset)) => format!("{epoch}/{offset}"),
+        None => "-".to_owned(),
+    };
+    let id: Vec<_> = channels.iter().map(place).collect();
+    format!("id: {}\ndata: {data}\n\n", id.join(","))
 }

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::header::{self, HeaderMap},
+    http::{
+        Method,
+        header::{self, HeaderMap},
+    },
     web,
 };
 use futures_util::stream::unfold;
@@ -14,7 +17,7 @@ use utoipa::IntoParams;
 
 use super::{
     events::{Events, Place},
-    protocol::{Close, Refusal, Subscribe},
+    protocol::{Close, OF_RECORDS, Refusal, Subscribe},
     talk::Talk,
     ticket_store,
 };
@@ -22,9 +25,12 @@ use crate::{
     app::AppState,
     error::{ApiError, Code, FieldError, Problem},
     http::{Caller, Visitor, read_query},
-    scope::AnyToken,
+    scope::{AnyToken, ChannelsManage, ChannelsRead, Demand, Either, RecordsRead},
     tokens::{Refusal as TokenRefusal, Verified},
 };
+
+/// The media type of server-sent events.
+const EVENTS: &str = "text/event-stream";
 
 /// Channels of one stream.
 const MOST_CHANNELS: usize = 32;
@@ -68,11 +74,12 @@ pub async fn open_events(
 ) -> Result<HttpResponse, ApiError> {
     let query: EventsQuery = read_query(request.query_string(), &["channel"])?;
     let wanted = query.wanted(request.headers())?;
-    let by_cookie = visitor.is_caller() && !request.headers().contains_key(header::AUTHORIZATION);
-    // Where a browser names no origin, the page is ours.
-    let names_origin = request.headers().contains_key(header::ORIGIN);
-    if names_origin && !app.cors.allows_socket(request.headers(), by_cookie) {
+    if !is_allowed(&app, &request, visitor.is_caller()) {
         return Err(Code::OriginNotAllowed.into());
+    }
+    if request.method() == Method::HEAD {
+        // Nobody is subscribed by that, and no ticket used.
+        return Ok(HttpResponse::Ok().content_type(EVENTS).finish());
     }
     let app = app.into_inner();
     let verified = match query.ticket {
@@ -83,21 +90,57 @@ pub async fn open_events(
         Some(ticket) => Some(redeem(&app, ticket).await?),
         None => visitor.caller().map(Caller::verified),
     };
+    if let Some(verified) = &verified {
+        check_scopes(verified, &wanted)?;
+    }
     let outbox = app.hub.outbox();
     let mut talk = Talk::new(Arc::clone(&app), outbox.clone(), verified);
     talk.begin().map_err(closed)?;
+    // By itself: who has gone meanwhile leaves when it is done.
     let events = Events::begin(Arc::clone(&app), outbox, talk, wanted);
-    let events = events.await.map_err(refused)?;
+    let begun = actix_web::rt::spawn(events).await;
+    let events = begun.map_err(ApiError::internal)?.map_err(refused)?;
     let stream = unfold(events, async |mut events| {
         let text = events.next().await?;
         Some((Ok::<_, ApiError>(web::Bytes::from(text)), events))
     });
     Ok(HttpResponse::Ok()
-        .content_type("text/event-stream")
+        .content_type(EVENTS)
         .insert_header((header::CACHE_CONTROL, "no-store"))
         // Proxies that gather answers would keep events for themselves.
         .insert_header(("x-accel-buffering", "no"))
         .streaming(Box::pin(stream)))
+}
+
+/// Whether the page may that asks. What browsers send along with our cookie goes only to pages of allowed origins; those of our own
+/// name none, but say so.
+fn is_allowed(app: &AppState, request: &HttpRequest, is_caller: bool) -> bool {
+    let headers = request.headers();
+    let by_cookie = is_caller && !headers.contains_key(header::AUTHORIZATION);
+    let is_ours = headers
+        .get("sec-fetch-site")
+        .is_some_and(|site| site == "same-origin");
+    let names_origin = headers.contains_key(header::ORIGIN);
+    !names_origin && is_ours || app.cors.allows_socket(headers, by_cookie)
+}
+
+/// Checks that a token may read these channels at all.
+fn check_scopes(verified: &Verified, wanted: &[(Subscribe, Place)]) -> Result<(), ApiError> {
+    for (command, _) in wanted {
+        let names: &[&str] = match command.channel.starts_with(OF_RECORDS) {
+            true => RecordsRead::NAMES,
+            false => Either::<ChannelsRead, ChannelsManage>::NAMES,
+        };
+        if !names.iter().any(|name| verified.authority.may(name)) {
+            let detail = format!("The token lacks the scope {}", names.join(" or "));
+            let challenge = format!(
+                ", error=\"insufficient_scope\", scope=\"{}\"",
+                names.join(" ")
+            );
+            return Err(ApiError::new(Code::InsufficientScope, detail).challenge(&challenge));
+        }
+    }
+    Ok(())
 }
 
 /// The token that a ticket stands for, verified like any other.
@@ -177,7 +220,12 @@ fn refused(refusal: Refusal) -> ApiError {
     match refusal {
         Refusal::UNKNOWN_CHANNEL => ApiError::not_found(),
         Refusal::PERMISSION_DENIED => Code::RuleForbids.into(),
-        Refusal::BAD_REQUEST => Code::InvalidQuery.into(),
+        Refusal::BAD_REQUEST => wrong(
+            "/filter",
+            "syntax",
+            "it is not understood, or the channel has none",
+        ),
+        Refusal::TOKEN_EXPIRED => Code::InvalidToken.into(),
         Refusal::ALREADY_SUBSCRIBED => wrong("/channel", "unique", "each channel once"),
         _ => Code::DatabaseUnavailable.into(),
     }

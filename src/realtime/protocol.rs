@@ -1,7 +1,10 @@
 //! What goes over the wire: the commands and replies of the Centrifuge client protocol, in JSON, and its numbers.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json, value::RawValue};
+use serde_json::{
+    Value, json,
+    value::{RawValue, to_raw_value},
+};
 use uuid::Uuid;
 
 use crate::{
@@ -183,8 +186,16 @@ impl End {
     };
 }
 
-pub(super) fn reply(id: u32, name: &str, result: &impl Serialize) -> String {
-    json!({"id": id, name: result}).to_string()
+/// What a command comes to, as JSON.
+pub(super) type Answer = Result<Box<RawValue>, Refusal>;
+
+/// Writes an answer once: it may hold much that is JSON already.
+pub(super) fn answer(result: &impl Serialize) -> Answer {
+    to_raw_value(result).map_err(|_unwritable| Refusal::INTERNAL)
+}
+
+pub(super) fn reply(id: u32, name: &str, result: &RawValue) -> String {
+    format!(r#"{{"id":{id},"{name}":{result}}}"#)
 }
 
 pub(super) fn refusal(id: u32, refusal: Refusal) -> String {
@@ -306,6 +317,16 @@ pub(super) fn missed(channel: &str, publication: &RawValue) -> String {
     format!(r#"{{"channel":{},"pub":{publication}}}"#, json!(channel))
 }
 
+/// Its place.
+pub(super) fn offset_of(publication: &RawValue) -> Option<i64> {
+    #[derive(Deserialize)]
+    struct Offset {
+        offset: Option<i64>,
+    }
+    let read: Offset = serde_json::from_str(publication.get()).ok()?;
+    read.offset
+}
+
 /// What a push holds.
 pub(super) fn inner(push: &str) -> &str {
     let inner = push.strip_prefix(r#"{"push":"#);
@@ -341,6 +362,14 @@ pub(super) struct Introduction {
     /// Whether these are to be answered.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub pong: bool,
+}
+
+/// What was published before.
+#[derive(Serialize)]
+pub(super) struct HistoryReply<'a> {
+    pub publications: Vec<Box<RawValue>>,
+    pub epoch: &'a str,
+    pub offset: i64,
 }
 
 /// What a subscription begins with.

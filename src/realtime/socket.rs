@@ -12,7 +12,7 @@ use super::{
     protocol::{Close, Command, PING},
     talk::Talk,
 };
-use crate::{app::AppState, operations::Metrics, tokens::Verified};
+use crate::{app::AppState, operations::Metrics, strict_json, tokens::Verified};
 
 /// How long a client has to introduce itself.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
@@ -197,7 +197,9 @@ impl Socket {
         let Some(line) = self.pending.pop_front() else {
             return Ok(());
         };
-        let command: Command = serde_json::from_str(&line).map_err(|_bad| Close::BAD_REQUEST)?;
+        // As strictly as over HTTP: what is published goes to others as it is.
+        let text = strict_json::check(line.as_bytes()).map_err(|_bad| Close::BAD_REQUEST)?;
+        let command: Command = serde_json::from_str(text).map_err(|_bad| Close::BAD_REQUEST)?;
         for answer in self.talk.hear(command).await? {
             self.write(answer.into()).await?;
         }

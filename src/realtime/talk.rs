@@ -3,6 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -12,8 +13,8 @@ use super::{
     hub::Seat,
     outbox::Outbox,
     protocol::{
-        self, Close, Command, Connect, End, Introduction, PING, Refresh, Refusal, Subscribe,
-        Subscribed,
+        self, Answer, Close, Command, Connect, End, Introduction, PING, Refresh, Refusal,
+        Subscribe, Subscribed,
     },
     subscribe::Subscription,
 };
@@ -42,9 +43,6 @@ pub(super) struct Talk {
 
 /// Lines to send.
 type Lines = Vec<String>;
-
-/// What a command comes to.
-type Answer = Result<Value, Refusal>;
 
 impl Talk {
     /// One with a client that may have presented a token already.
@@ -105,7 +103,7 @@ impl Talk {
         }
         if let Some(unsubscribe) = command.unsubscribe {
             self.subscriptions.remove(&unsubscribe.channel);
-            return Ok(vec![protocol::reply(id, "unsubscribe", &json!({}))]);
+            return Ok(vec![self.say(id, "unsubscribe", &json!({}))?]);
         }
         if let Some(refresh) = command.refresh {
             return self.refresh(id, &refresh);
@@ -125,7 +123,7 @@ impl Talk {
             let subscribed = self.subscribe(subscribe).await;
             (
                 "subscribe",
-                subscribed.map(|(_, subscribed)| json!(subscribed)),
+                subscribed.and_then(|(_, subscribed)| protocol::answer(&subscribed)),
             )
         } else if let Some(publish) = command.publish {
             ("publish", self.publish(publish).await)
@@ -143,6 +141,13 @@ impl Talk {
         } else {
             return Err(Close::BAD_REQUEST);
         })
+    }
+
+    /// What always succeeds.
+    fn say(&self, id: u32, name: &str, result: &impl Serialize) -> Result<String, Close> {
+        let answer = protocol::answer(result);
+        let answer = answer.map_err(|_unwritable| Close::BAD_REQUEST)?;
+        Ok(protocol::reply(id, name, &answer))
     }
 
     /// Ends a subscription of ours; tells the client, unless it has ended it first.
@@ -180,7 +185,7 @@ impl Talk {
             pong: true,
             ..self.introduction()
         };
-        Ok(vec![protocol::reply(id, "connect", &introduction)])
+        Ok(vec![self.say(id, "connect", &introduction)?])
     }
 
     /// Begins for whoever holds the token.
@@ -211,7 +216,7 @@ impl Talk {
             return Err(Close::INVALID_TOKEN);
         }
         self.verified = Some(verified);
-        let mut lines = vec![protocol::reply(id, "refresh", &self.introduction())];
+        let mut lines = vec![self.say(id, "refresh", &self.introduction())?];
         let (asker, attendee) = (self.asker().ok(), self.attendee::<ChannelsRead>().ok());
         let changed: Vec<_> = self
             .subscriptions

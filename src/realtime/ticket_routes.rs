@@ -37,9 +37,14 @@ pub struct Ticket {
 )]
 pub async fn create_ticket(
     app: web::Data<AppState>,
-    _caller: Caller<AnyToken>,
+    caller: Caller<AnyToken>,
     request: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
+    if caller.claims().cnf.is_some() {
+        // Whoever had the ticket would need no key.
+        let detail = "a token that is bound to a key makes no ticket";
+        return Err(ApiError::new(Code::BadRequest, detail));
+    }
     let token = token_text(&app, request.headers()).ok_or(Code::AuthenticationRequired)?;
     let create = move |conn: &mut _| ticket_store::create(conn, &token);
     let ticket = app.db.run(create).await?;

@@ -11,7 +11,8 @@ const NAMESPACES: &str = r#"[
       presence = "has(auth.sub)", history = "has(auth.sub)", history_size = 5, join_leave = true },
     { name = "typing", subscribe = "has(auth.sub)", publish = "input.name == auth.sub" },
     { name = "wall", subscribe = "true", history = "true", history_size = 3 },
-    { name = "log", subscribe = "true", publish = "true", history = "true", history_size = 10000 },
+    { name = "log", subscribe = "true", publish = "true", history = "true", history_size = 1000 },
+    { name = "hall", subscribe = "true", history_size = 10 },
     { name = "silent" },
 ]"#;
 
@@ -270,7 +271,6 @@ async fn what_is_kept_is_read_and_gone_on_with() {
     assert_eq!(resumed["recovered"], true, "{resumed}");
     assert_eq!(texts(&resumed["publications"]), ["1", "2", "3"]);
     assert_eq!(resumed["publications"][0]["info"]["user"], ada.id());
-    assert_eq!(push(&mut socket).await["join"]["info"]["user"], ada.id());
     // From where it began, and from where it is by now.
     for (offset, told) in [(&begun["offset"], 4), (&resumed["offset"], 0)] {
         let mut another = Socket::of(&ada).await;
@@ -292,12 +292,18 @@ async fn what_is_kept_is_read_and_gone_on_with() {
     }
     // The commands: how far it is, all of it, the last, from a place on, backwards.
     let at = json!({"epoch": begun["epoch"], "offset": first});
+    let resumed_at = json!({"epoch": begun["epoch"], "offset": resumed["offset"]});
     for (more, expected) in [
         (json!({}), &[][..]),
         (json!({"limit": -1}), &["0", "1", "2", "3"]),
-        (json!({"limit": 2}), &["2", "3"]),
+        (json!({"limit": 2}), &["0", "1"]),
         (json!({"limit": 2, "reverse": true}), &["3", "2"]),
         (json!({"limit": 2, "since": at}), &["1", "2"]),
+        (
+            json!({"limit": 2, "since": resumed_at, "reverse": true}),
+            &["3", "2"],
+        ),
+        (json!({"limit": 9, "since": at, "reverse": true}), &[]),
     ] {
         let mut command = more.clone();
         command["channel"] = json!("chat:1");
@@ -376,8 +382,9 @@ async fn of_what_is_dropped_is_told_that_it_is() {
     // What was not dropped yet may be gone on with.
     app.state().channels.tend().await.unwrap();
     assert_eq!(resume("wall:1", &begun["offset"]).await["recovered"], true);
-    // A minute later.
+    // A minute later, though nobody has published since.
     post("wall:1", "5").await;
+    app.state().channels.tend().await.unwrap();
     query(
         app.database(),
         "update channel_entries set at = at - interval '61 s', expires_at = expires_at - interval '61 s'",
@@ -474,21 +481,129 @@ async fn who_is_there_is_seen_and_told_on_every_replica() {
     query(
         database,
         "insert into presences values ('chat:1', '00000000-0000-7000-8000-000000000002', \
-        '00000000-0000-7000-8000-000000000001', '{\"user\":\"gone\",\"client\":\"00000000-0000-7000-8000-000000000002\"}', true)",
+        '00000000-0000-7000-8000-000000000001', 0, '{\"user\":\"gone\",\"client\":\"00000000-0000-7000-8000-000000000002\"}', true)",
     );
     present(&ada, "chat:1", 3).await;
     query(
         database,
-        "update channel_replicas set seen_at = seen_at - interval '21 s'",
+        "update channel_replicas set seen_at = seen_at - interval '21 s' where id = '00000000-0000-7000-8000-000000000001'",
     );
-    let left = loop {
-        let told = push(&mut here).await;
-        if told["leave"]["info"]["user"] == "gone" {
-            break told;
-        }
-    };
+    let left = push(&mut here).await;
+    assert_eq!(
+        left["leave"]["info"]["user"], "gone",
+        "nobody else has left"
+    );
     assert_eq!(left["channel"], "chat:1");
     present(&ada, "chat:1", 2).await;
+    // Others took the living for dead: they come back by themselves, and everybody is told.
+    query(
+        database,
+        "delete from presences; delete from channel_replicas",
+    );
+    present(&ada, "chat:1", 2).await;
+    let back = [push(&mut here).await, push(&mut here).await];
+    for info in [&me, &other] {
+        let told = |told: &Value| told["join"]["info"] == *info;
+        assert!(back.iter().any(told), "{back:?}");
+    }
+}
+
+#[tokio::test]
+async fn who_comes_back_at_once_stays_and_nobody_stays_who_has_gone() {
+    const MANY: usize = 40;
+    let app = TestApp::own(SETTINGS);
+    let ada = app.person().await;
+    let mut socket = Socket::of(&ada).await;
+    let channel = |number: usize| format!("chat:{number}");
+    for number in 0..MANY {
+        joined(&mut socket, &channel(number), &ada).await;
+    }
+    // As pages do that are mounted twice.
+    for number in 0..MANY {
+        let off = json!({"id": 1_000 + 2 * number, "unsubscribe": {"channel": channel(number)}});
+        let on = json!({"id": 1_001 + 2 * number, "subscribe": {"channel": channel(number)}});
+        socket.say(&format!("{off}\n{on}")).await;
+    }
+    let mut answers = 0;
+    while answers < 2 * MANY {
+        if let Heard::Line(line) = socket.hear().await
+            && line["id"].as_u64() >= Some(1_000)
+        {
+            assert_eq!(line.get("error"), None, "{line}");
+            answers += 1;
+        }
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    for number in 0..MANY {
+        present(&ada, &channel(number), 1).await;
+    }
+    // What is left of somebody whose coming outlasted them goes, too.
+    query(
+        app.database(),
+        "insert into presences select 'chat:ghost', gen_random_uuid(), id, 1000000, '{}', false from channel_replicas",
+    );
+    present(&ada, "chat:ghost", 1).await;
+    present(&ada, "chat:ghost", 0).await;
+}
+
+#[tokio::test]
+async fn who_may_not_read_the_history_does_not_get_it_by_coming_back() {
+    let app = TestApp::own(SETTINGS);
+    let mut socket = visit(&app).await;
+    let open = socket.subscribe("wall:1", json!({})).await["subscribe"].clone();
+    let server = app.administrator().await;
+    let body = json!({"data": {"text": "before"}});
+    server.post(&publications("hall:1"), body).await.expect(201);
+    let since = json!({"recover": true, "epoch": open["epoch"], "offset": 0});
+    let answer = socket.subscribe("hall:1", since).await["subscribe"].clone();
+    assert_eq!(answer["recovered"], false, "{answer}");
+    assert_eq!(answer["recoverable"], false);
+    assert_eq!(answer["publications"], json!([]));
+    let answer = socket
+        .ask(json!({"history": {"channel": "hall:1", "limit": 1}}))
+        .await;
+    assert_eq!(answer["error"]["code"], 103);
+}
+
+#[tokio::test]
+async fn much_is_not_read_at_once() {
+    let app = TestApp::own(SETTINGS);
+    let mut socket = visit(&app).await;
+    let begun = socket.subscribe("log:1", json!({})).await["subscribe"].clone();
+    let server = app.administrator().await;
+    let large = "x".repeat(60_000);
+    for _ in 0..80 {
+        let body = json!({"data": {"text": large}});
+        server.post(&publications("log:1"), body).await.expect(201);
+    }
+    let since = json!({"recover": true, "epoch": begun["epoch"], "offset": begun["offset"]});
+    let mut another = visit(&app).await;
+    let resumed = another.subscribe("log:1", since).await["subscribe"].clone();
+    assert_eq!(
+        resumed["recovered"], false,
+        "all or nothing, and all is too much"
+    );
+    // A page ends early, and the next goes on.
+    let mut since = format!("{}/{}", begun["epoch"].as_str().unwrap(), begun["offset"]);
+    let mut pages = Vec::new();
+    while pages.iter().sum::<usize>() < 80 {
+        let path = format!("{}?limit=1000&since={since}", history("log:1"));
+        let page = app.get(&path).await.expect(200).json();
+        pages.push(page["items"].as_array().unwrap().len());
+        since = format!("{}/{}", page["epoch"].as_str().unwrap(), page["offset"]);
+    }
+    assert_eq!(pages, [70, 10]);
+}
+
+#[tokio::test]
+async fn inp_05_what_is_said_on_a_socket_is_as_strict_as_over_http() {
+    let app = TestApp::own(SETTINGS);
+    for data in [r#"{"a":1,"a":2}"#, r#""\u0000""#, "1e400", r#""\ud800""#] {
+        let mut socket = visit(&app).await;
+        let publish = format!(r#"{{"id":2,"publish":{{"channel":"log:1","data":{data}}}}}"#);
+        socket.say(&publish).await;
+        assert_eq!(socket.closed().await, 3501, "{data}");
+    }
 }
 
 #[tokio::test]
@@ -667,6 +782,10 @@ async fn a_rule_that_is_none_keeps_the_server_from_starting() {
         (
             r#"[{ name = "a", publish = "record.x == 1" }]"#,
             "realtime.namespace.publish of \"a\"",
+        ),
+        (
+            r#"[{ name = "a", subscribe = "now > timestamp('2026-01-01T00:00:00Z')" }]"#,
+            "realtime.namespace.subscribe of \"a\": `now`",
         ),
         (
             r#"[{ name = "a", history = "input.data == 1", history_size = 1 }]"#,

@@ -18,6 +18,7 @@ const SETTINGS: &[(&str, &str)] = &[
     (
         "TOLLGATE_REALTIME__NAMESPACE",
         r#"[{ name = "log", subscribe = "true", publish = "true", history = "true", history_size = 100 },
+            { name = "room", subscribe = "true", publish = "true", presence = "true", history = "true", history_size = 100 },
             { name = "quiet", subscribe = "has(auth.sub)", publish = "true" }]"#,
     ),
 ];
@@ -268,4 +269,109 @@ async fn a_stream_ends_with_its_token_and_with_the_replica() {
     stream.data().await;
     app.state().life.stop();
     assert_eq!(stream.next().await, None);
+}
+
+#[tokio::test]
+async fn rt_09_wherever_the_line_breaks_nothing_is_missed_and_nothing_told_twice() {
+    let app = TestApp::own(SETTINGS);
+    let path = "/v1/events?channel=room:1&channel=log:1";
+    let open = async |id: &str| {
+        let request = app.request("GET", path).header("last-event-id", id);
+        Events::open(request).await.ok().unwrap()
+    };
+    let mut stream = Events::open(app.request("GET", path)).await.ok().unwrap();
+    stream.data().await;
+    let (begun, _) = stream.next().await.unwrap();
+    drop(stream);
+    for number in 0..3 {
+        publish(&app, "room:1", &format!("room {number}")).await;
+        publish(&app, "log:1", &format!("log {number}")).await;
+    }
+    let all = ["room 0", "room 1", "room 2", "log 0", "log 1", "log 2"];
+    // Cut after so many events, again and again.
+    for pace in 1..8 {
+        let (mut id, mut heard, mut tries) = (begun.clone(), Vec::new(), 0);
+        while heard.len() < all.len() {
+            tries += 1;
+            assert!(tries < 20, "{pace}: {heard:?}");
+            let mut stream = open(&id).await;
+            let mut beginnings = 0;
+            // A stream of which only a beginning is read would never come to more.
+            let mut left = pace + 2;
+            while left > 0 && heard.len() < all.len() {
+                let (next, data) = stream.next().await.unwrap();
+                id = next;
+                left -= 1;
+                if data.get("subscribe").is_some() {
+                    assert_eq!(data["subscribe"]["recovered"], true, "{data}");
+                    beginnings += 1;
+                    assert!(beginnings <= 2);
+                } else {
+                    heard.push(data["pub"]["data"].as_str().unwrap().to_owned());
+                }
+            }
+        }
+        assert_eq!(heard, all, "{pace}");
+    }
+    // Of a place that nobody knows everybody is told.
+    let mut lost = open("another/1,another/1").await;
+    assert_eq!(lost.data().await["subscribe"]["recovered"], false);
+}
+
+#[tokio::test]
+async fn rt_02_our_cookie_opens_a_stream_only_for_our_pages() {
+    let app = TestApp::own(SETTINGS);
+    let ada = app.person().await;
+    let cookie = format!("tollgate_access={}", ada.access_token());
+    let request = || {
+        app.request("GET", "/v1/events?channel=quiet:1")
+            .header("cookie", &cookie)
+    };
+    for refused in [
+        request(),
+        request().header("sec-fetch-site", "cross-site"),
+        request().header("sec-fetch-site", "same-site"),
+        request().header("origin", "https://evil.example.com"),
+        request()
+            .header("origin", "https://evil.example.com")
+            .header("sec-fetch-site", "same-origin"),
+    ] {
+        let refused = Events::open(refused).await.err().unwrap();
+        refused.expect_problem(403, "origin-not-allowed");
+    }
+    for allowed in [
+        request().header("sec-fetch-site", "same-origin"),
+        request()
+            .header("origin", "https://app.example.com")
+            .header("sec-fetch-site", "cross-site"),
+    ] {
+        let mut stream = Events::open(allowed).await.ok().unwrap();
+        assert_eq!(stream.data().await["channel"], "quiet:1");
+    }
+}
+
+#[tokio::test]
+async fn a_look_at_a_stream_subscribes_nobody_and_a_token_needs_its_scopes() {
+    let app = TestApp::own(SETTINGS);
+    let ada = app.person().await;
+    let made = app
+        .send(ada.request("POST", "/v1/tickets"))
+        .await
+        .expect(201)
+        .json();
+    let path = format!(
+        "/v1/events?channel=quiet:1&ticket={}",
+        made["ticket"].as_str().unwrap()
+    );
+    let head = app.send(app.request("HEAD", &path)).await.expect(200);
+    assert_eq!(head.header("content-type"), "text/event-stream");
+    assert!(Events::open(app.request("GET", &path)).await.is_ok());
+    let narrow = app.user("account:read").await;
+    for channel in ["quiet:1", "log:1", "data:orders"] {
+        let refused = Events::open(events(&narrow, &format!("channel={channel}"))).await;
+        refused
+            .err()
+            .unwrap()
+            .expect_problem(403, "insufficient-scope");
+    }
 }
