@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{ConfigError, Lifetime};
 
 /// Publications that a channel may keep.
-const MOST_KEPT: u32 = 1_000;
+const MOST_KEPT: u32 = 10_000;
 
 /// Characters of the longest name.
 const LONGEST_NAME: usize = 32;
@@ -81,7 +81,7 @@ impl NamespaceConfig {
         } else if TAKEN.contains(&self.name.as_str()) {
             ("name", "another one: `data` and `user` are taken")
         } else if self.history_size > MOST_KEPT {
-            ("history_size", "at most 1000")
+            ("history_size", "at most 10000")
         } else if self.history_size > 0 && self.history_age.seconds() < 60 {
             ("history_age", "at least 1m")
         } else if self.history_size == 0 && self.history.is_some() {
@@ -120,7 +120,7 @@ mod tests {
             ("name = \"data\"", "name"),
             ("name = \"user\"", "name"),
             ("name = \"a\"\n[[realtime.namespace]]\nname = \"a\"", "name"),
-            ("name = \"a\"\nhistory_size = 1001", "history_size"),
+            ("name = \"a\"\nhistory_size = 10001", "history_size"),
             (
                 "name = \"a\"\nhistory_size = 1\nhistory_age = \"59s\"",
                 "history_age",

@@ -40,6 +40,9 @@ const KERNEL_PATIENCE: Duration = Duration::from_secs(30);
 /// How long the head of a request may take to arrive, from its first byte.
 pub const HEAD_PATIENCE: Duration = Duration::from_secs(5);
 
+/// Bytes that the kernel holds for a client that listens, twice that with what it needs for itself.
+const NARROW: usize = 65_536;
+
 /// The slowest reader that is put up with, in bytes a second.
 const SLOWEST: u64 = 4_096;
 
@@ -98,6 +101,8 @@ struct Talk {
     body: RefCell<Option<Body>>,
     /// Whether the last word of this connection was said, and has only to be sent.
     is_over: Cell<bool>,
+    /// Whether the kernel should hold little of what is sent from now on.
+    is_narrow: Cell<bool>,
 }
 
 /// A request that is being answered; the connection waits for the next one when it is dropped.
@@ -117,6 +122,11 @@ impl Exchange {
     /// Says that our side of the connection ends when everything is sent.
     pub(super) fn end(&self) {
         self.0.is_over.set(true);
+    }
+
+    /// Says that who takes nothing is to be noticed soon: what is sent goes on for as long as the client listens.
+    pub(super) fn narrow(&self) {
+        self.0.is_narrow.set(true);
     }
 
     /// Begins with a request, on a connection of ours.
@@ -320,6 +330,10 @@ impl AsyncWrite for Connection {
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.watch_read(context)?;
         ready!(Pin::new(&mut self.stream).poll_flush(context))?;
+        if self.exchange.0.is_narrow.take() {
+            // It would grow to megabytes, of which nobody knows whether they are taken.
+            sockopt::set_socket_send_buffer_size(&self.stream, NARROW)?;
+        }
         if self.exchange.0.is_over.take() {
             // Everything was written: actix flushes afterwards.
             return Pin::new(&mut self.stream).poll_shutdown(context);

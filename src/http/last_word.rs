@@ -21,6 +21,13 @@ struct Last {
     _gone: oneshot::Sender<()>,
 }
 
+/// Lets the kernel hold little of an answer that goes on for as long as the client listens.
+pub fn keep_little(request: &HttpRequest) {
+    if let Some(exchange) = request.conn_data::<Exchange>() {
+        exchange.narrow();
+    }
+}
+
 /// Lets our side of the connection end as soon as the whole answer is sent, whatever the client does; actix would wait for it.
 /// What comes with it resolves when the connection has gone.
 pub fn close_after(
@@ -28,6 +35,7 @@ pub fn close_after(
     response: HttpResponse,
 ) -> (HttpResponse, oneshot::Receiver<()>) {
     let exchange = request.conn_data::<Exchange>().cloned();
+    keep_little(request);
     let (sender, gone) = oneshot::channel();
     let last = |_head: &mut _, body| Last {
         body,

@@ -33,7 +33,7 @@ pub use json::{
     AnyJson, AnyPatch, InputSchemas, Json, JsonObject, JsonPatch, JsonPatchStep, MaybeJson,
     PATCH_TYPES, PatchOf, body_limit,
 };
-pub use last_word::close_after;
+pub use last_word::{close_after, keep_little};
 pub use limit::{RateLimits, limit};
 pub use lines::{NDJSON, OneOrLines};
 pub use observe::{Rendered, observe};

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     app::AppState,
     error::{ApiError, Code, FieldError, Problem},
-    http::{Caller, Visitor, read_query},
+    http::{Caller, Visitor, keep_little, read_query},
     scope::{AnyToken, ChannelsManage, ChannelsRead, Demand, Either, RecordsRead},
     tokens::{Refusal as TokenRefusal, Verified},
 };
@@ -100,6 +100,7 @@ pub async fn open_events(
     let events = Events::begin(Arc::clone(&app), outbox, talk, wanted);
     let begun = actix_web::rt::spawn(events).await;
     let events = begun.map_err(ApiError::internal)?.map_err(refused)?;
+    keep_little(&request);
     let stream = unfold(events, async |mut events| {
         let text = events.next().await?;
         Some((Ok::<_, ApiError>(web::Bytes::from(text)), events))

@@ -8,9 +8,14 @@ use std::{
         atomic::{AtomicU64, AtomicUsize, Ordering},
         mpsc,
     },
+    time::Duration,
 };
 
-use tokio::runtime::{Builder, Handle};
+use tokio::{
+    runtime::{Builder, Handle},
+    sync::{Semaphore, SemaphorePermit},
+    time::timeout,
+};
 use uuid::Uuid;
 
 use super::{
@@ -23,6 +28,12 @@ use crate::{channels::News, collections::Catalog, db::Db, feed::Feed, operations
 
 /// Sockets that one user may have with each replica.
 const MOST_OF_USER: usize = 100;
+
+/// Subscriptions that begin at the same time.
+const AT_ONCE: usize = 4;
+
+/// How long one waits for that.
+const TURN_PATIENCE: Duration = Duration::from_secs(4);
 
 /// The topics and the sockets of this replica; cheap to clone.
 #[derive(Clone)]
@@ -37,6 +48,8 @@ struct Inner {
     users: Mutex<HashMap<Uuid, usize>>,
     sockets: AtomicUsize,
     waiting: Depth,
+    /// Who may ask the database for their beginning: many come back at once, and others need it, too.
+    turns: Semaphore,
     tickets: AtomicU64,
 }
 
@@ -64,6 +77,7 @@ impl Hub {
             users: Mutex::default(),
             sockets: AtomicUsize::default(),
             waiting: Depth::default(),
+            turns: Semaphore::new(AT_ONCE),
             tickets: AtomicU64::default(),
         }))
     }
@@ -100,6 +114,12 @@ impl Hub {
     pub(super) fn open(&self) -> Open {
         self.0.sockets.fetch_add(1, Ordering::Relaxed);
         Open(self.clone())
+    }
+
+    /// Waits for a turn to subscribe; `None` where that takes too long.
+    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        let turn = timeout(TURN_PATIENCE, self.0.turns.acquire()).await;
+        turn.ok()?.ok()
     }
 
     /// Where changes come from.

@@ -1,6 +1,10 @@
 //! Subscribing: from where on, through what, and what was missed.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use serde_json::{Value, json, value::to_raw_value};
 
@@ -21,6 +25,9 @@ use crate::{
 
 /// Changes that are told to somebody who comes back.
 const MOST_MISSED: usize = 10_000;
+
+/// How long is looked for what somebody has missed.
+const PATIENCE: Duration = Duration::from_secs(4);
 
 /// How often somebody tries to become a member who is behind.
 const TRIES: usize = 50;
@@ -162,13 +169,18 @@ impl Start {
             since: Some(since),
             ..ask.clone()
         };
-        let reading = match sources.look(&since, None).await {
+        let mut reading = match sources.look(&since, None).await {
             Ok(reading) => reading,
             Err(error) if error.code == Code::PositionExpired => {
                 return Self::now(sources, ask).await;
             }
             Err(error) => return Err(refused(&error)),
         };
+        // One look ends early where rules take long, or the machine is busy.
+        let until = Instant::now() + PATIENCE;
+        while reading.has_more && reading.goes_on() && Instant::now() < until {
+            reading = look(sources, &since, Some(reading)).await?;
+        }
         let shows = shown(&reading)?;
         let is_same = known.is_none_or(|known| known == signature(&shows, ask));
         if !is_same || reading.has_more {

@@ -342,6 +342,7 @@ defaults
     timeout client 30s
     timeout server 10s
     timeout tunnel 1h
+    timeout check 1s
     option redispatch 1
     retries 3
     retry-on conn-failure empty-response

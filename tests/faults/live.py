@@ -22,8 +22,8 @@ import urllib.parse
 
 import faults
 from faults import behind_haproxy, fault
-from harness import CLIENT_PATIENCE, Client, check, percentile, until
-from websocket import Follower, Gone, Socket, Speaker, Swarm, cut_some, frame, opening
+from harness import CLIENT_PATIENCE, Client, Link, check, percentile, program, until
+from websocket import Follower, Speaker, Swarm, cut_some, frame, opening
 
 FOLLOWERS = 200
 SETTLE = 20  # seconds after the last write until every picture must be right; clients may just wait to come back
@@ -200,8 +200,7 @@ class Writer:
         self.mine = []  # ids
         self.acknowledged = []  # id, version (of deleted records none), when it was sent and when answered
         self.sent = {}  # when each number was
-        self.lost = 0  # requests without a good answer
-        self.slowest = 0
+        self.lost = collections.Counter()  # requests without a good answer
         self.over = threading.Event()
         self.thread = threading.Thread(target=self._run, daemon=True)
 
@@ -241,11 +240,10 @@ class Writer:
                     self.mine.remove(id)
                 answer, record = client.call("write", "DELETE", f"{self.path}/{id}", token=self.token, expected=(204, 404))
                 record = {"id": id, "version": None}
-        self.slowest = max(self.slowest, answer.took)
         if answer.is_good:
             self.acknowledged.append((record["id"], record["version"], begun, time.monotonic()))
         elif answer.wrong:
-            self.lost += 1
+            self.lost[answer.wrong] += 1
 
 
 @contextlib.contextmanager
@@ -267,7 +265,8 @@ class Publisher(Speaker):
 
     def __init__(self, *about):
         super().__init__(*about)
-        self.lost = 0
+        self.lost = collections.Counter()
+        self.answered = collections.defaultdict(list)  # the numbers that were acknowledged and when, by channel
         self.over = threading.Event()
         self.thread = threading.Thread(target=self._run, daemon=True)
 
@@ -283,15 +282,16 @@ class Publisher(Speaker):
             answer, _ = client.call("publish", "POST", f"/v1/channels/{channel}/publications", {"data": data}, self.token)
             if answer.is_good:
                 self.acknowledged[channel].append(number)
+                self.answered[channel].append((number, time.monotonic()))
             else:
-                self.lost += 1
+                self.lost[answer.wrong] += 1
         client.close()
 
     more = {}
 
 
 def declare(bench):
-    """The collections, and somebody of the staff. Returns their token."""
+    """The collections, and somebody of the staff."""
     bench.declare("liveorders", ORDERS)
     bench.declare("liveticks", TICKS)
     if not getattr(bench, "has_staff", False):
@@ -348,6 +348,13 @@ def tally(followers):
     return f"{resumed} resumed, {resyncs} resyncs, {ended} subscriptions ended; {codes}"
 
 
+def failed(writers):
+    """How many requests were refused or never answered, and why."""
+    kinds = sum((one.lost for one in writers), collections.Counter())
+    why = ", ".join(f"{count} × {kind}" for kind, count in kinds.most_common(3))
+    return f"{kinds.total()} failed{f' ({why})' if why else ''}"
+
+
 def compare(watchers, address, within=SETTLE):
     """Waits until each picture is the table as the same user sees it, and holds what was told against the feed."""
     tables = {}
@@ -379,7 +386,7 @@ def compare(watchers, address, within=SETTLE):
         due = [change for change in feeds[one.asks] if change[0] > one.beginning[1]]
         if one.told != due:
             lost, more = [change for change in due if change not in set(one.told)], [told for told in one.told if told not in set(due)]
-            bad.append(f"{one.name}: {len(lost)} of {len(due)} changes were not told ({some(lost)}), {len(more)} others were ({some(more)})")
+            bad.append(f"{one.name}: {len(lost)} of {len(due)} changes were not told ({some(lost)}), {len(more)} others were ({some(more)}), {len(one.told)} in all")
     check(not bad, f"{len(bad)} of {len(watchers)} were told something else than the feed: {some(bad)}")
 
 
@@ -418,7 +425,7 @@ def f14s(bench, loads):
             until(lambda: all(one.subscribed or one.wrong for one in watchers), 30, "everybody is subscribed")
             judge(watchers)
             begun, written = time.monotonic(), sum(len(writer.acknowledged) for writer in writers)
-            swarm.start(cut_some(watchers, every=1, share=0.02))
+            cutting = swarm.start(cut_some(watchers, every=1, share=0.02))
             rounds, stopping = 0, []
             while not rounds or time.monotonic() - begun < bench.seconds(0, 60):
                 for number, old in enumerate(replicas):
@@ -431,8 +438,10 @@ def f14s(bench, loads):
             replicas[0].process.wait()
             replicas[0] = bench.server(port=replicas[0].port, settings=SETTINGS)
             time.sleep(2)
+            cutting.cancel()
             took = time.monotonic() - begun
         rate = (sum(len(writer.acknowledged) for writer in writers) - written) / took
+        judge(watchers)
         compare(watchers, bench.server(settings=SETTINGS).address)
         judge(watchers)
         resyncs = [one.name for one in watchers if one.resyncs]
@@ -442,7 +451,7 @@ def f14s(bench, loads):
         told, known = sum(len(one.told) for one in watchers), sum(one.known for one in watchers)
         check(rate >= 50 - 10 * faults.SLACK, f"only {rate:.0f} writes a second")
         return (
-            f"{3 * rounds} restarts (at most {max(stopping):.1f} s) and a kill; {acknowledged} writes, {rate:.0f}/s, {sum(w.lost for w in writers)} failed; "
+            f"{3 * rounds} restarts (at most {max(stopping):.1f} s) and a kill; {acknowledged} writes, {rate:.0f}/s, {failed(writers)}; "
             f"{told} told, {known} of them in the list, none twice; {tally(watchers)}"
         )
 
@@ -496,7 +505,7 @@ def f14c(bench, loads):
             swarm.start(one.run())
         with working(*over_http):
             begun = time.monotonic()
-            swarm.start(cut_some(listeners, every=1, share=0.05))
+            cutting = swarm.start(cut_some(listeners, every=1, share=0.05))
             rounds = 0
             while not rounds or time.monotonic() - begun < bench.seconds(0, 60):
                 for number, old in enumerate(replicas):
@@ -508,11 +517,13 @@ def f14c(bench, loads):
             replicas[0].process.wait()
             replicas[0] = bench.server(port=replicas[0].port, settings=SETTINGS)
             time.sleep(2)
+            cutting.cancel()
             took = time.monotonic() - begun
         for one in over_sockets:
             one.over = True
         time.sleep(1)
         speakers = over_http + over_sockets
+        judge(listeners)
         count = compare_channels(listeners, speakers, bench.server(settings=SETTINGS).address, people[0].access)
         judge(listeners)
         wrong = [words for one in over_sockets for words in one.wrong]
@@ -526,15 +537,13 @@ def f14c(bench, loads):
         )
 
 
-@fault
-def f23(bench, loads):
-    """the lines of a replica are lost 10 s"""
+def lose_lines(bench, port, lose, mend):
+    """A replica has no lines to Postgres for 10 s, while records are written and publications made."""
     declare(bench)
     away = 10
-    with contextlib.suppress(subprocess.CalledProcessError):
-        bench.postgres.sql("create role lines superuser")
-    bench.postgres.sql("alter role lines login")
-    direct = bench.url().replace("postgres@", "lines@")
+    if not bench.postgres.sql("select 1 from pg_roles where rolname = 'lines'"):
+        bench.postgres.sql("create role lines superuser login")
+    direct = bench.url(port).replace("postgres@", "lines@")
     here = bench.server(settings=SETTINGS | {"TOLLGATE_DATABASE__DIRECT_URL": direct})
     there = bench.server(settings=SETTINGS)
     people = sign_in(bench, here, 4)
@@ -564,8 +573,7 @@ def f23(bench, loads):
             time.sleep(2)
             count = lines()
             check(count >= 3, f"there are {count} lines")
-            bench.postgres.sql("alter role lines nologin")
-            bench.postgres.sql("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'lines'")
+            lose()
             lost = time.monotonic()
             try:
                 time.sleep(away / 2)
@@ -574,22 +582,29 @@ def f23(bench, loads):
                 for one in late:
                     swarm.start(one.run())
                 time.sleep(away / 2)
-                check(lines() == 0, "the lines were not away")
+                behind = [one.name for one in near if one.heard and one.heard[-1][0] > lost + 2]
+                check(not behind, f"the lines were not away: {some(behind)}")
             finally:
-                bench.postgres.sql("alter role lines login")
+                mend()
             back = time.monotonic()
             # What was written before must be told within 2 s.
             time.sleep(2 + faults.SLACK)
             looked = time.monotonic()
-            marks = {one: len(one.told) for one in everybody}
             time.sleep(3)
         due = {(id, version) for writer in writers for id, version, sent, at in writer.acknowledged if version and sent > near[0].listed and at < back}
-        waiting = []
+        waiting, late_by = [], []
         for one in near[::4]:
-            told = {(id, version) for _, _, id, version in one.told[:marks[one]]} | set(one.had.items())
-            if due - told:
-                waiting.append(f"{one.name}: {len(due - told)} of {len(due)}")
-        caught_up = max((at - back for one in near[::4] for at, number, _ in one.heard if number and back > sent_at(writers, number) and at > back), default=0)
+            told = {(id, version): at for (_, _, id, version), (at, _, _) in zip(one.told, one.heard)}
+            late_by.append(max((told[some] - back for some in due if some in told), default=0))
+            if missing := [some for some in due if told.get(some, looked) >= looked]:
+                waiting.append(f"{one.name}: {len(missing)} of {len(due)}")
+        for one in near_channels:
+            published = {(publisher.name, number) for publisher in publishers for number, at in publisher.answered[one.channel] if at < back}
+            told = {(by, number): at for (_, by, number), (at, _, _) in zip(one.told, one.heard)}
+            late_by.append(max((told[some] - back for some in published if some in told), default=0))
+            if not one.ended and (missing := [some for some in published if told.get(some, looked) >= looked]):
+                waiting.append(f"{one.name}: {len(missing)} of {len(published)}")
+        caught_up = max(late_by)
         check(not waiting, f"not told {looked - back:.1f} s after the lines were back: {some(waiting)}")
         address = there.address
         watchers, listeners = near + far + late[:4], near_channels + far_channels
@@ -607,11 +622,32 @@ def f23(bench, loads):
         slow = [at - sent_at(writers, number) for one in far for at, number, _ in one.heard if number and lost < at < back]
         check(slow, "the other replica told nothing")
         check(percentile(slow, 0.99) < 2, f"the other replica told late: p99 {percentile(slow, 0.99):.2f} s")
-        failed = sum(one.lost for one in writers + publishers)
         return (
-            f"{count} lines away {away} s; told {caught_up:.2f} s after; {len(due)} writes and {published} publications, {failed} failed; "
+            f"{count} lines away {away} s; told {caught_up:.2f} s after; {len(due)} writes and {published} publications, {failed(writers + publishers)}; "
             f"the other replica's p99 {percentile(slow, 0.99) * 1000:.0f} ms; {tally(everybody + late)}"
         )
+
+
+@fault
+def f23(bench, loads):
+    """the lines of a replica are ended for 10 s"""
+
+    def lose():
+        bench.postgres.sql("alter role lines nologin")
+        bench.postgres.sql("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'lines'")
+
+    return lose_lines(bench, None, lose, lambda: bench.postgres.sql("alter role lines login"))
+
+
+@fault
+def f23s(bench, loads):
+    """the lines of a replica are silent for 10 s"""
+    link = Link(bench.postgres.port)
+    try:
+        return lose_lines(bench, link.port, link.cut, link.mend)
+    finally:
+        bench.end_servers()
+        link.close()
 
 
 def sent_at(writers, number):
@@ -627,9 +663,31 @@ def stall(address, token):
     one.sendall(opening(address, "c3RhbGxlZCByZWFkZXJzLg=="))
     head = one.recv(1024)
     check(head.startswith(b"HTTP/1.1 101"), f"a stalled reader got {head[:40]}")
-    commands = [{"connect": {"token": token}}, {"subscribe": {"channel": "data:liveticks"}}, {"subscribe": {"channel": "news:busy"}}]
-    lines = [json.dumps({"id": number, **command}).encode() for number, command in enumerate(commands, 1)]
-    one.sendall(frame(1, b"\n".join(lines)))
+    say = lambda *commands: one.sendall(frame(1, b"\n".join(json.dumps(command).encode() for command in commands)))
+    wanted = {2: "data:liveticks", 3: "news:busy"}
+    say({"id": 1, "connect": {"token": token}}, *({"id": id, "subscribe": {"channel": channel}} for id, channel in wanted.items()))
+    stream = one.makefile("rb", buffering=0)
+
+    def read(count):
+        data = b""
+        while len(data) < count:
+            part = stream.read(count - len(data))
+            check(part, "a stalled reader was cut off before it stalled")
+            data += part
+        return data
+
+    while wanted:
+        length = read(2)[1]
+        payload = read(int.from_bytes(read(2), "big") if length == 126 else length)
+        for answer in map(json.loads, payload.splitlines()):
+            if answer.get("id") in wanted:
+                if "error" in answer:
+                    # So many at once are more than the database can serve.
+                    check(answer["error"].get("temporary"), f"a stalled reader got {answer}")
+                    time.sleep(0.3)
+                    say({"id": answer["id"], "subscribe": {"channel": wanted[answer["id"]]}})
+                else:
+                    del wanted[answer["id"]]
     return one
 
 
@@ -641,6 +699,14 @@ def closes(server):
     connection.close()
     found = (re.match(r'tollgate_realtime_closes_total\{code="(\d+)"\} (\d+)', line) for line in lines)
     return collections.Counter({int(one[1]): int(one[2]) for one in found if one})
+
+
+def in_kernel(server):
+    """Bytes that the kernel holds for a server's connections and that nobody has taken; 0 where `ss` is missing."""
+    if not program("ss"):
+        return 0
+    listed = subprocess.run([program("ss"), "-tmnH", "sport", "=", f":{server.port}"], capture_output=True, text=True)
+    return sum(map(int, re.findall(r",w(\d+),", listed.stdout)))
 
 
 class Ticker:
@@ -679,6 +745,7 @@ class Tick(Listener):
 def f24(bench, loads):
     """1,000 WebSockets that read nothing"""
     count, patience = 1_000, 40
+    rate = bench.seconds(50, 100)  # events a second, of records and on the channel each
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < 3 * count:
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 3 * count), hard))
@@ -692,9 +759,9 @@ def f24(bench, loads):
         for one in healthy:
             swarm.start(one.run())
         until(lambda: all(one.subscribed for one in healthy), 20, "the healthy are subscribed")
-        # A hundred of each a second; several publish, since each waits for its answers.
-        writers = [Ticker(server.address, people[-1].access, 20) for _ in range(5)]
-        publishers = [Publisher(server.address, people[-1].access, f"busy {number}", [channel], 20) for number in range(5)]
+        # Several, since each waits for its answers.
+        writers = [Ticker(server.address, people[-1].access, rate / 5) for _ in range(5)]
+        publishers = [Publisher(server.address, people[-1].access, f"busy {number}", [channel], rate / 5) for number in range(5)]
         for one in publishers:
             one.more = {"text": "x" * 900}
         stalled = []
@@ -709,9 +776,9 @@ def f24(bench, loads):
                 seen = []
 
                 def watch():
-                    while not watching.wait(0.1):
+                    while not watching.wait(0.25):
                         with contextlib.suppress(OSError):
-                            seen.append((server.status("VmRSS"), server.sockets()))
+                            seen.append((server.status("VmRSS"), server.sockets(), in_kernel(server)))
 
                 thread = threading.Thread(target=watch, daemon=True)
                 thread.start()
@@ -732,12 +799,12 @@ def f24(bench, loads):
             for one in stalled:
                 one.close()
         time.sleep(1)
-        most, open_at_once = (max(figures) for figures in zip(*seen))
-        grown = (most - before) / 1024
+        most, open_at_once, kernels = (max(figures) for figures in zip(*seen))
+        grown, kernels = (most - before) / 1024, kernels / 1_048_576
         sent = sum(one.sent for one in writers), sum(one.sent for one in publishers)
         figures = (
             f"{count} opened in {opened - begun:.0f} s, at most {open_at_once - sockets} at once, all gone {closed - opened:.0f} s later with {dict(by_code)}; "
-            f"+{grown:.0f} MiB; records p50 {percentile(during[Tick], 0.5) * 1000:.0f} p99 {percentile(during[Tick], 0.99) * 1000:.0f} ms, "
+            f"+{grown:.0f} MiB, in the kernel {kernels:.0f} MiB; records p50 {percentile(during[Tick], 0.5) * 1000:.0f} p99 {percentile(during[Tick], 0.99) * 1000:.0f} ms, "
             f"publications p50 {percentile(during[Listener], 0.5) * 1000:.0f} p99 {percentile(during[Listener], 0.99) * 1000:.0f} ms "
             f"(before {percentile(calm, 0.99) * 1000:.0f}); {sent[0]} and {sent[1]} sent; {tally(healthy)}"
         )
@@ -745,6 +812,7 @@ def f24(bench, loads):
         check(not wrong, f"{some(wrong)}; {figures}")
         check(not sum((one.closes for one in healthy), collections.Counter()), f"a healthy reader was cut off; {figures}")
         check(grown < 200, f"the memory grew; {figures}")
+        check(kernels < 256, f"what the kernel holds for them grew; {figures}")
         for kind in during:
             check(during[kind] and percentile(during[kind], 0.99) < 1 + faults.SLACK, f"the healthy waited; {figures}")
         check(by_code[3008] >= 0.9 * count, f"few were closed as slow; {figures}")

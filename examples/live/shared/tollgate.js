@@ -126,10 +126,10 @@ export function follow(subscription, { limit, begin, show }) {
   subscription.on("subscribed", ({ recovered }) => {
     if (isLoaded && recovered) return; // what was missed comes as publications
     inTurn(async () => {
-      const { publications } = await subscription.history({ limit });
+      const { publications } = await subscription.history({ limit, reverse: true });
       last = 0;
       begin();
-      for (const publication of publications) showOnce(publication, false);
+      for (const publication of publications.reverse()) showOnce(publication, false);
       isLoaded = true;
     });
   });
@@ -138,18 +138,24 @@ export function follow(subscription, { limit, begin, show }) {
 /** Keeps who is in a channel, and tells of every change: the user of each client, since somebody may have several windows. */
 export function attend(subscription, changed) {
   const here = new Map();
+  let moved; // while the list is on its way, which may be older: who came and went
   subscription.on("subscribed", async () => {
+    moved = [];
     const { clients } = await subscription.presence();
     here.clear();
     for (const { client, user } of Object.values(clients)) here.set(client, user);
+    for (const { client, user, came } of moved) came ? here.set(client, user) : here.delete(client);
+    moved = undefined;
     changed(here, {});
   });
   subscription.on("join", ({ info }) => {
+    moved?.push({ ...info, came: true });
     const isNew = !isHere(info.user);
     here.set(info.client, info.user);
     changed(here, { came: isNew && info.user, client: info.client });
   });
   subscription.on("leave", ({ info }) => {
+    moved?.push({ ...info, came: false });
     here.delete(info.client);
     changed(here, { went: !isHere(info.user) && info.user, client: info.client });
   });
