@@ -8,7 +8,7 @@ use std::{
 use chrono::TimeDelta;
 use diesel::{PgConnection, connection::SimpleConnection};
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::MissedTickBehavior};
 
 use crate::{
     audit::Actor,
@@ -109,6 +109,7 @@ pub async fn follow_channels(url: SecretString, channels: Channels, hub: Hub) {
 /// Says that this replica lives, and writes down who has left its channels, until the runtime stops.
 pub async fn attend_channels(channels: Channels) {
     let mut clock = tokio::time::interval(LIVE_EVERY);
+    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let done = tokio::select! {
             _tick = clock.tick() => channels.live().await,

@@ -161,7 +161,7 @@ fn data(routes: &mut Routes) {
         .get(channels::routes::read_history);
     routes
         .at("/v1/events")
-        .get(realtime::events_routes::open_events);
+        .visit(realtime::events_routes::open_events);
     routes
         .at("/v1/tickets")
         .post(realtime::ticket_routes::create_ticket);

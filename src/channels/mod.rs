@@ -16,7 +16,7 @@ mod store;
 mod tend_store;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -276,19 +276,16 @@ impl Channels {
     /// # Errors
     /// Those of `Db::run`.
     pub async fn live(&self) -> Result<(), ApiError> {
-        let (office, inner) = (self.0.office.clone(), Arc::clone(&self.0));
-        // After a while without a database others have had no chance to say so either.
-        let was_away = |lived: Instant| lived.elapsed() > LIVE_PATIENCE;
-        let is_sure = lock(&self.0.lived).is_some_and(|lived| !was_away(lived));
+        let inner = Arc::clone(&self.0);
         let live = move |conn: &mut PgConnection| {
-            let is_new = presence_store::live(conn, office.replica)?;
-            db::tx(conn, |conn| {
-                let mut moved = inner.put_right(conn, is_new)?;
-                if is_sure {
-                    moved.extend(presence_store::forget_dead(conn)?);
-                }
-                Ok::<_, ApiError>(store::insert(conn, &moved.iter().collect::<Vec<_>>())?)
-            })
+            presence_store::live(conn, inner.office.replica)?;
+            inner.put_right(conn)?;
+            // After a while without a database others have had no chance to say so either.
+            let is_sure = |lived: Instant| lived.elapsed() < LIVE_PATIENCE;
+            if lock(&inner.lived).is_some_and(is_sure) {
+                inner.move_some(conn, presence_store::forget_dead)?;
+            }
+            Ok(())
         };
         self.0.db.run(live).await?;
         *lock(&self.0.lived) = Some(Instant::now());
@@ -322,50 +319,68 @@ impl Channels {
         let drop = |conn: &mut _| Ok(tend_store::drop_expired(conn)?);
         let forget = |conn: &mut _| Ok(tend_store::forget_floors(conn)?);
         let trimmed = self.0.db.run(trim).await;
-        if trimmed.is_ok() {
+        if matches!(trimmed, Ok(true)) {
             // What was young then is trimmed another time.
             let is_young = |published: &Instant| begun.duration_since(*published) < YOUNG;
             lock(&self.0.kept).retain(|_name, (_, published)| is_young(published));
         }
         let dropped = self.0.db.run(drop).await;
+        let trimmed = trimmed.map(|_is_whole| ());
         self.0.db.run(forget).await.and(dropped).and(trimmed)
     }
 }
 
 impl Inner {
-    /// Writes down who is there but is not, and takes out who is written down but has gone; what others are to be told.
-    fn put_right(&self, conn: &mut PgConnection, is_new: bool) -> QueryResult<Vec<Draft>> {
+    /// Writes down who is there but is not written down, others having taken this replica for dead; takes out who is, but has gone.
+    fn put_right(&self, conn: &mut PgConnection) -> Result<(), ApiError> {
         let replica = self.office.replica;
         let written = presence_store::written(conn, replica)?;
         // Afterwards: whoever is written down has come before.
-        let attendants = lock(&self.attendants).clone();
-        let mut moved = Vec::new();
-        if is_new {
-            // Others took this replica for dead, or it has just begun.
-            let here: Vec<_> = attendants.values().collect();
-            for some in here.chunks(TOGETHER) {
-                moved.extend(presence_store::put(conn, replica, some)?);
-            }
+        let (missing, gone) = self.compare(&written);
+        for some in missing.chunks(TOGETHER) {
+            let some: Vec<_> = some.iter().collect();
+            self.move_some(conn, |conn| presence_store::put(conn, replica, &some))?;
         }
-        let gone = written.into_iter().filter_map(|(channel, client, ticket)| {
-            let is_gone = !attendants.contains_key(&ticket);
-            let attendant = |channel| Attendant {
-                channel,
-                client,
-                ticket,
-                info: String::new(),
-                is_told: true,
-            };
-            is_gone
-                .then(|| channel.parse().ok().map(attendant))
-                .flatten()
-        });
-        let gone: Vec<_> = gone.collect();
         for some in gone.chunks(TOGETHER) {
             let some: Vec<_> = some.iter().collect();
-            moved.extend(presence_store::take(conn, &some)?);
+            self.move_some(conn, |conn| presence_store::take(conn, &some))?;
         }
-        Ok(moved)
+        Ok(())
+    }
+
+    /// Who is there but not written down, and the other way round.
+    fn compare(&self, written: &[(String, Uuid, i64)]) -> (Vec<Attendant>, Vec<Attendant>) {
+        let tickets: HashSet<_> = written.iter().map(|(_, _, ticket)| *ticket).collect();
+        let attendants = lock(&self.attendants);
+        let missing = attendants.iter();
+        let missing = missing.filter(|(ticket, _)| !tickets.contains(ticket));
+        let missing = missing.map(|(_, attendant)| attendant.clone()).collect();
+        let gone = written.iter();
+        let gone = gone.filter(|(_, _, ticket)| !attendants.contains_key(ticket));
+        let attendant = |(channel, client, ticket): &(String, Uuid, i64)| {
+            Some(Attendant {
+                channel: channel.parse().ok()?,
+                client: *client,
+                ticket: *ticket,
+                info: String::new(),
+                is_told: true,
+            })
+        };
+        (missing, gone.filter_map(attendant).collect())
+    }
+
+    /// Writes down who comes or goes, and tells the others.
+    fn move_some(
+        &self,
+        conn: &mut PgConnection,
+        work: impl FnOnce(&mut PgConnection) -> QueryResult<Vec<Draft>>,
+    ) -> Result<(), ApiError> {
+        db::tx(conn, |conn| {
+            let moved = work(conn)?;
+            // The last, since others wait for its lock.
+            store::insert(conn, &moved.iter().collect::<Vec<_>>())?;
+            Ok(())
+        })
     }
 }
 

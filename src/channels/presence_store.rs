@@ -72,7 +72,7 @@ pub(super) fn put(
          select distinct on (channel, client) channel, client, $1, ticket, info, is_told \
          from unnest($2, $3, $4, $5, $6) as come (channel, client, ticket, info, is_told) order by channel, client, ticket desc \
          on conflict (channel, client) do update set replica = excluded.replica, ticket = excluded.ticket, info = excluded.info, \
-         is_told = excluded.is_told where presences.ticket < excluded.ticket returning channel, info, is_told",
+         is_told = excluded.is_told where presences.ticket < excluded.ticket returning channel, info, is_told and xmax = 0 as is_told",
     )
     .bind::<SqlUuid, _>(replica)
     .bind::<Array<Text>, _>(all(attendants, |one| one.channel.as_ref()))
@@ -174,20 +174,15 @@ pub(super) fn list(
     })
 }
 
-/// Says that a replica lives; tells whether that is news.
-pub(super) fn live(conn: &mut PgConnection, replica: Uuid) -> QueryResult<bool> {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = Bool)]
-        is_new: bool,
-    }
-    let row: Row = diesel::sql_query(
+/// Says that a replica lives.
+pub(super) fn live(conn: &mut PgConnection, replica: Uuid) -> QueryResult<()> {
+    diesel::sql_query(
         "insert into channel_replicas (id, seen_at) values ($1, clock_timestamp()) \
-         on conflict (id) do update set seen_at = excluded.seen_at returning xmax = 0 as is_new",
+         on conflict (id) do update set seen_at = excluded.seen_at",
     )
     .bind::<SqlUuid, _>(replica)
-    .get_result(conn)?;
-    Ok(row.is_new)
+    .execute(conn)?;
+    Ok(())
 }
 
 /// Says that a replica lives no more.

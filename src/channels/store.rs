@@ -23,7 +23,7 @@ pub(super) const SHORT: u64 = 60;
 pub(super) const TOGETHER: i64 = 500;
 
 /// Publications that somebody is told who comes back.
-const MOST_MISSED: i64 = 10_000;
+const MOST_MISSED: usize = 10_000;
 
 /// Bytes of what one answer holds.
 const MOST_BYTES: i64 = 4_194_304;
@@ -146,49 +146,80 @@ pub(super) fn history(
     size: u32,
     asked: &Asked,
 ) -> QueryResult<Option<Past>> {
-    let head = head(conn)?;
+    let mut head = head(conn)?;
     let since = asked.since.as_ref().map(|since| since.offset);
-    let (after, before) = match asked.is_reverse {
-        true => (0, since.unwrap_or(i64::MAX)),
-        false => (since.unwrap_or(0), i64::MAX),
+    let (before, order) = match asked.is_reverse {
+        true => (since.unwrap_or(i64::MAX), "desc"),
+        false => (i64::MAX, "asc"),
     };
-    let order = if asked.is_reverse { "desc" } else { "asc" };
     // What comes after a place is all that was not dropped.
-    let (size, limited) = match (&asked.since, asked.is_reverse) {
-        (Some(_), false) => (i64::MAX, "true"),
-        _ => (i64::from(size), "expires_at > clock_timestamp()"),
+    let (after, limited) = match since.filter(|_since| !asked.is_reverse) {
+        Some(since) => (since.to_string(), "true"),
+        None => (
+            format!(
+                "coalesce((select position from channel_entries where is_kept and channel = $1 and position <= $2 \
+                 order by position desc offset {size} limit 1), 0)"
+            ),
+            "expires_at > clock_timestamp()",
+        ),
     };
-    let publications: Vec<Kept> = diesel::sql_query(format!(
-        "select position, data, info, at from (select *, sum(octet_length(data)) over (order by position {order}) as total from ( \
-         select position, data, info, at from channel_entries where is_kept and channel = $1 and position <= $2 \
-         and {limited} order by position desc limit $3) as kept \
-         where position > $4 and position < $5 order by position {order} limit $6) as page \
-         where total - octet_length(data) < {MOST_BYTES} order by position {order}"
-    ))
-    .bind::<Text, _>(channel.as_ref())
-    .bind::<BigInt, _>(head.position)
-    .bind::<BigInt, _>(size)
-    .bind::<BigInt, _>(after)
-    .bind::<BigInt, _>(before)
-    .bind::<BigInt, _>(asked.limit)
-    .load(conn)?;
+    let page = format!(
+        "select position, data, info, at from channel_entries where is_kept and channel = $1 and position <= $2 and position < $3 \
+         and position > {after} and {limited} order by position {order} limit $4"
+    );
+    let rows: Vec<Row> = diesel::sql_query(within_bytes(&page, order))
+        .bind::<Text, _>(channel.as_ref())
+        .bind::<BigInt, _>(head.position)
+        .bind::<BigInt, _>(before)
+        .bind::<BigInt, _>(asked.limit)
+        .load(conn)?;
     // Afterwards: what is dropped after it was read is not missed.
     if let Some(since) = &asked.since {
-        let head = head_of(conn, channel.as_ref())?;
-        let is_there = if asked.is_reverse {
-            since.epoch == head.epoch
-        } else {
-            head.reaches(since)
+        let now = head_of(conn, channel.as_ref())?;
+        let is_there = match asked.is_reverse {
+            true => since.epoch == now.epoch,
+            false => now.reaches(since),
         };
         if !is_there {
             return Ok(None);
         }
     }
+    if !asked.is_reverse
+        && !is_whole(&rows)
+        && let Some(last) = rows.last()
+    {
+        // There is more, but not here.
+        head.position = last.kept.position;
+    }
     Ok(Some(Past {
         epoch: Arc::from(head.epoch),
         head: head.position,
-        publications,
+        publications: rows.into_iter().map(|row| row.kept).collect(),
     }))
+}
+
+/// A publication of a page, and how many the page would have.
+#[derive(QueryableByName)]
+struct Row {
+    #[diesel(embed)]
+    kept: Kept,
+    #[diesel(sql_type = BigInt)]
+    count: i64,
+}
+
+/// The statement that reads of a page what one answer may hold, and at least the first.
+fn within_bytes(page: &str, order: &str) -> String {
+    format!(
+        "select position, data, info, at, count from (select *, count(*) over () as count, \
+         sum(octet_length(data)) over (order by position {order}) as total from ({page}) as page) as page \
+         where total - octet_length(data) < {MOST_BYTES} order by position {order}"
+    )
+}
+
+/// Whether that is the whole page.
+fn is_whole(rows: &[Row]) -> bool {
+    let count = rows.first().map_or(0, |row| row.count);
+    usize::try_from(count) == Ok(rows.len())
 }
 
 /// Reads all that was kept after one place and until another; `None` where something of it is missing, or it is too much.
@@ -198,27 +229,17 @@ pub(super) fn missed(
     since: &Since,
     until: i64,
 ) -> QueryResult<Option<Vec<Kept>>> {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(embed)]
-        kept: Kept,
-        #[diesel(sql_type = BigInt)]
-        count: i64,
-    }
-    let rows: Vec<Row> = diesel::sql_query(format!(
-        "select position, data, info, at, count from (select *, count(*) over () as count, \
-         sum(octet_length(data)) over (order by position) as total from (select position, data, info, at from channel_entries \
-         where is_kept and channel = $1 and position > $2 and position <= $3 order by position limit {MOST_MISSED} + 1) as missed) as page \
-         where total <= {MOST_BYTES} order by position"
-    ))
-    .bind::<Text, _>(channel.as_ref())
-    .bind::<BigInt, _>(since.offset)
-    .bind::<BigInt, _>(until)
-    .load(conn)?;
-    // The first is there: none alone is too much.
-    let count = rows.first().map_or(0, |row| row.count);
-    let is_whole = count <= MOST_MISSED && usize::try_from(count) == Ok(rows.len());
+    let page = format!(
+        "select position, data, info, at from channel_entries where is_kept and channel = $1 and position > $2 \
+         and position <= $3 order by position limit {MOST_MISSED} + 1"
+    );
+    let rows: Vec<Row> = diesel::sql_query(within_bytes(&page, "asc"))
+        .bind::<Text, _>(channel.as_ref())
+        .bind::<BigInt, _>(since.offset)
+        .bind::<BigInt, _>(until)
+        .load(conn)?;
+    let is_all = is_whole(&rows) && rows.len() <= MOST_MISSED;
     // Afterwards, as above.
-    let is_there = is_whole && head_of(conn, channel.as_ref())?.reaches(since);
+    let is_there = is_all && head_of(conn, channel.as_ref())?.reaches(since);
     Ok(is_there.then(|| rows.into_iter().map(|row| row.kept).collect()))
 }

@@ -13,6 +13,9 @@ const BATCH: usize = 2_000;
 /// How often that is done at a time: it happens again soon.
 const MOST_BATCHES: usize = 20;
 
+/// Entries that a hundred channels lose at a time.
+const MOST_TRIMMED: i64 = 20_000;
+
 /// Channels of which is remembered where their histories begin.
 const MOST_FLOORS: u32 = 1_000_000;
 
@@ -44,24 +47,27 @@ pub(super) fn drop_expired(conn: &mut PgConnection) -> QueryResult<()> {
     Ok(())
 }
 
-/// Drops what channels have kept beyond so many publications; not what other replicas may not have read yet.
-pub(super) fn trim(conn: &mut PgConnection, sizes: &[(ChannelName, u32)]) -> QueryResult<()> {
+/// Drops what channels have kept beyond so many publications, but for what other replicas may not have read yet; tells whether that
+/// is all.
+pub(super) fn trim(conn: &mut PgConnection, sizes: &[(ChannelName, u32)]) -> QueryResult<bool> {
+    let mut is_whole = true;
     for channels in sizes.chunks(100) {
         let names: Vec<_> = channels.iter().map(|(name, _)| name.as_ref()).collect();
         let sizes: Vec<_> = channels.iter().map(|(_, size)| i64::from(*size)).collect();
-        let _gone: Count = diesel::sql_query(format!(
+        let gone: Count = diesel::sql_query(format!(
             "with old as (select entry.position from unnest($1, $2) as kept (channel, size) \
              cross join lateral (select position from channel_entries where is_kept and channel = kept.channel \
                  order by position desc offset kept.size limit 1) as last \
              join channel_entries entry on entry.is_kept and entry.channel = kept.channel and entry.position <= last.position \
-             where entry.at < clock_timestamp() - interval '{} s' limit 20000 for update of entry skip locked), gone as ({DROP}",
+             where entry.at < clock_timestamp() - interval '{} s' limit {MOST_TRIMMED} for update of entry skip locked), gone as ({DROP}",
             store::SHORT
         ))
         .bind::<Array<Text>, _>(names)
         .bind::<Array<BigInt>, _>(sizes)
         .get_result(conn)?;
+        is_whole &= gone.count < MOST_TRIMMED;
     }
-    Ok(())
+    Ok(is_whole)
 }
 
 /// Forgets where histories began long ago, or of very many channels: who knows a place before that can't come back to it on any.

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use tokio::{
     sync::watch,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep_until, timeout_at},
 };
 
 use super::{
@@ -17,6 +17,12 @@ use crate::app::AppState;
 
 /// How often something is sent, so that nobody takes the line for dead.
 const PING_EVERY: Duration = Duration::from_secs(25);
+
+/// How long beginning may take.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// Bytes of what was missed, after which no more is looked for.
+const MOST_FIRST: usize = 4_194_304;
 
 /// Bytes of events that are sent together.
 const BATCH: usize = 65_536;
@@ -65,10 +71,16 @@ impl Events {
             place,
         };
         let mut channels: Vec<_> = places.map(unbegun).collect();
+        let until = Instant::now() + PATIENCE;
         let mut first = "retry: 2000\n\n".to_owned();
         for (index, (command, place)) in wanted.into_iter().enumerate() {
             let name = command.channel.clone();
             let command = match place {
+                // More would wait for a client that may not even read.
+                Some(_) if first.len() > MOST_FIRST => Subscribe {
+                    recover: true,
+                    ..command
+                },
                 Some((epoch, offset)) => Subscribe {
                     recover: true,
                     epoch,
@@ -77,7 +89,8 @@ impl Events {
                 },
                 None => command,
             };
-            let (ticket, subscribed) = talk.subscribe(command).await?;
+            let subscribed = timeout_at(until, talk.subscribe(command)).await;
+            let (ticket, subscribed) = subscribed.map_err(|_elapsed| Refusal::INTERNAL)??;
             if let Some(channel) = channels.get_mut(index) {
                 channel.ticket = Some(ticket);
             }

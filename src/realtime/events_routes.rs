@@ -4,10 +4,7 @@ use std::sync::Arc;
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::{
-        Method,
-        header::{self, HeaderMap},
-    },
+    http::header::{self, HeaderMap},
     web,
 };
 use futures_util::stream::unfold;
@@ -77,10 +74,6 @@ pub async fn open_events(
     if !is_allowed(&app, &request, visitor.is_caller()) {
         return Err(Code::OriginNotAllowed.into());
     }
-    if request.method() == Method::HEAD {
-        // Nobody is subscribed by that, and no ticket used.
-        return Ok(HttpResponse::Ok().content_type(EVENTS).finish());
-    }
     let app = app.into_inner();
     let verified = match query.ticket {
         Some(_) if visitor.is_caller() => {
@@ -134,10 +127,8 @@ fn check_scopes(verified: &Verified, wanted: &[(Subscribe, Place)]) -> Result<()
         };
         if !names.iter().any(|name| verified.authority.may(name)) {
             let detail = format!("The token lacks the scope {}", names.join(" or "));
-            let challenge = format!(
-                ", error=\"insufficient_scope\", scope=\"{}\"",
-                names.join(" ")
-            );
+            let scope = names.first().copied().unwrap_or_default();
+            let challenge = format!(", error=\"insufficient_scope\", scope=\"{scope}\"");
             return Err(ApiError::new(Code::InsufficientScope, detail).challenge(&challenge));
         }
     }
@@ -226,7 +217,9 @@ fn refused(refusal: Refusal) -> ApiError {
             "syntax",
             "it is not understood, or the channel has none",
         ),
-        Refusal::TOKEN_EXPIRED => Code::InvalidToken.into(),
+        Refusal::TOKEN_EXPIRED => {
+            ApiError::from(Code::InvalidToken).challenge(", error=\"invalid_token\"")
+        }
         Refusal::ALREADY_SUBSCRIBED => wrong("/channel", "unique", "each channel once"),
         _ => Code::DatabaseUnavailable.into(),
     }

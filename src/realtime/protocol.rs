@@ -202,6 +202,16 @@ pub(super) fn refusal(id: u32, refusal: Refusal) -> String {
     json!({"id": id, "error": refusal}).to_string()
 }
 
+/// Refuses a command that holds what not everybody can read, if it asks for an answer.
+pub(super) fn refusal_of(line: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Asks {
+        id: u32,
+    }
+    let asks: Asks = serde_json::from_str(line).ok()?;
+    (asks.id != 0).then(|| refusal(asks.id, Refusal::BAD_REQUEST))
+}
+
 /// The refusal that an error of ours is told as.
 pub(super) fn refused(error: &ApiError) -> Refusal {
     match error.code {

@@ -9,10 +9,15 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use super::{
     frames::{self, Frames, Message},
     outbox::{Item, Outbox},
-    protocol::{Close, Command, PING},
+    protocol::{self, Close, Command, PING},
     talk::Talk,
 };
-use crate::{app::AppState, operations::Metrics, strict_json, tokens::Verified};
+use crate::{
+    app::AppState,
+    operations::Metrics,
+    strict_json::{self, Fault},
+    tokens::Verified,
+};
 
 /// How long a client has to introduce itself.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
@@ -198,8 +203,11 @@ impl Socket {
             return Ok(());
         };
         // As strictly as over HTTP: what is published goes to others as it is.
-        let text = strict_json::check(line.as_bytes()).map_err(|_bad| Close::BAD_REQUEST)?;
-        let command: Command = serde_json::from_str(text).map_err(|_bad| Close::BAD_REQUEST)?;
+        if matches!(strict_json::check(line.as_bytes()), Err(Fault::Refused(..))) {
+            let refusal = protocol::refusal_of(&line).ok_or(Close::BAD_REQUEST)?;
+            return self.write(refusal.into()).await;
+        }
+        let command: Command = serde_json::from_str(&line).map_err(|_bad| Close::BAD_REQUEST)?;
         for answer in self.talk.hear(command).await? {
             self.write(answer.into()).await?;
         }

@@ -583,7 +583,12 @@ async fn much_is_not_read_at_once() {
         resumed["recovered"], false,
         "all or nothing, and all is too much"
     );
-    // A page ends early, and the next goes on.
+    // A page ends early, and says where.
+    let command = json!({"channel": "log:1", "limit": 1_000});
+    let page = another.ask(json!({"history": command})).await["history"].clone();
+    let shown = page["publications"].as_array().unwrap();
+    assert_eq!(shown.len(), 70);
+    assert_eq!(page["offset"], shown[69]["offset"]);
     let mut since = format!("{}/{}", begun["epoch"].as_str().unwrap(), begun["offset"]);
     let mut pages = Vec::new();
     while pages.iter().sum::<usize>() < 80 {
@@ -598,12 +603,29 @@ async fn much_is_not_read_at_once() {
 #[tokio::test]
 async fn inp_05_what_is_said_on_a_socket_is_as_strict_as_over_http() {
     let app = TestApp::own(SETTINGS);
-    for data in [r#"{"a":1,"a":2}"#, r#""\u0000""#, "1e400", r#""\ud800""#] {
-        let mut socket = visit(&app).await;
-        let publish = format!(r#"{{"id":2,"publish":{{"channel":"log:1","data":{data}}}}}"#);
+    let mut socket = visit(&app).await;
+    for data in [
+        r#"{"a":1,"a":2}"#,
+        r#""\u0000""#,
+        "1e400",
+        "5e-324",
+        r#""\ud800""#,
+    ] {
+        let publish = format!(r#"{{"id":7,"publish":{{"channel":"log:1","data":{data}}}}}"#);
         socket.say(&publish).await;
-        assert_eq!(socket.closed().await, 3501, "{data}");
+        let Heard::Line(answer) = socket.hear().await else {
+            panic!("{data}: closed");
+        };
+        assert_eq!(answer["id"], 7, "{answer}");
+        assert_eq!(answer["error"]["code"], 107, "{data}");
     }
+    // It goes on; what is no JSON ends it.
+    assert_eq!(
+        publish(&mut socket, "log:1", json!(1)).await["publish"],
+        json!({})
+    );
+    socket.say("{\"id\":8,").await;
+    assert_eq!(socket.closed().await, 3501);
 }
 
 #[tokio::test]

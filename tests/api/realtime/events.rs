@@ -363,8 +363,7 @@ async fn a_look_at_a_stream_subscribes_nobody_and_a_token_needs_its_scopes() {
         "/v1/events?channel=quiet:1&ticket={}",
         made["ticket"].as_str().unwrap()
     );
-    let head = app.send(app.request("HEAD", &path)).await.expect(200);
-    assert_eq!(head.header("content-type"), "text/event-stream");
+    app.send(app.request("HEAD", &path)).await.expect(405);
     assert!(Events::open(app.request("GET", &path)).await.is_ok());
     let narrow = app.user("account:read").await;
     for channel in ["quiet:1", "log:1", "data:orders"] {
