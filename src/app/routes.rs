@@ -17,6 +17,7 @@ pub fn routes() -> Routes {
     upstreams(&mut routes);
     administration(&mut routes);
     data(&mut routes);
+    live(&mut routes);
     public(&mut routes);
     routes
 }
@@ -147,27 +148,28 @@ fn data(routes: &mut Routes) {
         .at("/v1/data/{collection}/{id}/versions/{version}/restore")
         .post(restore_record_version);
     routes.at("/v1/changes").get(feed::routes::list_changes);
-    routes
-        .at("/v1/realtime")
-        .get(realtime::routes::open_realtime);
+}
+
+fn live(routes: &mut Routes) {
+    use channels::routes::{publish, read_history, read_presence};
+    use realtime::{
+        echo_routes::open_echo, events_routes::open_events, routes::open_realtime,
+        ticket_routes::create_ticket,
+    };
+
+    routes.at("/v1/realtime").get(open_realtime);
     routes
         .at("/v1/channels/{channel}/publications")
-        .post(channels::routes::publish);
+        .post(publish);
     routes
         .at("/v1/channels/{channel}/presence")
-        .get(channels::routes::read_presence);
+        .get(read_presence);
     routes
         .at("/v1/channels/{channel}/history")
-        .get(channels::routes::read_history);
-    routes
-        .at("/v1/events")
-        .visit(realtime::events_routes::open_events);
-    routes
-        .at("/v1/tickets")
-        .post(realtime::ticket_routes::create_ticket);
-    routes
-        .at("/v1/realtime/echo")
-        .get(realtime::echo_routes::open_echo);
+        .get(read_history);
+    routes.at("/v1/events").visit(open_events);
+    routes.at("/v1/tickets").post(create_ticket);
+    routes.at("/v1/realtime/echo").get(open_echo);
 }
 
 fn discovery(routes: &mut Routes) {

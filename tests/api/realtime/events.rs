@@ -52,7 +52,7 @@ impl Events {
                 return Some(event);
             }
             let chunk = tokio::time::timeout(Duration::from_secs(20), self.response.chunk()).await;
-            let chunk = chunk.expect("silence").ok().flatten()?;
+            let chunk = chunk.unwrap().ok().flatten()?;
             self.text += str::from_utf8(&chunk).unwrap();
             while let Some((event, rest)) = self.text.split_once("\n\n") {
                 let field = |name: &str| {
@@ -69,7 +69,7 @@ impl Events {
     }
 
     async fn data(&mut self) -> Value {
-        self.next().await.expect("an end").1
+        self.next().await.unwrap().1
     }
 }
 

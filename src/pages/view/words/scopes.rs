@@ -5,15 +5,6 @@ use super::{Text, text};
 /// What a built-in scope allows, in words; `None` for one that only its API knows.
 pub fn scope(name: &str) -> Option<Text> {
     Some(match name {
-        "openid" => text("Know that it is you", "회원님이 누구인지 확인"),
-        "profile" => text("See your name and language", "이름과 언어 보기"),
-        "email" => text("See your email address", "이메일 주소 보기"),
-        "address" => text("See your postal address", "우편 주소 보기"),
-        "phone" => text("See your phone number", "전화번호 보기"),
-        "offline_access" => text(
-            "Keep this access while you are not using it",
-            "사용하지 않을 때에도 접근 유지",
-        ),
         "account:read" => text("Read your account", "계정 정보 읽기"),
         "account:write" => text("Change or delete your account", "계정 변경 및 삭제"),
         "sessions:self" => text(
@@ -69,6 +60,22 @@ pub fn scope(name: &str) -> Option<Text> {
         "audit:read" => text(
             "Read who did what, when and from where",
             "누가 언제 어디서 무엇을 했는지 읽기",
+        ),
+        _ => return identity(name),
+    })
+}
+
+/// What one that tells of the person allows.
+fn identity(name: &str) -> Option<Text> {
+    Some(match name {
+        "openid" => text("Know that it is you", "회원님이 누구인지 확인"),
+        "profile" => text("See your name and language", "이름과 언어 보기"),
+        "email" => text("See your email address", "이메일 주소 보기"),
+        "address" => text("See your postal address", "우편 주소 보기"),
+        "phone" => text("See your phone number", "전화번호 보기"),
+        "offline_access" => text(
+            "Keep this access while you are not using it",
+            "사용하지 않을 때에도 접근 유지",
         ),
         _ => return None,
     })
