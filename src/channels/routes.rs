@@ -29,7 +29,7 @@ const MAX_LIMIT: usize = 1_000;
 /// What is to be published.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"data": {"text": "Hello"}}))]
+#[schema(as = ChannelInput, example = json!({"data": {"text": "Hello"}}))]
 pub struct NewPublication {
     /// Whatever JSON can hold, in at most 64 KiB.
     data: Value,
@@ -37,7 +37,7 @@ pub struct NewPublication {
 
 /// Where something was published.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(example = json!({"channel": "chat:lobby", "epoch": "9f86d081884c", "offset": 7}))]
+#[schema(as = ChannelPublished, example = json!({"channel": "chat:lobby", "epoch": "9f86d081884c", "offset": 7}))]
 pub struct Published {
     /// The channel.
     #[schema(value_type = String)]
@@ -123,6 +123,7 @@ pub struct PresenceQuery {
 
 /// Who is subscribed to a channel.
 #[derive(Serialize, ToSchema)]
+#[schema(as = ChannelPresence)]
 pub struct Presence {
     /// Their connections.
     #[schema(value_type = Vec<Attendant>)]
@@ -199,6 +200,7 @@ pub struct HistoryQuery {
 
 /// What was published on a channel.
 #[derive(Serialize, ToSchema)]
+#[schema(as = ChannelHistory)]
 pub struct History {
     /// In the order in which it was.
     items: Vec<Publication>,
@@ -210,7 +212,7 @@ pub struct History {
 
 /// One publication.
 #[derive(Serialize, ToSchema)]
-#[schema(example = json!({"offset": 7, "data": {"text": "Hello"}, "published_at": "2026-11-27T05:52:17.171Z"}))]
+#[schema(as = ChannelPublication, example = json!({"offset": 7, "data": {"text": "Hello"}, "published_at": "2026-11-27T05:52:17.171Z"}))]
 pub struct Publication {
     /// Its place.
     offset: i64,

@@ -14,7 +14,7 @@ use crate::{
 
 /// What opens one stream of events.
 #[derive(Serialize, ToSchema)]
-#[schema(example = json!({"ticket": "kL3…", "expires_in": 30}))]
+#[schema(as = EventsTicket, example = json!({"ticket": "kL3…", "expires_in": 30}))]
 pub struct Ticket {
     /// To be sent as `ticket`, once.
     ticket: String,
