@@ -111,6 +111,7 @@ pub const OURS: &[&str] = &[
     "RoleContent",
     "RuleTexts",
     "Scope",
+    "ServerSentEvent",
     "Session",
     "Signing",
     "SigningKey",

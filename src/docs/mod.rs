@@ -178,6 +178,7 @@ use crate::{
         http::Page<records::routes::Record>,
         feed::routes::Changes,
         feed::routes::ShownChange,
+        realtime::events_routes::ServerSentEvent,
         realtime::ticket_routes::Ticket,
         channels::routes::NewPublication,
         channels::routes::Published,

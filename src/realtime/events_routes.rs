@@ -10,7 +10,7 @@ use actix_web::{
 use futures_util::stream::unfold;
 use serde::Deserialize;
 use serde_json::json;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
 use super::{
     events::{Events, Place},
@@ -49,6 +49,23 @@ pub struct EventsQuery {
     pub ticket: Option<String>,
 }
 
+/// One event of a stream.
+#[derive(ToSchema)]
+#[schema(example = json!({
+    "id": "9f86d081884c/42",
+    "data": "{\"channel\":\"chat:lobby\",\"pub\":{\"data\":{\"text\":\"Hello\"},\"offset\":42}}",
+}))]
+#[expect(
+    dead_code,
+    reason = "the document shows it; events are written as lines"
+)]
+pub struct ServerSentEvent {
+    /// Where to go on after it: a place of each channel, separated by commas; `-` of one that keeps nothing.
+    id: String,
+    /// What a WebSocket's `push` holds, as JSON.
+    data: String,
+}
+
 /// Opens a stream of events
 ///
 /// Server-sent events: `data` is what a WebSocket's `push` holds, `id` where to go on. The first event of each channel says where it begins, as
@@ -60,7 +77,7 @@ pub struct EventsQuery {
     params(EventsQuery, ("Last-Event-ID" = Option<String>, Header, description = "Where to go on; browsers send it by themselves")),
     security((), ("bearer" = [])),
     responses(
-        (status = 200, description = "The stream", body = String, content_type = "text/event-stream"),
+        (status = 200, description = "The stream", body = ServerSentEvent, content_type = "text/event-stream"),
         (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
     ),
 )]
