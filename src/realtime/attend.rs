@@ -83,6 +83,7 @@ impl Attendance {
         }
         let missed = match since {
             Some(since) if since.offset <= place.number => {
+                let _turn = hub.sources().turn().await.ok_or(Refusal::INTERNAL)?;
                 let missed = channels.missed(&channel, since, place.number).await;
                 missed.map_err(|error| protocol::refused(&error))?
             }

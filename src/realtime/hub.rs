@@ -8,14 +8,9 @@ use std::{
         atomic::{AtomicU64, AtomicUsize, Ordering},
         mpsc,
     },
-    time::Duration,
 };
 
-use tokio::{
-    runtime::{Builder, Handle},
-    sync::{Semaphore, SemaphorePermit},
-    time::timeout,
-};
+use tokio::runtime::{Builder, Handle};
 use uuid::Uuid;
 
 use super::{
@@ -28,12 +23,6 @@ use crate::{channels::News, collections::Catalog, db::Db, feed::Feed, operations
 
 /// Sockets that one user may have with each replica.
 const MOST_OF_USER: usize = 100;
-
-/// Subscriptions that begin at the same time.
-const AT_ONCE: usize = 4;
-
-/// How long one waits for that.
-const TURN_PATIENCE: Duration = Duration::from_secs(4);
 
 /// The topics and the sockets of this replica; cheap to clone.
 #[derive(Clone)]
@@ -48,8 +37,6 @@ struct Inner {
     users: Mutex<HashMap<Uuid, usize>>,
     sockets: AtomicUsize,
     waiting: Depth,
-    /// Who may ask the database for their beginning: many come back at once, and others need it, too.
-    turns: Semaphore,
     tickets: AtomicU64,
 }
 
@@ -70,14 +57,13 @@ impl Hub {
     /// Where nobody is connected yet.
     pub fn new(db: Db, catalog: Catalog, feed: Feed) -> Self {
         Self(Arc::new(Inner {
-            sources: Sources { db, catalog, feed },
+            sources: Sources::new(db, catalog, feed),
             home: Mutex::default(),
             topics: Mutex::default(),
             streams: Streams::default(),
             users: Mutex::default(),
             sockets: AtomicUsize::default(),
             waiting: Depth::default(),
-            turns: Semaphore::new(AT_ONCE),
             tickets: AtomicU64::default(),
         }))
     }
@@ -114,12 +100,6 @@ impl Hub {
     pub(super) fn open(&self) -> Open {
         self.0.sockets.fetch_add(1, Ordering::Relaxed);
         Open(self.clone())
-    }
-
-    /// Waits for a turn to subscribe; `None` where that takes too long.
-    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
-        let turn = timeout(TURN_PATIENCE, self.0.turns.acquire()).await;
-        turn.ok()?.ok()
     }
 
     /// Where changes come from.

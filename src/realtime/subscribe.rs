@@ -169,7 +169,10 @@ impl Start {
             since: Some(since),
             ..ask.clone()
         };
-        let mut reading = match sources.look(&since, None).await {
+        let turn = sources.turn().await.ok_or(Refusal::INTERNAL)?;
+        let looked = sources.look(&since, None).await;
+        drop(turn);
+        let mut reading = match looked {
             Ok(reading) => reading,
             Err(error) if error.code == Code::PositionExpired => {
                 return Self::now(sources, ask).await;
@@ -241,6 +244,7 @@ impl Start {
 }
 
 async fn look(sources: &Sources, ask: &Ask, before: Option<Reading>) -> Result<Reading, Refusal> {
+    let _turn = sources.turn().await.ok_or(Refusal::INTERNAL)?;
     let read = sources.look(ask, before).await;
     read.map_err(|error| refused(&error))
 }

@@ -245,7 +245,6 @@ impl Talk {
             return Err(Refusal::LIMIT_EXCEEDED);
         }
         let (hub, outbox) = (&self.app.hub, &self.outbox);
-        let _turn = hub.turn().await.ok_or(Refusal::INTERNAL)?;
         let (following, subscribed) = if channel.starts_with(protocol::OF_RECORDS) {
             let begun = Subscription::begin(hub, outbox, self.asker()?, command);
             let (subscription, subscribed) = begun.await?;

@@ -2,12 +2,15 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use bytestring::ByteString;
-use tokio::sync::Notify;
+use tokio::{
+    sync::{Notify, Semaphore, SemaphorePermit},
+    time::timeout,
+};
 
 use super::{
     outbox::{Item, Outbox},
@@ -20,6 +23,12 @@ use crate::{
     feed::{self, Ask, Feed, Reading, TOO_HEAVY},
 };
 
+/// Those who look at the same time for what they begin with.
+const AT_ONCE: usize = 4;
+
+/// How long one waits for that.
+const TURN_PATIENCE: Duration = Duration::from_secs(4);
+
 /// How long to wait for a database that does not answer.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
@@ -29,9 +38,28 @@ pub(super) struct Sources {
     pub db: Db,
     pub catalog: Catalog,
     pub feed: Feed,
+    /// Who may ask the database for their beginning: many come back at once, and others need it, too.
+    turns: Arc<Semaphore>,
 }
 
 impl Sources {
+    /// Those of this replica.
+    pub fn new(db: Db, catalog: Catalog, feed: Feed) -> Self {
+        Self {
+            db,
+            catalog,
+            feed,
+            turns: Arc::new(Semaphore::new(AT_ONCE)),
+        }
+    }
+
+    /// Waits for a turn to look at what somebody begins with: one look each, so that nobody keeps others from theirs for long. `None`
+    /// where there are too many.
+    pub async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        let turn = timeout(TURN_PATIENCE, self.turns.acquire()).await;
+        turn.ok()?.ok()
+    }
+
     /// Reads by the declarations that there are now.
     ///
     /// # Errors

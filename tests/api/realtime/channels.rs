@@ -566,6 +566,35 @@ async fn who_may_not_read_the_history_does_not_get_it_by_coming_back() {
 }
 
 #[tokio::test]
+async fn who_waits_for_what_nobody_has_told_keeps_nobody_waiting() {
+    let app = TestApp::own(SETTINGS);
+    let mut other = visit(&app).await;
+    let begun = other.subscribe("log:1", json!({})).await["subscribe"].clone();
+    let mut waiters = Vec::new();
+    for _ in 0..12 {
+        waiters.push(visit(&app).await);
+    }
+    let offset = begun["offset"].as_i64().unwrap() + 1_000_000;
+    let ahead = json!({"recover": true, "epoch": begun["epoch"], "offset": offset});
+    // The replica waits a while for what they say that they know.
+    let wait = waiters
+        .iter_mut()
+        .map(|waiter| waiter.subscribe("log:1", ahead.clone()));
+    let others = async {
+        for number in 2..4 {
+            let since =
+                json!({"recover": true, "epoch": begun["epoch"], "offset": begun["offset"]});
+            let answer = other.subscribe(&format!("log:{number}"), since).await;
+            assert_eq!(answer["subscribe"]["recovered"], true, "{answer}");
+        }
+    };
+    tokio::select! {
+        _answers = futures_util::future::select_all(wait.map(Box::pin)) => panic!("they were answered first"),
+        () = others => {}
+    }
+}
+
+#[tokio::test]
 async fn much_is_not_read_at_once() {
     let app = TestApp::own(SETTINGS);
     let mut socket = visit(&app).await;
