@@ -120,7 +120,7 @@ impl<E: Errand> Desk<E> {
         }
         let told = match timeout(TURN_PATIENCE, &mut answered).await {
             Ok(told) => told,
-            Err(_elapsed) if self.leave(&line, &errand) => return Err(Code::Overloaded.into()),
+            Err(_elapsed) if self.leave(&line, &errand) => return Err(self.db.no_turn()),
             // It is on its way.
             Err(_elapsed) => answered.await,
         };

@@ -10,7 +10,7 @@ mod visit;
 use std::{
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -25,6 +25,7 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use tokio::{
     runtime::Handle,
     sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinHandle,
 };
 use uuid::Uuid;
 
@@ -57,6 +58,8 @@ pub struct Db {
     /// Of these, those that long reads may take.
     streams: Arc<Semaphore>,
     is_away: Arc<AtomicBool>,
+    /// Hops that are not back, and that nobody waits for any more: the database owes them an answer.
+    unanswered: Arc<AtomicUsize>,
     home: Arc<OnceLock<Handle>>,
 }
 
@@ -83,6 +86,7 @@ impl Db {
             turns: Arc::new(Semaphore::new(usize::try_from(size)?)),
             streams: Arc::new(Semaphore::new(usize::try_from(size)?.div_ceil(2))),
             is_away: Arc::default(),
+            unanswered: Arc::default(),
             home: Arc::default(),
         })
     }
@@ -156,7 +160,7 @@ impl Db {
         }
         let turn = tokio::time::timeout(TURN_PATIENCE, self.turn())
             .await
-            .map_err(|_elapsed| ApiError::from(Code::Overloaded))??;
+            .map_err(|_elapsed| self.no_turn())??;
         self.in_turn(turn, move |db| work(db, first.as_ref())).await
     }
 
@@ -164,6 +168,14 @@ impl Db {
     async fn turn(&self) -> Result<OwnedSemaphorePermit, ApiError> {
         let turns = Arc::clone(&self.turns);
         turns.acquire_owned().await.map_err(ApiError::internal)
+    }
+
+    /// Why there was no turn in time: others have it, or the database answers none of them.
+    fn no_turn(&self) -> ApiError {
+        match self.unanswered.load(Ordering::Relaxed) {
+            0 => Code::Overloaded.into(),
+            _ => Code::DatabaseUnavailable.into(),
+        }
     }
 
     /// Does work in a turn.
@@ -174,20 +186,30 @@ impl Db {
     {
         let db = self.clone();
         let hop = Hop::default();
-        let running = {
+        let mut running = {
             let hop = hop.clone();
             tokio::task::spawn_blocking(move || {
                 let _turn = turn;
                 hop.during(|| work(&db))
             })
         };
-        tokio::time::timeout(ANSWER_PATIENCE, running)
-            .await
-            .map_err(|elapsed| {
-                hop.give_up();
-                ApiError::database(elapsed)
-            })?
-            .map_err(ApiError::internal)?
+        let answered = tokio::time::timeout(ANSWER_PATIENCE, &mut running).await;
+        let done = answered.map_err(|elapsed| {
+            hop.give_up();
+            self.note_when_back(running);
+            ApiError::database(elapsed)
+        })?;
+        done.map_err(ApiError::internal)?
+    }
+
+    /// Counts a hop that nobody waits for any more, until it is back.
+    fn note_when_back<T: Send + 'static>(&self, running: JoinHandle<T>) {
+        let unanswered = Arc::clone(&self.unanswered);
+        unanswered.fetch_add(1, Ordering::Relaxed);
+        self.spawn(async move {
+            let _nobody_waits = running.await;
+            unanswered.fetch_sub(1, Ordering::Relaxed);
+        });
     }
 
     /// Does what may be done twice, a second time where a connection broke.

@@ -72,7 +72,7 @@ impl Db {
         }
         let wait = async |turns: &Arc<Semaphore>| {
             let turn = time::timeout(TURN_PATIENCE, Arc::clone(turns).acquire_owned());
-            let turn = turn.await.map_err(|_elapsed| Code::Overloaded)?;
+            let turn = turn.await.map_err(|_elapsed| self.no_turn())?;
             turn.map_err(ApiError::internal)
         };
         let held = (wait(&self.streams).await?, wait(&self.turns).await?);

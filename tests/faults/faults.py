@@ -119,7 +119,13 @@ def f03(bench, loads):
     load = begin(bench, loads, server)
     stop = lambda: bench.postgres.signal_all(signal.SIGSTOP)
     go_on = lambda: bench.postgres.signal_all(signal.SIGCONT)
+    begun = time.monotonic()
     took, *_ = silence(bench, load, server, stop, go_on)
+    # Who has no turn because nobody is answered, from the first that waited in vain on, is told what the matter is.
+    late = [answer for answer in load.answers if begun + 4 < answer.begun < answer.ended < begun + 7]
+    check(any(answer.slug == "database-unavailable" for answer in late), "nobody was refused, so nothing was tested")
+    busy = [answer for answer in late if answer.slug == "overloaded"]
+    check(not busy, f"{len(busy)} of {len(late)} were told that others are served: {describe(busy[0]) if busy else ''}")
     return f"all well {took:.2f} s after SIGCONT"
 
 
