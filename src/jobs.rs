@@ -106,6 +106,17 @@ pub async fn follow_channels(url: SecretString, channels: Channels, hub: Hub) {
     take_turns("the line to the channels", turn, |_is_lost| {}).await;
 }
 
+/// Hears what replicas tell each other over NATS, where it is configured, until the runtime stops.
+pub async fn follow_broker(channels: Channels, hub: Hub) {
+    let hear = |news: News<'_>| hub.hear(news);
+    if let Err(error) = channels.follow_broker(hear).await {
+        tracing::error!(
+            error = format!("{error:#}"),
+            "NATS can't be used; everything is told over the database"
+        );
+    }
+}
+
 /// Says that this replica lives, and writes down who has left its channels, until the runtime stops.
 pub async fn attend_channels(channels: Channels) {
     let mut clock = tokio::time::interval(LIVE_EVERY);
@@ -113,6 +124,7 @@ pub async fn attend_channels(channels: Channels) {
     loop {
         let done = tokio::select! {
             _tick = clock.tick() => channels.live().await,
+            () = channels.turns_of_nats() => channels.live().await,
             () = channels.goings() => Ok(()),
         };
         let done = match done {

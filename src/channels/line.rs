@@ -88,7 +88,7 @@ impl Pulse {
     }
 
     /// Goes on from the end of what there is.
-    fn begin(&self, head: &store::Head, hear: &dyn Fn(News<'_>)) {
+    pub(super) fn begin(&self, head: &store::Head, hear: &dyn Fn(News<'_>)) {
         let _order = lock(&self.0.order);
         *lock(&self.0.place) = Place {
             epoch: head.epoch.as_str().into(),

@@ -4,6 +4,7 @@
 //! tells its sockets. What a namespace keeps can be read and resumed from; of what it does not keep nothing is missed only by
 //! those who are connected. Who is there is written down by the replica that they are connected with, for as long as it lives.
 
+mod broker;
 mod entry;
 mod line;
 mod name;
@@ -11,17 +12,18 @@ mod namespace;
 mod past;
 mod post;
 mod presence_store;
+mod put_right;
 pub mod routes;
 mod store;
 mod tend_store;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-use diesel::{PgConnection, QueryResult};
+use diesel::PgConnection;
 use serde_json::Value;
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -34,13 +36,13 @@ pub use past::{Asked, Kept, Past, Since};
 pub use presence_store::Present;
 pub use store::Posted;
 
-use entry::Draft;
+use broker::Broker;
 use post::{Attendant, Office, Post, Presence};
 
 use crate::{
     collections::Asker,
     config::RealtimeConfig,
-    db::{self, Db, Desk},
+    db::{Db, Desk},
     error::{ApiError, Code},
 };
 
@@ -80,6 +82,7 @@ impl Channels {
     /// Where a rule is none, and why.
     pub fn new(config: &RealtimeConfig, db: Db) -> anyhow::Result<Self> {
         let office = Office {
+            broker: Broker::new(config)?,
             pulse: Pulse::default(),
             replica: Uuid::now_v7(),
         };
@@ -122,7 +125,7 @@ impl Channels {
         &self.0.office.pulse
     }
 
-    /// Publishes JSON; its place, once it is written down.
+    /// Publishes JSON; its place, once it is written down, or none where it is told over NATS.
     ///
     /// # Errors
     /// Those of `Desk::send`.
@@ -134,6 +137,9 @@ impl Channels {
         who: Option<&Who>,
     ) -> Result<Posted, ApiError> {
         let post = Post::publication(channel, namespace, data, who);
+        if post.draft().is_some_and(|draft| self.0.office.tell(draft)) {
+            return Ok(Posted::default());
+        }
         let posted = self.0.posts.send(post).await?;
         self.will_trim(channel, namespace);
         Ok(posted)
@@ -202,6 +208,11 @@ impl Channels {
     /// Waits until somebody goes.
     pub async fn goings(&self) {
         self.0.going.notified().await;
+    }
+
+    /// Waits until NATS is lost, or back: the other replicas have to know.
+    pub async fn turns_of_nats(&self) {
+        self.0.office.broker.turns().await;
     }
 
     /// Writes down who has gone.
@@ -278,12 +289,13 @@ impl Channels {
     pub async fn live(&self) -> Result<(), ApiError> {
         let inner = Arc::clone(&self.0);
         let live = move |conn: &mut PgConnection| {
-            presence_store::live(conn, inner.office.replica)?;
+            let (broker, replica) = (&inner.office.broker, inner.office.replica);
+            broker.note_heard(presence_store::live(conn, replica, broker.hears())?);
             inner.put_right(conn)?;
             // After a while without a database others have had no chance to say so either.
             let is_sure = |lived: Instant| lived.elapsed() < LIVE_PATIENCE;
             if lock(&inner.lived).is_some_and(is_sure) {
-                inner.move_some(conn, presence_store::forget_dead)?;
+                post::move_some(conn, &inner.office, &[], presence_store::forget_dead)?;
             }
             Ok(())
         };
@@ -301,7 +313,22 @@ impl Channels {
         self.write_goings().await?;
         let replica = self.0.office.replica;
         let die = move |conn: &mut _| Ok(presence_store::die(conn, replica)?);
-        self.0.db.run(die).await
+        let died = self.0.db.run(die).await;
+        self.0.office.broker.flush().await;
+        died
+    }
+
+    /// Whether what is kept nowhere goes over NATS just now.
+    pub fn goes_over_nats(&self) -> bool {
+        self.0.office.broker.reaches_all()
+    }
+
+    /// Hears what comes over NATS, where it is configured, and sends what goes over it, until the runtime stops.
+    ///
+    /// # Errors
+    /// The configuration admits no connection.
+    pub async fn follow_broker(&self, hear: impl Fn(News<'_>)) -> anyhow::Result<()> {
+        self.0.office.broker.follow(self.pulse(), hear).await
     }
 
     /// Drops what is kept no longer; of several replicas each may do it.
@@ -327,60 +354,6 @@ impl Channels {
         let dropped = self.0.db.run(drop).await;
         let trimmed = trimmed.map(|_is_whole| ());
         self.0.db.run(forget).await.and(dropped).and(trimmed)
-    }
-}
-
-impl Inner {
-    /// Writes down who is there but is not written down, others having taken this replica for dead; takes out who is, but has gone.
-    fn put_right(&self, conn: &mut PgConnection) -> Result<(), ApiError> {
-        let replica = self.office.replica;
-        let written = presence_store::written(conn, replica)?;
-        // Afterwards: whoever is written down has come before.
-        let (missing, gone) = self.compare(&written);
-        for some in missing.chunks(TOGETHER) {
-            let some: Vec<_> = some.iter().collect();
-            self.move_some(conn, |conn| presence_store::put(conn, replica, &some))?;
-        }
-        for some in gone.chunks(TOGETHER) {
-            let some: Vec<_> = some.iter().collect();
-            self.move_some(conn, |conn| presence_store::take(conn, &some))?;
-        }
-        Ok(())
-    }
-
-    /// Who is there but not written down, and the other way round.
-    fn compare(&self, written: &[(String, Uuid, i64)]) -> (Vec<Attendant>, Vec<Attendant>) {
-        let tickets: HashSet<_> = written.iter().map(|(_, _, ticket)| *ticket).collect();
-        let attendants = lock(&self.attendants);
-        let missing = attendants.iter();
-        let missing = missing.filter(|(ticket, _)| !tickets.contains(ticket));
-        let missing = missing.map(|(_, attendant)| attendant.clone()).collect();
-        let gone = written.iter();
-        let gone = gone.filter(|(_, _, ticket)| !attendants.contains_key(ticket));
-        let attendant = |(channel, client, ticket): &(String, Uuid, i64)| {
-            Some(Attendant {
-                channel: channel.parse().ok()?,
-                client: *client,
-                ticket: *ticket,
-                info: String::new(),
-                is_told: true,
-            })
-        };
-        (missing, gone.filter_map(attendant).collect())
-    }
-
-    /// Writes down who comes or goes, and tells the others.
-    fn move_some(
-        &self,
-        conn: &mut PgConnection,
-        work: impl FnOnce(&mut PgConnection) -> QueryResult<Vec<Draft>>,
-    ) -> Result<(), ApiError> {
-        db::tx(conn, |conn| {
-            let moved = work(conn)?;
-            // The last, since others wait for its lock.
-            store::insert(conn, &moved.iter().collect::<Vec<_>>())?;
-            Ok(())
-        })
     }
 }
 

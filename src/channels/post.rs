@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use diesel::PgConnection;
+use diesel::{PgConnection, QueryResult};
 use uuid::Uuid;
 
 use super::{
-    ChannelName, Kind, Namespace, Posted, Pulse, Who, entry::Draft, presence_store, store,
+    ChannelName, Kind, Namespace, Posted, Pulse, Who, broker::Broker, entry::Draft, presence_store,
+    store,
 };
 use crate::{
     db::{self, Errand},
@@ -42,6 +43,7 @@ pub(super) struct Attendant {
 /// What writing down needs.
 #[derive(Clone)]
 pub(super) struct Office {
+    pub broker: Broker,
     pub pulse: Pulse,
     pub replica: Uuid,
 }
@@ -65,6 +67,11 @@ impl Post {
             draft: Some(draft),
             presence: None,
         }
+    }
+
+    /// What is published of it, if anything is.
+    pub fn draft(&self) -> Option<&Draft> {
+        self.draft.as_ref()
     }
 
     /// Somebody who comes or goes; the others are told where that changes something.
@@ -121,11 +128,8 @@ pub(super) fn write(
         db::go_on()?;
         store::insert(conn, &drafts)?
     } else {
-        db::tx(conn, |conn| {
-            let moved = presence_store::write(conn, office.replica, &presences)?;
-            // The last, since others wait for its lock.
-            let all: Vec<_> = moved.iter().chain(drafts.iter().copied()).collect();
-            Ok::<_, ApiError>(store::insert(conn, &all)?)
+        move_some(conn, office, &drafts, |conn| {
+            presence_store::write(conn, office.replica, &presences)
         })?
     };
     office.pulse.poke();
@@ -139,4 +143,35 @@ pub(super) fn write(
         }
     });
     Ok(places.collect())
+}
+
+/// Writes down who comes or goes, and tells the others; with them something else, whose last place it gives.
+pub(super) fn move_some(
+    conn: &mut PgConnection,
+    office: &Office,
+    drafts: &[&Draft],
+    work: impl FnOnce(&mut PgConnection) -> QueryResult<Vec<Draft>>,
+) -> Result<Posted, ApiError> {
+    let (last, moved) = db::tx(conn, |conn| {
+        let moved = work(conn)?;
+        let (with, after) = if office.broker.reaches_all() {
+            (Vec::new(), moved)
+        } else {
+            (moved, Vec::new())
+        };
+        // The last, since others wait for its lock.
+        let all: Vec<_> = with.iter().chain(drafts.iter().copied()).collect();
+        Ok::<_, ApiError>((store::insert(conn, &all)?, after))
+    })?;
+    let is_left = |draft: &&Draft| !office.tell(draft);
+    let left: Vec<_> = moved.iter().filter(is_left).collect();
+    store::insert(conn, &left)?;
+    Ok(last)
+}
+
+impl Office {
+    /// Tells something that is kept nowhere without the database; whether that could be.
+    pub fn tell(&self, draft: &Draft) -> bool {
+        draft.age.is_none() && self.broker.tell(&self.pulse, draft)
+    }
 }

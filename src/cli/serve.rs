@@ -112,6 +112,11 @@ async fn serve(
             state.oauth.registry.clone(),
         )),
     ];
+    // It is needed until the farewell.
+    actix_web::rt::spawn(jobs::follow_broker(
+        state.channels.clone(),
+        state.hub.clone(),
+    ));
     if let Some(address) = &state.config.telemetry.metrics_listen {
         let server = app::serve_metrics(address, state.clone())
             .map_err(|error| anyhow::anyhow!("telemetry.metrics_listen: {address}: {error}"))?;

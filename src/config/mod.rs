@@ -128,7 +128,7 @@ impl Config {
         if self.feed.retention.seconds() < 3_600 {
             return Err(ConfigError::new("feed.retention", "at least 1h"));
         }
-        realtime::check(&self.realtime.namespace)?;
+        self.realtime.check()?;
         if !matches!(self.keys.rsa_bits, 2048 | 3072 | 4096) {
             return Err(ConfigError::new("keys.rsa_bits", "2048, 3072 or 4096"));
         }

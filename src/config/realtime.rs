@@ -1,8 +1,10 @@
 //! Channels that the developer declares.
 
+use async_nats::ServerAddr;
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
-use super::{ConfigError, Lifetime};
+use super::{ConfigError, Lifetime, sections::redacted};
 
 /// Publications that a channel may keep.
 const MOST_KEPT: u32 = 10_000;
@@ -19,6 +21,11 @@ const TAKEN: [&str; 2] = ["data", "user"];
 pub struct RealtimeConfig {
     /// Whether `/v1/realtime/echo` sends back what it is sent, which shows what the WebSockets understand.
     pub echo: bool,
+    /// NATS servers, separated by commas, over which replicas tell each other what is kept nowhere; `None`: over the database.
+    #[serde(default, serialize_with = "redacted")]
+    pub nats_url: Option<SecretString>,
+    /// The subject that is used there.
+    pub nats_subject: String,
     /// Channels beside those of records and of users.
     #[serde(default)]
     pub namespace: Vec<NamespaceConfig>,
@@ -53,8 +60,44 @@ fn an_hour() -> Lifetime {
     Lifetime::of_seconds(3_600)
 }
 
+impl RealtimeConfig {
+    /// The servers of `nats_url`.
+    ///
+    /// # Errors
+    /// One is none.
+    pub fn nats_servers(&self) -> Result<Vec<ServerAddr>, ConfigError> {
+        let urls = self.nats_url.as_ref().map_or("", |url| url.expose_secret());
+        let urls = urls.split(',').map(str::trim).filter(|url| !url.is_empty());
+        let parse = |url: &str| {
+            let server: ServerAddr = url.parse().ok()?;
+            let is_good = matches!(server.scheme(), "nats" | "tls") && !server.host().is_empty();
+            is_good.then_some(server)
+        };
+        let odd = || {
+            ConfigError::new(
+                "realtime.nats_url",
+                "nats:// or tls://, [user:password@]host[:port]; several with commas between",
+            )
+        };
+        urls.map(|url| parse(url).ok_or_else(odd)).collect()
+    }
+
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        let is_odd =
+            |letter: char| letter.is_whitespace() || letter.is_control() || "*>".contains(letter);
+        if self.nats_subject.contains(is_odd) || self.nats_subject.split('.').any(str::is_empty) {
+            return Err(ConfigError::new(
+                "realtime.nats_subject",
+                "words with dots between, without * and >",
+            ));
+        }
+        self.nats_servers()?;
+        check_namespaces(&self.namespace)
+    }
+}
+
 /// Checks all of them; their rules are read where they are applied.
-pub(super) fn check(namespaces: &[NamespaceConfig]) -> Result<(), ConfigError> {
+fn check_namespaces(namespaces: &[NamespaceConfig]) -> Result<(), ConfigError> {
     for (index, namespace) in namespaces.iter().enumerate() {
         let mut earlier = namespaces.iter().take(index);
         if earlier.any(|other| other.name == namespace.name) {
@@ -106,6 +149,51 @@ mod tests {
     fn load(lines: &str) -> Result<Config, String> {
         let file = format!("[[realtime.namespace]]\n{lines}");
         Config::from_sources(&file, std::iter::empty()).map_err(|error| error.key)
+    }
+
+    #[test]
+    fn nats_has_addresses_and_one_subject() {
+        let of = |name: &str, value: &str| {
+            let file = format!("[realtime]\n{name} = {value:?}");
+            Config::from_sources(&file, std::iter::empty()).map_err(|error| error.key)
+        };
+        let two = of(
+            "nats_url",
+            "nats://a:secret@one.example:4222, tls://two.example",
+        )
+        .unwrap();
+        let servers = two.realtime.nats_servers().unwrap();
+        assert_eq!(servers.len(), 2);
+        assert!(servers.last().unwrap().tls_required());
+        assert!(!format!("{two:?}").contains("secret"));
+        assert!(
+            of("nats_url", "")
+                .unwrap()
+                .realtime
+                .nats_servers()
+                .unwrap()
+                .is_empty()
+        );
+        for url in [
+            "https://example.com",
+            "nats://",
+            "nats://a b",
+            "wss://example.com",
+            "not a url",
+        ] {
+            assert_eq!(
+                of("nats_url", url).unwrap_err(),
+                "realtime.nats_url",
+                "{url}"
+            );
+        }
+        for subject in ["", ".", "a..b", "a.>", "a.*", "a b"] {
+            assert_eq!(
+                of("nats_subject", subject).unwrap_err(),
+                "realtime.nats_subject",
+                "{subject}"
+            );
+        }
     }
 
     #[test]

@@ -23,6 +23,7 @@ const SUBSCRIPTIONS: &str = "tollgate_realtime_subscriptions";
 const TOPICS: &str = "tollgate_realtime_topics";
 const WAITING: &str = "tollgate_realtime_waiting_messages";
 const DELIVERY: &str = "tollgate_realtime_delivery_seconds";
+const NATS: &str = "tollgate_realtime_nats";
 const CLOSES: &str = "tollgate_realtime_closes_total";
 
 const PURGED: &str = "tollgate_purged_total";
@@ -115,6 +116,10 @@ impl Metrics {
                 Unit::Seconds,
                 "For how long the first of what is sent together has waited for its client"
             );
+            describe_gauge!(
+                NATS,
+                "Whether what no channel keeps goes over NATS, 1, or over the database, 0"
+            );
             describe_counter!(CLOSES, "WebSockets that this replica has closed, by code");
             describe_counter!(PURGED, "Rows that had expired, by table");
             describe_counter!(
@@ -181,6 +186,13 @@ impl Metrics {
             gauge!(SUBSCRIPTIONS).set(number(counts.subscriptions));
             gauge!(TOPICS).set(number(counts.topics));
             gauge!(WAITING).set(number(counts.waiting));
+        });
+    }
+
+    /// Writes down whether what no channel keeps goes over NATS.
+    pub fn told_over_nats(&self, is_told: bool) {
+        metrics::with_local_recorder(&self.0, || {
+            gauge!(NATS).set(number(usize::from(is_told)));
         });
     }
 

@@ -134,6 +134,7 @@ fn metrics_of(app: &AppState) -> HttpResponse {
     let feed = &app.feed;
     app.metrics.followed(feed.head().number, feed.waiting());
     app.metrics.connected(app.hub.counts());
+    app.metrics.told_over_nats(app.channels.goes_over_nats());
     HttpResponse::Ok()
         .content_type(METRICS_TYPE)
         .body(app.metrics.render(&app.tokens, now))

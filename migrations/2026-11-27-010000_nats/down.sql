@@ -1,0 +1,1 @@
+alter table channel_replicas drop column hears_nats;
