@@ -108,13 +108,7 @@ pub async fn follow_channels(url: SecretString, channels: Channels, hub: Hub) {
 
 /// Hears what replicas tell each other over NATS, where it is configured, until the runtime stops.
 pub async fn follow_broker(channels: Channels, hub: Hub) {
-    let hear = |news: News<'_>| hub.hear(news);
-    if let Err(error) = channels.follow_broker(hear).await {
-        tracing::error!(
-            error = format!("{error:#}"),
-            "NATS can't be used; everything is told over the database"
-        );
-    }
+    channels.follow_broker(|news| hub.hear(news)).await;
 }
 
 /// Says that this replica lives, and writes down who has left its channels, until the runtime stops.

@@ -4,28 +4,36 @@
 
 use std::{
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
-use async_nats::{Client, ConnectOptions, Event, ServerAddr, connection::State};
+use anyhow::Context as _;
+use async_nats::{Client, ConnectOptions, Event, ServerAddr, Subscriber, connection::State};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio::sync::{Notify, mpsc};
+use uuid::Uuid;
 
 use super::{Entry, Kind, News, Pulse, entry::Draft};
 use crate::config::RealtimeConfig;
 
 /// Messages that wait to be sent; more go over the database.
-const WAITING: usize = 4_096;
+const WAITING: usize = 1_024;
 
 /// A connection that stays silent for three of these is given up for a new one.
 const PING_EVERY: Duration = Duration::from_secs(2);
+
+/// How long something that is published may take to come back.
+const PROBE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long to wait before another try to connect.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// Bytes of what surrounds a message's payload.
 const FRAME: usize = 1_024;
@@ -37,8 +45,9 @@ pub(super) struct Broker(Option<Arc<Wire>>);
 struct Wire {
     servers: Vec<ServerAddr>,
     subject: String,
-    client: OnceLock<Client>,
-    /// Whether every replica hears it.
+    /// While this replica hears what comes.
+    client: Mutex<Option<Client>>,
+    /// Whether every replica does.
     is_heard: AtomicBool,
     /// When it was lost, or is back.
     turned: Notify,
@@ -72,7 +81,7 @@ impl Broker {
         Ok(Self(Some(Arc::new(Wire {
             servers,
             subject: config.nats_subject.clone(),
-            client: OnceLock::new(),
+            client: Mutex::default(),
             is_heard: AtomicBool::default(),
             turned: Notify::new(),
             words,
@@ -99,55 +108,50 @@ impl Broker {
 
     /// Tells something over it; whether it could.
     pub fn tell(&self, pulse: &Pulse, draft: &Draft) -> bool {
-        let Some((wire, client)) = self.0.as_ref().and_then(|wire| Some((wire, wire.open()?)))
-        else {
-            return false;
+        let told = || {
+            let wire = self.0.as_ref()?;
+            let client = wire.open()?;
+            let word = Word::of(pulse, draft)?;
+            let is_short = word.len() + FRAME <= client.max_payload();
+            is_short.then(|| wire.words.try_send(word).ok())?
         };
-        let Some(word) = Word::of(pulse, draft) else {
-            return false;
-        };
-        word.len() + FRAME <= client.max_payload() && wire.words.try_send(word).is_ok()
+        told().is_some()
     }
 
-    /// Connects, sends what waits and tells what comes, until the runtime stops.
-    ///
-    /// # Errors
-    /// The configuration admits no connection.
-    pub async fn follow(&self, pulse: &Pulse, hear: impl Fn(News<'_>)) -> anyhow::Result<()> {
+    /// Connects, sends what waits and tells what comes, and does so again when it is lost, until the runtime stops.
+    pub async fn follow(&self, pulse: &Pulse, hear: impl Fn(News<'_>)) {
         let Some(wire) = &self.0 else {
-            return Ok(());
+            return;
         };
-        let waiting = wire.waiting.lock();
-        let Some(mut words) = waiting.unwrap_or_else(PoisonError::into_inner).take() else {
-            return Ok(());
+        let Some(mut words) = lock(&wire.waiting).take() else {
+            return;
         };
-        let client = wire
-            .authenticated(ConnectOptions::new())
-            .name("tollgate")
-            .ping_interval(PING_EVERY)
-            .retry_on_initial_connect()
-            .event_callback({
-                let wire = Arc::clone(wire);
-                move |event| {
-                    let wire = Arc::clone(&wire);
-                    async move { wire.note(&event) }
-                }
-            })
-            .connect(&wire.servers[..])
-            .await?;
-        let mut heard = client.subscribe(wire.subject.clone()).await?;
-        // From now on it is used.
-        let _first = wire.client.set(client.clone());
+        let mut is_lost = false;
         loop {
-            tokio::select! {
-                Some(message) = heard.next() => {
-                    if let Some(entry) = Word::read(pulse, &message.payload) {
-                        hear(News::Told(&[entry]));
-                    }
+            let error = match wire.connect().await {
+                Ok((client, heard)) => {
+                    tracing::info!("NATS is there");
+                    is_lost = false;
+                    // What was to be told over the last connection is old.
+                    while words.try_recv().is_ok() {}
+                    wire.turn(Some(client.clone()));
+                    let lost = wire.serve(&client, heard, &mut words, |sent| {
+                        if let Some(entry) = Word::read(pulse, sent) {
+                            hear(News::Told(&[entry]));
+                        }
+                    });
+                    let lost = lost.await;
+                    wire.turn(None);
+                    lost
                 }
-                Some(word) = words.recv() => client.publish(wire.subject.clone(), word).await?,
-                else => anyhow::bail!("NATS is closed"),
+                Err(error) => error,
+            };
+            if !is_lost {
+                let error = format!("{error:#}");
+                tracing::warn!(error, "NATS is lost; everything is told over the database");
             }
+            is_lost = true;
+            tokio::time::sleep(AGAIN_AFTER).await;
         }
     }
 
@@ -176,6 +180,84 @@ impl Broker {
 }
 
 impl Wire {
+    /// The connection, where there is one.
+    fn client(&self) -> Option<Client> {
+        let client = lock(&self.client).clone()?;
+        (client.connection_state() == State::Connected).then_some(client)
+    }
+
+    /// The connection, where everybody hears what is told over it.
+    fn open(&self) -> Option<Client> {
+        let is_heard = self.is_heard.load(Ordering::Relaxed);
+        is_heard.then(|| self.client())?
+    }
+
+    /// Notes another connection, or that there is none, for the others to know.
+    fn turn(&self, client: Option<Client>) {
+        *lock(&self.client) = client;
+        // Others may have lost it, too, and not be back as soon.
+        self.is_heard.store(false, Ordering::Relaxed);
+        self.turned.notify_one();
+    }
+
+    /// Connects, and makes sure that what is told over it is heard.
+    async fn connect(self: &Arc<Self>) -> anyhow::Result<(Client, Subscriber)> {
+        let wire = Arc::downgrade(self);
+        let options = self
+            .authenticated(ConnectOptions::new())
+            .name("tollgate")
+            .ping_interval(PING_EVERY)
+            // What waits for longer than that would be told late; a new connection has nothing that waits.
+            .max_reconnects(1)
+            .event_callback(move |event| {
+                if let Some(wire) = wire.upgrade() {
+                    wire.note(&event);
+                }
+                std::future::ready(())
+            });
+        let client = options.connect(&self.servers[..]).await?;
+        let mut heard = client.subscribe(self.subject.clone()).await?;
+        let word = Word::probe()?;
+        client.publish(self.subject.clone(), word.clone()).await?;
+        let comes_back = async {
+            while let Some(message) = heard.next().await {
+                if message.payload == word {
+                    return Ok(());
+                }
+            }
+            anyhow::bail!("the connection was closed")
+        };
+        let comes_back = tokio::time::timeout(PROBE_PATIENCE, comes_back).await;
+        comes_back.with_context(|| {
+            let subject = &self.subject;
+            format!("what is published on {subject} does not come back: may we publish and subscribe there?")
+        })??;
+        Ok((client, heard))
+    }
+
+    /// Sends what waits and hears what comes until the connection is lost; why it is.
+    async fn serve(
+        &self,
+        client: &Client,
+        mut heard: Subscriber,
+        words: &mut mpsc::Receiver<Bytes>,
+        hear: impl Fn(&[u8]),
+    ) -> anyhow::Error {
+        loop {
+            tokio::select! {
+                message = heard.next() => match message {
+                    Some(message) => hear(&message.payload),
+                    None => return anyhow::anyhow!("the connection was closed"),
+                },
+                Some(word) = words.recv() => {
+                    if let Err(error) = client.publish(self.subject.clone(), word).await {
+                        return error.into();
+                    }
+                }
+            }
+        }
+    }
+
     /// With what the addresses say of who connects: a user and a password, or a token.
     fn authenticated(&self, options: ConnectOptions) -> ConnectOptions {
         let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
@@ -192,33 +274,31 @@ impl Wire {
         }
     }
 
-    /// The connection, where there is one.
-    fn client(&self) -> Option<&Client> {
-        let client = self.client.get()?;
-        (client.connection_state() == State::Connected).then_some(client)
-    }
-
-    /// The connection, where everybody hears what is told over it.
-    fn open(&self) -> Option<&Client> {
-        self.client()
-            .filter(|_client| self.is_heard.load(Ordering::Relaxed))
-    }
-
     fn note(&self, event: &Event) {
         match event {
-            Event::Connected => tracing::info!("NATS is there"),
+            Event::Connected => self.turned.notify_one(),
             Event::Disconnected | Event::Closed => {
-                tracing::warn!("NATS is lost; everything is told over the database");
-                // Others may have lost it, too, and not be back as soon.
                 self.is_heard.store(false, Ordering::Relaxed);
+                self.turned.notify_one();
             }
             event => tracing::warn!(%event, "NATS"),
         }
-        self.turned.notify_one();
     }
 }
 
 impl Word {
+    /// One that nobody else sends and that tells nothing.
+    fn probe() -> serde_json::Result<Bytes> {
+        let probe = Self {
+            epoch: Uuid::now_v7().to_string(),
+            channel: String::new(),
+            kind: Kind::Publication.number(),
+            data: None,
+            info: None,
+        };
+        serde_json::to_vec(&probe).map(Bytes::from)
+    }
+
     /// What is to be told, as it is sent; `None` before there is a database whose it is.
     fn of(pulse: &Pulse, draft: &Draft) -> Option<Bytes> {
         let epoch = pulse.place().epoch.to_string();
@@ -255,6 +335,10 @@ impl Word {
             info: text(word.info),
         })
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

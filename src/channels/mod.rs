@@ -324,11 +324,8 @@ impl Channels {
     }
 
     /// Hears what comes over NATS, where it is configured, and sends what goes over it, until the runtime stops.
-    ///
-    /// # Errors
-    /// The configuration admits no connection.
-    pub async fn follow_broker(&self, hear: impl Fn(News<'_>)) -> anyhow::Result<()> {
-        self.0.office.broker.follow(self.pulse(), hear).await
+    pub async fn follow_broker(&self, hear: impl Fn(News<'_>)) {
+        self.0.office.broker.follow(self.pulse(), hear).await;
     }
 
     /// Drops what is kept no longer; of several replicas each may do it.

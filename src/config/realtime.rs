@@ -159,13 +159,13 @@ mod tests {
         };
         let two = of(
             "nats_url",
-            "nats://a:secret@one.example:4222, tls://two.example",
+            "nats://a:canary@one.example:4222, tls://two.example",
         )
         .unwrap();
         let servers = two.realtime.nats_servers().unwrap();
         assert_eq!(servers.len(), 2);
         assert!(servers.last().unwrap().tls_required());
-        assert!(!format!("{two:?}").contains("secret"));
+        assert!(!format!("{two:?}").contains("canary"));
         assert!(
             of("nats_url", "")
                 .unwrap()

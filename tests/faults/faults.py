@@ -23,20 +23,26 @@ FAULTS = {}
 
 
 def fault(function):
+    if function.__name__.upper() in FAULTS:
+        raise ValueError(f"{function.__name__} is taken")
     FAULTS[function.__name__.upper()] = function
     return function
 
 
 def begin(bench, loads, server, warm=1.0, **options):
     """Puts load on a server, and waits until it runs and everything is well."""
+    until(server.is_ready, 30, "the server is ready")
     load = Load(bench, server.address, **options)
     loads.append(load)
     load.__enter__()
-    begun = time.monotonic()
-    time.sleep(warm)
-    bad = [answer for answer in load.between(begun) if not well(answer)]
-    check(not bad, f"already before the fault: {describe(bad[0]) if bad else ''}")
-    return load
+    # On a machine with much else to do it takes a while.
+    for _ in range(5):
+        begun = time.monotonic()
+        time.sleep(warm)
+        bad = [answer for answer in load.between(begun) if not well(answer)]
+        if not bad:
+            return load
+    raise Failure(f"already before the fault: {describe(bad[0])}")
 
 
 def in_time(answers, limit, what="503"):
@@ -192,7 +198,8 @@ def f06(bench, loads):
     in_time(turned_away, 1)
     in_time(during, 2)
     bearer = percentile([answer.took for answer in of(during, "token")], 0.99)
-    check(bearer < max(0.05, 2 * calm), f"what needs no database: p99 {bearer * 1000:.0f} ms, before {calm * 1000:.0f} ms")
+    # Who waited for the lock along with the others would wait for a second and more.
+    check(bearer < max(bench.seconds(0.3, 0.05), 2 * calm), f"what needs no database: p99 {bearer * 1000:.0f} ms, before {calm * 1000:.0f} ms")
     check(turned_away or any(answer.status == 503 for answer in during), "nobody was turned away, so nothing was tested")
     return f"without database p99 {bearer * 1000:.0f} ms (before {calm * 1000:.0f}), all well {took:.2f} s after"
 
@@ -342,13 +349,15 @@ def f13(bench, loads):
 HAPROXY = """
 global
     maxconn 2000
+    stats socket {place}
 defaults
     mode http
     timeout connect 1s
     timeout client 30s
     timeout server 10s
     timeout tunnel 1h
-    timeout check 1s
+    # On a machine with much else to do an answer may take its time; one that is gone refuses at once.
+    timeout check 4s
     option redispatch 1
     retries 3
     retry-on conn-failure empty-response
@@ -374,16 +383,34 @@ def behind_haproxy(bench, replicas):
     port = free_port()
     lines = "\n".join(f"    server replica{one.port} 127.0.0.1:{one.port}" for one in replicas)
     configuration = pathlib.Path(bench.directory) / "haproxy.cfg"
-    configuration.write_text(HAPROXY.format(port=port, replicas=lines))
+    place = pathlib.Path(bench.directory) / "haproxy.socket"
+    configuration.write_text(HAPROXY.format(port=port, place=place, replicas=lines))
     log = open(pathlib.Path(bench.directory) / "haproxy.log", "w")
     proxy = subprocess.Popen([haproxy, "-db", "-f", configuration], stdout=log, stderr=log)
     try:
         time.sleep(1)
         check(proxy.poll() is None, f"haproxy did not start: {pathlib.Path(log.name).read_text()[-300:]}")
+        for replica in replicas:
+            taken_in(bench, replica)
         yield ("127.0.0.1", port)
     finally:
         proxy.kill()
         proxy.wait()
+
+
+def taken_in(bench, replica):
+    """Waits until HAProxy sends requests to a replica again."""
+    time.sleep(0.7)  # it looks five times a second, so that it has seen by now that the one before is gone
+
+    def is_up():
+        with socket.socket(socket.AF_UNIX) as one:
+            one.connect(str(pathlib.Path(bench.directory) / "haproxy.socket"))
+            one.sendall(b"show stat\n")
+            answer = one.makefile().read()
+        status = answer.partition("\n")[0].split(",").index("status")
+        return any(f",replica{replica.port}," in line and line.split(",")[status] == "UP" for line in answer.splitlines())
+
+    until(is_up, 30, "HAProxy sends requests to a replica again")
 
 
 @fault
@@ -391,7 +418,8 @@ def f14(bench, loads):
     """rolling restart of 3 replicas behind HAProxy"""
     replicas = [bench.server() for _ in range(3)]
     with behind_haproxy(bench, replicas) as address:
-        load = Load(bench, address)
+        # Three of them and all that starts anew need much of a machine.
+        load = Load(bench, address, rate=bench.seconds(100, 200))
         loads.append(load)
         # What is not safe to repeat may meet a connection that is just being closed; it is counted all the same.
         lost = lambda answer: answer.operation in WRITES and answer.wrong and answer.status in (None, 502, 503)
@@ -404,7 +432,7 @@ def f14(bench, loads):
             for number, old in enumerate(replicas):
                 old.terminate(within=10)
                 replicas[number] = bench.server(port=old.port)
-                time.sleep(0.7)  # HAProxy looks five times a second
+                taken_in(bench, replicas[number])
             rounds += 1
         time.sleep(1)
         load.stop()
@@ -418,7 +446,8 @@ def f14(bench, loads):
 @fault
 def f21(bench, loads):
     """login flood"""
-    server = bench.server()
+    # On a machine with much else to do, who comes last in a long queue would wait too long.
+    server = bench.server(settings=None if bench.is_long else {"TOLLGATE_PASSWORDS__QUEUE": "16"})
     quiet = begin(bench, loads, server, warm=2, rate=50, mix={"token": 1}, people=bench.people[:8])
     quiet_took = [answer.took for answer in quiet.answers]
     before = server.status("VmRSS")
@@ -455,7 +484,8 @@ def f21(bench, loads):
     check(kinds[503] + kinds[429], f"nobody was turned away at {rate:.0f} a second: {kinds}")
     check(grown < 128, f"the memory grew by {grown:.0f} MiB")
     figures = f"{rate:.0f} sign-ins a second, {kinds}, +{grown:.0f} MiB, bearer p50 {percentile(took, 0.5) * 1000:.0f} ms p99 {loaded * 1000:.0f} ms (before {calm * 1000:.0f})"
-    check(loaded < max(2 * calm, 0.1), figures)
+    # Who queued up behind the passwords would wait for seconds.
+    check(loaded < max(2 * calm, bench.seconds(1, 0.1)), figures)
     return figures
 
 
