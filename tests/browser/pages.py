@@ -231,7 +231,9 @@ class Walk:
         for number, control in enumerate(controls):
             self.page.press("Tab")
             wanted, got = {"at": number, "plain": True, "there": True}, self.page.run("look.focus()", world)
-            if got != wanted:
+            for _ in range(20):
+                if got == wanted:
+                    break
                 # It may scroll there a moment later.
                 time.sleep(0.1)
                 got = self.page.run("look.focus()", world)

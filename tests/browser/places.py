@@ -14,7 +14,10 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
+import urllib.error
 import urllib.request
+import uuid
 
 
 def free_port(wanted=0):
@@ -64,11 +67,21 @@ class Server:
         """Asks past the browser: what is really so."""
         headers = {"Content-Type": "application/x-www-form-urlencoded" if form else "application/json"}
         headers |= ({"Authorization": f"Bearer {token}"} if token else {}) | ({"User-Agent": agent} if agent else {})
+        # So that whoever asks again does nothing twice.
+        headers |= {"Idempotency-Key": str(uuid.uuid4())} if method == "POST" else {}
         data = form.encode() if form else json.dumps(body).encode() if body is not None else None
-        request = urllib.request.Request(self.address + path, data, headers, method=method)
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            text = answer.read()
-            return json.loads(text) if text else None
+        begun = time.monotonic()
+        while True:
+            request = urllib.request.Request(self.address + path, data, headers, method=method)
+            try:
+                with urllib.request.urlopen(request, timeout=10) as answer:
+                    text = answer.read()
+                    return json.loads(text) if text else None
+            except urllib.error.HTTPError as refusal:
+                # On a machine with much else to do, it may have no turn for everybody.
+                if refusal.code != 503 or time.monotonic() - begun > 15:
+                    raise
+                time.sleep(float(refusal.headers.get("Retry-After", 1)))
 
     def sign_in(self, email, password, **more):
         return self.call("POST", "/v1/sessions", body={"email": email, "password": password} | more)

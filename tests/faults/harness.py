@@ -278,6 +278,14 @@ class Server:
         text = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.search(rf"^{name}:\s+(\d+)", text, re.MULTILINE)[1])
 
+    def is_ready(self):
+        """Whether requests should come: it may serve a moment before."""
+        connection = http.client.HTTPConnection(*self.address, timeout=CLIENT_PATIENCE)
+        with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
+            connection.request("GET", "/readyz")
+            return connection.getresponse().status == 200
+        return False
+
     def sockets(self):
         count = 0
         for one in glob.glob(f"/proc/{self.process.pid}/fd/*"):
@@ -582,7 +590,7 @@ def pages(client, person, path, further):
 
 def lost_records(client, bench, reader):
     """What is wrong with records: those that were acknowledged are there, and the feed tells once of each that is there."""
-    path, feed = "/v1/data/notes?limit=200", "/v1/changes?limit=200"
+    path, feed = "/v1/data/notes?limit=200", "/v1/changes?collection=notes&limit=200"
     cursor = lambda page: page.get("next_cursor") and f"{path}&cursor={page['next_cursor']}"
     since = lambda page: page["more"] and f"{feed}&since={page['position']}"
     listed = {record["id"]: record["n"] for record in pages(client, reader, path, cursor)}

@@ -21,8 +21,8 @@ import time
 import urllib.parse
 
 import faults
-from faults import behind_haproxy, fault
-from harness import CLIENT_PATIENCE, Client, Link, check, percentile, program, until
+from faults import behind_haproxy, fault, taken_in
+from harness import CLIENT_PATIENCE, Client, Failure, Link, check, percentile, program, until
 from websocket import Follower, Speaker, Swarm, cut_some, frame, opening
 
 FOLLOWERS = 200
@@ -431,7 +431,7 @@ def f14s(bench, loads):
                 for number, old in enumerate(replicas):
                     stopping.append(old.terminate(within=10))
                     replicas[number] = bench.server(port=old.port, settings=SETTINGS)
-                    time.sleep(1)
+                    taken_in(bench, replicas[number])
                 rounds += 1
             # One that says nothing any more.
             replicas[0].process.kill()
@@ -449,7 +449,8 @@ def f14s(bench, loads):
         everything = next(one for one in watchers if one.token == staff and not one.filter)
         acknowledged = hold_against_ledger(everything, writers)
         told, known = sum(len(one.told) for one in watchers), sum(one.known for one in watchers)
-        check(rate >= 50 - 10 * faults.SLACK, f"only {rate:.0f} writes a second")
+        # With less nothing would be tested.
+        check(rate >= bench.seconds(20, 47), f"only {rate:.0f} writes a second")
         return (
             f"{3 * rounds} restarts (at most {max(stopping):.1f} s) and a kill; {acknowledged} writes, {rate:.0f}/s, {failed(writers)}; "
             f"{told} told, {known} of them in the list, none twice; {tally(watchers)}"
@@ -511,7 +512,7 @@ def f14c(bench, loads):
                 for number, old in enumerate(replicas):
                     old.terminate(within=10)
                     replicas[number] = bench.server(port=old.port, settings=SETTINGS)
-                    time.sleep(1)
+                    taken_in(bench, replicas[number])
                 rounds += 1
             replicas[0].process.kill()
             replicas[0].process.wait()
@@ -582,15 +583,18 @@ def lose_lines(bench, port, lose, mend):
                 for one in late:
                     swarm.start(one.run())
                 time.sleep(away / 2)
-                behind = [one.name for one in near if one.heard and one.heard[-1][0] > lost + 2]
+                # What was under way when they were lost may be told a moment later.
+                behind = [one.name for one in near if any(number and sent_at(writers, number) > lost + 1 for _, number, _ in list(one.heard))]
                 check(not behind, f"the lines were not away: {some(behind)}")
             finally:
                 mend()
             back = time.monotonic()
-            # What was written before must be told within 2 s.
-            time.sleep(2 + faults.SLACK)
-            looked = time.monotonic()
-            time.sleep(3)
+            time.sleep(5 + faults.SLACK)
+        slow = [at - sent_at(writers, number) for one in far for at, number, _ in one.heard if number and lost < at < back]
+        check(slow, "the other replica told nothing")
+        usual = percentile(slow, 0.99)
+        # What was written before must be told within 2 s, on a machine where nothing is late anyway.
+        looked = back + 2 + faults.SLACK + 2 * usual
         due = {(id, version) for writer in writers for id, version, sent, at in writer.acknowledged if version and sent > near[0].listed and at < back}
         waiting, late_by = [], []
         for one in near[::4]:
@@ -619,12 +623,10 @@ def lose_lines(bench, port, lose, mend):
                 check(not gone, f"{one.name}: {len(gone)} publications of {publisher.name} are lost: {some(sorted(gone))}")
                 check(len(set(told)) == len(told), f"{one.name} was told something twice")
         judge(everybody + late)
-        slow = [at - sent_at(writers, number) for one in far for at, number, _ in one.heard if number and lost < at < back]
-        check(slow, "the other replica told nothing")
-        check(percentile(slow, 0.99) < 2, f"the other replica told late: p99 {percentile(slow, 0.99):.2f} s")
+        check(usual < 2, f"the other replica told late: p99 {usual:.2f} s")
         return (
             f"{count} lines away {away} s; told {caught_up:.2f} s after; {len(due)} writes and {published} publications, {failed(writers + publishers)}; "
-            f"the other replica's p99 {percentile(slow, 0.99) * 1000:.0f} ms; {tally(everybody + late)}"
+            f"the other replica's p99 {usual * 1000:.0f} ms; {tally(everybody + late)}"
         )
 
 
@@ -798,7 +800,10 @@ def f24(bench, loads):
         finally:
             for one in stalled:
                 one.close()
-        time.sleep(1)
+        # What was refused or never answered may have been told all the same.
+        least = sum(one.sent - one.lost for one in writers), sum(len(one.acknowledged[channel]) for one in publishers)
+        with contextlib.suppress(Failure):
+            until(lambda: all(len(one.told) >= least[type(one) is Listener] for one in healthy), SETTLE, "the healthy are told everything")
         most, open_at_once, kernels = (max(figures) for figures in zip(*seen))
         grown, kernels = (most - before) / 1024, kernels / 1_048_576
         sent = sum(one.sent for one in writers), sum(one.sent for one in publishers)
@@ -814,8 +819,11 @@ def f24(bench, loads):
         check(grown < 200, f"the memory grew; {figures}")
         check(kernels < 256, f"what the kernel holds for them grew; {figures}")
         for kind in during:
-            check(during[kind] and percentile(during[kind], 0.99) < 1 + faults.SLACK, f"the healthy waited; {figures}")
+            # Within 1 s, on a machine where nothing is late anyway.
+            check(during[kind] and percentile(during[kind], 0.99) < 1 + faults.SLACK + 2 * percentile(calm, 0.99), f"the healthy waited; {figures}")
         check(by_code[3008] >= 0.9 * count, f"few were closed as slow; {figures}")
         for one in healthy:
-            check(len(one.told) == sum(sent[type(one) is Listener:][:1]), f"a healthy reader was told {len(one.told)}; {figures}")
+            number = type(one) is Listener
+            check(least[number] <= len(one.told) <= sent[number], f"a healthy reader was told {len(one.told)} of {least[number]}; {figures}")
+            check(len(set(one.told)) == len(one.told), f"a healthy reader was told something twice; {figures}")
         return figures

@@ -14,7 +14,7 @@ const WebSocket = globalThis.WebSocket ?? Ws;
 const [address, token, channel] = process.argv.slice(2);
 const ERROR = 0;
 const WARNING = 1;
-const PATIENCE = 10_000;
+const PATIENCE = 30_000;
 
 function check(condition, message) {
   if (!condition) throw new Error(message);
@@ -141,7 +141,15 @@ async function ask(name, member, body, as = name) {
 async function call(method, path, body) {
   const headers = { authorization: `Bearer ${token}` };
   if (body) headers["content-type"] = method === "PATCH" ? "application/merge-patch+json" : "application/json";
-  const answer = await fetch(new URL(path, address), { method, headers, body: body && JSON.stringify(body) });
+  // So that whoever asks again does nothing twice.
+  if (method === "POST") headers["idempotency-key"] = crypto.randomUUID();
+  let answer;
+  for (let tries = 0; tries < 20; tries += 1) {
+    answer = await fetch(new URL(path, address), { method, headers, body: body && JSON.stringify(body) });
+    // On a machine with much else to do, the server may have no turn for everybody.
+    if (answer.status !== 503 || !answer.headers.has("retry-after")) break;
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+  }
   check(answer.ok, `${method} ${path}: ${answer.status} ${answer.ok ? "" : await answer.text()}`);
   return answer.status === 204 ? null : answer.json();
 }

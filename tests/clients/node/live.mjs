@@ -2,7 +2,7 @@
 // restarted, its token renewed, and its session ended on another replica.
 const PASSWORD = "correct horse battery staple";
 const FILTER = "price >= 10";
-const PATIENCE = 20_000;
+const PATIENCE = 40_000;
 
 const now = () => performance.now();
 const pause = (time) => new Promise((resolve) => setTimeout(resolve, time));
@@ -29,7 +29,14 @@ async function until(condition, what, patience = PATIENCE) {
 async function ask(method, address, body, token) {
   const headers = { "content-type": method === "PATCH" ? "application/merge-patch+json" : "application/json" };
   if (token) headers.authorization = `Bearer ${token}`;
-  const answer = await fetch(address, { method, headers, body: body && JSON.stringify(body) });
+  // So that whoever asks again does nothing twice.
+  if (method === "POST") headers["idempotency-key"] = crypto.randomUUID();
+  let answer;
+  for (const begun = now(); ; await pause(1000)) {
+    answer = await fetch(address, { method, headers, body: body && JSON.stringify(body) });
+    // On a machine with much else to do, the server may have no turn for everybody.
+    if (answer.status !== 503 || !answer.headers.has("retry-after") || now() - begun > PATIENCE) break;
+  }
   check(answer.ok, `${method} ${address}: ${answer.status} ${answer.ok ? "" : await answer.text()}`);
   return answer.status === 204 ? null : answer.json();
 }
@@ -94,6 +101,7 @@ export async function live(Centrifuge, { issuer, realtime, stage, ...options }) 
   const entered = (record) => expected.push({ type: "enter", id: record.id, version: record.version, record });
   async function story(title) {
     const { id } = await ada.order(title, 5);
+    await eve.renew(); // her token lives a minute, too
     await eve.order("somebody else's", 50);
     entered(await ada.change(id, { price: 12 }));
     const record = await ada.change(id, { price: 13 });
@@ -139,10 +147,10 @@ export async function live(Centrifuge, { issuer, realtime, stage, ...options }) 
   same([...copy.keys()].sort().map((id) => copy.get(id)), items, "the table");
 
   // The session ends, and that is all.
-  const begun = now();
   await ada.call("DELETE", `/v1/sessions/${ada.session.session_id}`);
+  const begun = now();
   await until(() => ended, "the end");
-  const took = Math.round(ended.at - begun);
+  const took = Math.max(0, Math.round(ended.at - begun));
   check(ended.code === 3503 && took < 1000, `${ended.code} after ${took} ms`);
   await pause(1000);
   same([client.state, connected.length], ["disconnected", lines], "it stays away");

@@ -175,11 +175,11 @@ await step("prompt=login asks for the password again", async () => {
 await step("max_age: auth_time in the ID token; too old is asked again", async () => {
   const { browser, claims } = await signIn(config, { more: { max_age: "600" }, checks: { maxAge: 600 } });
   assert.equal(typeof claims.auth_time, "number");
-  await sleep(2100);
+  await sleep(4100);
   const young = await signIn(config, { browser, more: { max_age: "600" }, checks: { maxAge: 600 } });
   assert.equal(browser.signIns, 1);
   assert.equal(young.claims.auth_time, claims.auth_time);
-  const again = await signIn(config, { browser, more: { max_age: "1" }, checks: { maxAge: 1 } });
+  const again = await signIn(config, { browser, more: { max_age: "3" }, checks: { maxAge: 3 } });
   assert.equal(browser.signIns, 2);
   assert.ok(again.claims.auth_time > claims.auth_time);
 });
@@ -265,10 +265,14 @@ await step("device flow, with polling", async () => {
   record.take();
   const polling = client.pollDeviceAuthorizationGrant(config, device);
   polling.catch(() => {});
-  await sleep((device.interval ?? 5) * 1000 + 500);
+  const statuses = () => record.answers.filter((one) => one.path === "/oauth/token").map((one) => one.status);
+  while (statuses().length === 0) await sleep(50);
   await new Browser(user).open(device.verification_uri, { code: device.user_code });
   const tokens = await polling;
-  assert.deepEqual(record.take().filter((one) => one.path === "/oauth/token").map((one) => one.status), [400, 200]);
+  // A slow user is asked for once more.
+  const [last, ...before] = statuses().reverse();
+  assert.ok(last === 200 && before.length > 0 && before.every((status) => status === 400), `${statuses()}`);
+  record.take();
   assert.equal(tokens.claims().sub, user.id);
   assert.equal((await client.fetchUserInfo(config, tokens.access_token, user.id)).name, user.name);
   const next = await client.refreshTokenGrant(config, tokens.refresh_token);
