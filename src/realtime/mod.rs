@@ -5,6 +5,7 @@
 //! channels, and told the same way.
 
 mod attend;
+mod beat;
 mod channel;
 mod channel_talk;
 pub mod echo_routes;

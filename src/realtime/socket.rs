@@ -7,9 +7,10 @@ use bytestring::ByteString;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::{
+    beat::Beat,
     frames::{self, Frames, Message},
     outbox::{Item, Outbox},
-    protocol::{self, Close, Command, PING},
+    protocol::{self, Close, Command},
     talk::Talk,
 };
 use crate::{
@@ -21,9 +22,6 @@ use crate::{
 
 /// How long a client has to introduce itself.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
-
-/// How long a client has to answer a ping.
-const PONG_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long a socket goes on after its token has run out: for a new one.
 const GRACE: Duration = Duration::from_secs(25);
@@ -45,7 +43,6 @@ pub(super) struct Socket {
     outbox: Outbox,
     talk: Talk,
     begun: Instant,
-    /// When the next ping is due, or since when one is not answered.
     beat: Beat,
     /// Commands that were not answered yet.
     pending: VecDeque<String>,
@@ -53,12 +50,6 @@ pub(super) struct Socket {
     leaving: VecDeque<Item>,
     /// Since when what comes is counted, and how much there was.
     pace: (Instant, u32),
-}
-
-#[derive(Clone, Copy)]
-enum Beat {
-    PingAt(Instant),
-    PongUntil(Instant),
 }
 
 impl Socket {
@@ -77,7 +68,7 @@ impl Socket {
             talk: Talk::new(Arc::clone(&app), outbox.clone(), presented),
             outbox,
             begun: now,
-            beat: Beat::PingAt(now + Duration::from_secs(PING)),
+            beat: Beat::after(now),
             pending: VecDeque::new(),
             leaving: VecDeque::new(),
             pace: (now, 0),
@@ -128,9 +119,7 @@ impl Socket {
 
     /// When something is due next.
     fn deadline(&self, app: &AppState) -> Instant {
-        let beat = match self.beat {
-            Beat::PingAt(at) | Beat::PongUntil(at) => at,
-        };
+        let beat = self.beat.due();
         if !self.talk.is_connected() {
             return beat.min(self.begun + CONNECT_PATIENCE);
         }
@@ -155,14 +144,10 @@ impl Socket {
         if self.talk.is_connected() && self.expiry(app) == Some(Duration::ZERO) {
             return Err(Close::EXPIRED);
         }
-        match self.beat {
-            Beat::PingAt(at) if at <= now => {
-                self.beat = Beat::PongUntil(now + PONG_PATIENCE);
-                self.write("{}".into()).await
-            }
-            Beat::PongUntil(at) if at <= now => Err(Close::NO_PONG),
-            _ => Ok(()),
+        if self.beat.pings(now)? {
+            self.write("{}".into()).await?;
         }
+        Ok(())
     }
 
     /// Hears a message: commands, one to a line.
@@ -185,7 +170,7 @@ impl Socket {
         self.count()?;
         for line in text.split('\n').map(str::trim) {
             if line == "{}" {
-                self.beat = Beat::PingAt(Instant::now() + Duration::from_secs(PING));
+                self.beat = Beat::after(Instant::now());
             } else if !line.is_empty() {
                 self.count()?;
                 self.pending.push_back(line.to_owned());
