@@ -5,6 +5,7 @@ mod events;
 mod handshake;
 mod life;
 mod resume;
+mod seats;
 
 use serde_json::{Value, json};
 
