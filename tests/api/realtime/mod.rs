@@ -4,6 +4,7 @@ mod channels;
 mod events;
 mod handshake;
 mod life;
+mod parity;
 mod resume;
 mod seats;
 

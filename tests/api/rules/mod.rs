@@ -6,11 +6,11 @@
     reason = "what it prints tells how to repeat a run"
 )]
 
-mod documents;
-mod draw;
+pub mod documents;
+pub mod draw;
 mod indexes;
 mod table;
-mod terms;
+pub mod terms;
 
 use std::time::{Instant, SystemTime};
 
@@ -19,9 +19,11 @@ use tollgate::rules::{Condition, Predicate, Rule, Verdict};
 use self::{
     documents::{Asker, Stored, asker, stored, vocabulary},
     draw::Draw,
-    table::{Table, setting},
+    table::Table,
     terms::{Author, Term},
 };
+
+pub use self::table::setting;
 
 /// Documents of one round.
 const DOCUMENTS: usize = 250;
@@ -184,8 +186,9 @@ fn report(
     )
 }
 
-fn seed() -> u64 {
-    setting("RULES_SEED")
+/// Where chance begins: by the clock, or as the variable says.
+pub fn seed(variable: &str) -> u64 {
+    setting(variable)
         .and_then(|seed| seed.parse().ok())
         .unwrap_or_else(|| {
             let now = SystemTime::now()
@@ -250,7 +253,7 @@ fn no_text_makes_the_parser_panic() {
         "{",
         "?",
     ];
-    let mut draw = Draw::new(seed());
+    let mut draw = Draw::new(seed("RULES_SEED"));
     for round in 0..4000 {
         let mut text = String::new();
         for _ in 0..draw.below(20) {
@@ -282,7 +285,7 @@ fn no_document_makes_postgres_raise_an_error() {
 /// Asks both compilers about expressions and records by chance, and panics with the smallest example when they disagree
 /// or Postgres raises an error. Tells how many cases there were, and how often each truth came out.
 fn compare(name: &str, is_wild: bool) -> (usize, [usize; 3]) {
-    let seed = seed();
+    let seed = seed("RULES_SEED");
     println!("{name}: RULES_SEED={seed}");
     let rounds = setting("RULES_ROUNDS").map_or(6, |rounds| rounds.parse().unwrap());
     let mut draw = Draw::new(seed);
