@@ -4,8 +4,11 @@
 //! behind the named layers of our middleware (`observe,guard,authenticate,limit,compress`), and there also `/select`, which
 //! reads an account, and `/form`, which takes a form with a secret; `records PORT` serves the rows of a collection from a naked
 //! handler; `sign-in N` does N times what signing in can't do without;
-//! `sign N` makes N signatures; `revocations` prints the MiB of resident memory that knowing all of them takes.
+//! `sign N` makes N signatures; `revocations` prints the MiB of resident memory that knowing all of them takes; `broadcast PORT`
+//! tells all of its sockets what is sent to it; `listen PORT FILE` and `latency PORT FILE BEARER RATE SECONDS` are clients of live updates.
 
+mod live_clients;
+mod live_floor;
 mod records_floor;
 
 use std::{io::Write, net::TcpListener};
@@ -51,6 +54,14 @@ fn main() -> anyhow::Result<()> {
         ["sign-in", count] => sign(count.parse()?, true),
         ["sign", count] => sign(count.parse()?, false),
         ["revocations"] => revocations(),
+        ["broadcast", port] => live_floor::serve(
+            TcpListener::bind(("127.0.0.1", port.parse()?))?,
+            std::thread::available_parallelism()?.get(),
+        ),
+        ["listen", port, file] => live_clients::listen(port.parse()?, file),
+        ["latency", port, file, bearer, rate, seconds] => {
+            live_clients::latency(port.parse()?, file, bearer, rate.parse()?, seconds.parse()?)
+        }
         // `cargo test --benches` and `cargo bench` pass their own; there is nothing to do then.
         _ => Ok(()),
     }
