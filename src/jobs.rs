@@ -118,7 +118,6 @@ pub async fn attend_channels(channels: Channels) {
     loop {
         let done = tokio::select! {
             _tick = clock.tick() => channels.live().await,
-            () = channels.turns_of_nats() => channels.live().await,
             () = channels.goings() => Ok(()),
         };
         let done = match done {

@@ -1,42 +1,54 @@
 //! NATS, where it is configured: what is kept nowhere is told over it in place of the database.
 //!
-//! Only while every replica hears it: what can't go over NATS goes over the database, which each of them follows in any case.
+//! Only while every replica that lives shows that it hears this one: what can't go over NATS goes over the database, which each
+//! of them follows in any case.
 
 use std::{
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
-use anyhow::Context as _;
 use async_nats::{Client, ConnectOptions, Event, ServerAddr, Subscriber, connection::State};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use percent_encoding::percent_decode_str;
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
-use tokio::sync::{Notify, mpsc};
+use tokio::{
+    sync::{Notify, mpsc},
+    time::{MissedTickBehavior, interval},
+};
 use uuid::Uuid;
 
-use super::{Entry, Kind, News, Pulse, entry::Draft};
+use super::{
+    Entry, News, Pulse,
+    entry::Draft,
+    word::{Said, Word},
+};
 use crate::config::RealtimeConfig;
 
 /// Messages that wait to be sent; more go over the database.
 const WAITING: usize = 1_024;
 
+/// Messages that wait in the library: what waits there is told late when a connection is lost and comes back.
+const UNDER_WAY: usize = 16;
+
+/// Messages that wait to be heard.
+const UNHEARD: usize = 4_096;
+
+/// How often a replica says whom it hears.
+const BEAT_EVERY: Duration = Duration::from_secs(1);
+
+/// For how long that is believed.
+const BEAT_LIFE: Duration = Duration::from_secs(3);
+
+/// For how long is believed which replicas live.
+const LIVING_LIFE: Duration = Duration::from_secs(12);
+
 /// A connection that stays silent for three of these is given up for a new one.
 const PING_EVERY: Duration = Duration::from_secs(2);
 
-/// How long something that is published may take to come back.
-const PROBE_PATIENCE: Duration = Duration::from_secs(5);
-
 /// How long to wait before another try to connect.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
-
-/// Bytes of what surrounds a message's payload.
-const FRAME: usize = 1_024;
 
 /// The way over NATS, if there is one; cheap to clone.
 #[derive(Clone, Default)]
@@ -45,26 +57,29 @@ pub(super) struct Broker(Option<Arc<Wire>>);
 struct Wire {
     servers: Vec<ServerAddr>,
     subject: String,
-    /// While this replica hears what comes.
+    replica: Uuid,
+    /// While there is a connection.
     client: Mutex<Option<Client>>,
-    /// Whether every replica does.
-    is_heard: AtomicBool,
-    /// When it was lost, or is back.
-    turned: Notify,
+    peers: Mutex<Peers>,
     words: mpsc::Sender<Bytes>,
     /// What waits to be sent, until somebody sends it.
     waiting: Mutex<Option<mpsc::Receiver<Bytes>>>,
 }
 
-/// What goes over it.
-#[derive(Serialize, Deserialize)]
-struct Word {
-    /// Of the database whose channels are meant: of those that share a NATS each hears its own.
-    epoch: String,
-    channel: String,
-    kind: i32,
-    data: Option<Box<RawValue>>,
-    info: Option<Box<RawValue>>,
+/// A connection, for as long as it lasts.
+struct Line {
+    client: Client,
+    heard: Subscriber,
+    lost: Arc<Notify>,
+}
+
+/// What this replica knows of all of them, itself among them.
+#[derive(Default)]
+struct Peers {
+    /// Those that live, and when the database said so.
+    living: Option<(Vec<Uuid>, Instant)>,
+    /// When each was last heard over NATS, and whether it said that it hears this one.
+    beats: HashMap<Uuid, (Instant, bool)>,
 }
 
 impl Broker {
@@ -72,7 +87,7 @@ impl Broker {
     ///
     /// # Errors
     /// An address is none.
-    pub fn new(config: &RealtimeConfig) -> anyhow::Result<Self> {
+    pub fn new(config: &RealtimeConfig, replica: Uuid) -> anyhow::Result<Self> {
         let servers = config.nats_servers()?;
         if servers.is_empty() {
             return Ok(Self::default());
@@ -81,23 +96,18 @@ impl Broker {
         Ok(Self(Some(Arc::new(Wire {
             servers,
             subject: config.nats_subject.clone(),
+            replica,
             client: Mutex::default(),
-            is_heard: AtomicBool::default(),
-            turned: Notify::new(),
+            peers: Mutex::default(),
             words,
             waiting: Mutex::new(Some(waiting)),
         }))))
     }
 
-    /// Whether this replica hears what comes over it.
-    pub fn hears(&self) -> bool {
-        self.0.as_ref().is_some_and(|wire| wire.client().is_some())
-    }
-
-    /// Notes whether every replica does.
-    pub fn note_heard(&self, is_heard: bool) {
+    /// Notes which replicas live, as the database said when it was asked.
+    pub fn note_living(&self, living: Vec<Uuid>, asked: Instant) {
         if let Some(wire) = &self.0 {
-            wire.is_heard.store(is_heard, Ordering::Relaxed);
+            lock(&wire.peers).note_living(living, asked);
         }
     }
 
@@ -111,8 +121,8 @@ impl Broker {
         let told = || {
             let wire = self.0.as_ref()?;
             let client = wire.open()?;
-            let word = Word::of(pulse, draft)?;
-            let is_short = word.len() + FRAME <= client.max_payload();
+            let word = Word::told(&pulse.place().epoch, draft)?;
+            let is_short = word.len() <= client.max_payload();
             is_short.then(|| wire.words.try_send(word).ok())?
         };
         told().is_some()
@@ -126,40 +136,29 @@ impl Broker {
         let Some(mut words) = lock(&wire.waiting).take() else {
             return;
         };
-        let mut is_lost = false;
-        loop {
-            let error = match wire.connect().await {
-                Ok((client, heard)) => {
+        let mut reason = String::new();
+        for server in wire.servers.iter().cycle() {
+            match wire.connect(server).await {
+                Ok(line) => {
                     tracing::info!("NATS is there");
-                    is_lost = false;
+                    reason.clear();
                     // What was to be told over the last connection is old.
                     while words.try_recv().is_ok() {}
-                    wire.turn(Some(client.clone()));
-                    let lost = wire.serve(&client, heard, &mut words, |sent| {
-                        if let Some(entry) = Word::read(pulse, sent) {
-                            hear(News::Told(&[entry]));
-                        }
-                    });
-                    let lost = lost.await;
-                    wire.turn(None);
-                    lost
+                    *lock(&wire.client) = Some(line.client.clone());
+                    wire.serve(line, &mut words, pulse, &hear).await;
+                    *lock(&wire.client) = None;
+                    tracing::warn!("NATS is lost; everything is told over the database");
                 }
-                Err(error) => error,
-            };
-            if !is_lost {
-                let error = format!("{error:#}");
-                tracing::warn!(error, "NATS is lost; everything is told over the database");
+                Err(error) if error.to_string() != reason => {
+                    reason = error.to_string();
+                    tracing::warn!(
+                        error = reason,
+                        "there is no NATS; everything is told over the database"
+                    );
+                }
+                Err(_same) => {}
             }
-            is_lost = true;
             tokio::time::sleep(AGAIN_AFTER).await;
-        }
-    }
-
-    /// Waits until it is lost, or back.
-    pub async fn turns(&self) {
-        match &self.0 {
-            Some(wire) => wire.turned.notified().await,
-            None => std::future::pending().await,
         }
     }
 
@@ -188,151 +187,141 @@ impl Wire {
 
     /// The connection, where everybody hears what is told over it.
     fn open(&self) -> Option<Client> {
-        let is_heard = self.is_heard.load(Ordering::Relaxed);
+        let is_heard = lock(&self.peers).all_hear(Instant::now());
         is_heard.then(|| self.client())?
     }
 
-    /// Notes another connection, or that there is none, for the others to know.
-    fn turn(&self, client: Option<Client>) {
-        *lock(&self.client) = client;
-        // Others may have lost it, too, and not be back as soon.
-        self.is_heard.store(false, Ordering::Relaxed);
-        self.turned.notify_one();
-    }
-
-    /// Connects, and makes sure that what is told over it is heard.
-    async fn connect(self: &Arc<Self>) -> anyhow::Result<(Client, Subscriber)> {
-        let wire = Arc::downgrade(self);
-        let options = self
-            .authenticated(ConnectOptions::new())
+    /// Connects to one server, with what its address says of who connects: a user and a password, or a token.
+    async fn connect(&self, server: &ServerAddr) -> anyhow::Result<Line> {
+        let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+        let options = match (server.username(), server.password()) {
+            (Some(user), Some(password)) => {
+                ConnectOptions::with_user_and_password(decode(user), decode(password))
+            }
+            (Some(token), None) => ConnectOptions::with_token(decode(token)),
+            (None, _) => ConnectOptions::new(),
+        };
+        let lost = Arc::new(Notify::new());
+        let note = {
+            let lost = Arc::clone(&lost);
+            move |event: Event| {
+                note(&event, &lost);
+                std::future::ready(())
+            }
+        };
+        let options = options
             .name("tollgate")
             .ping_interval(PING_EVERY)
-            // What waits for longer than that would be told late; a new connection has nothing that waits.
-            .max_reconnects(1)
-            .event_callback(move |event| {
-                if let Some(wire) = wire.upgrade() {
-                    wire.note(&event);
-                }
-                std::future::ready(())
-            });
-        let client = options.connect(&self.servers[..]).await?;
-        let mut heard = client.subscribe(self.subject.clone()).await?;
-        let word = Word::probe()?;
-        client.publish(self.subject.clone(), word.clone()).await?;
-        let comes_back = async {
-            while let Some(message) = heard.next().await {
-                if message.payload == word {
-                    return Ok(());
-                }
-            }
-            anyhow::bail!("the connection was closed")
-        };
-        let comes_back = tokio::time::timeout(PROBE_PATIENCE, comes_back).await;
-        comes_back.with_context(|| {
-            let subject = &self.subject;
-            format!("what is published on {subject} does not come back: may we publish and subscribe there?")
-        })??;
-        Ok((client, heard))
+            .client_capacity(UNDER_WAY)
+            .subscription_capacity(UNHEARD)
+            .ignore_discovered_servers()
+            .event_callback(note)
+            // A client is given up when its connection is: what waited is not told late.
+            .max_reconnects(1);
+        // Who connects was said above: addresses are logged.
+        let mut bare = server.clone().into_inner();
+        if bare.set_password(None).is_err() || bare.set_username("").is_err() {
+            anyhow::bail!("an address without a host");
+        }
+        let client = options.connect(ServerAddr::from_url(bare)?).await?;
+        let heard = client.subscribe(self.subject.clone()).await?;
+        Ok(Line {
+            client,
+            heard,
+            lost,
+        })
     }
 
-    /// Sends what waits and hears what comes until the connection is lost; why it is.
+    /// Sends what waits and hears what comes until the connection is lost.
     async fn serve(
         &self,
-        client: &Client,
-        mut heard: Subscriber,
+        mut line: Line,
         words: &mut mpsc::Receiver<Bytes>,
-        hear: impl Fn(&[u8]),
-    ) -> anyhow::Error {
+        pulse: &Pulse,
+        hear: &impl Fn(News<'_>),
+    ) {
+        let mut clock = interval(BEAT_EVERY);
+        clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut is_odd = false;
         loop {
-            tokio::select! {
-                message = heard.next() => match message {
-                    Some(message) => hear(&message.payload),
-                    None => return anyhow::anyhow!("the connection was closed"),
-                },
-                Some(word) = words.recv() => {
-                    if let Err(error) = client.publish(self.subject.clone(), word).await {
-                        return error.into();
+            let word = tokio::select! {
+                () = line.lost.notified() => return,
+                message = line.heard.next() => {
+                    let Some(message) = message else {
+                        return;
+                    };
+                    let word = Word::read(&message.payload);
+                    if word.is_none() && !std::mem::replace(&mut is_odd, true) {
+                        let bytes = message.payload.len();
+                        tracing::warn!(bytes, "somebody else uses our subject on NATS");
                     }
-                }
+                    // Of databases that share a NATS each hears its own.
+                    let ours = word.filter(|word| *word.epoch == *pulse.place().epoch);
+                    ours.into_iter().for_each(|word| self.hear(word, hear));
+                    continue;
+                },
+                Some(word) = words.recv() => word,
+                _tick = clock.tick() => match self.beat(pulse) {
+                    Some(beat) => beat,
+                    None => continue,
+                },
+            };
+            if let Err(error) = line.client.publish(self.subject.clone(), word).await {
+                tracing::warn!(%error, "something could not be told over NATS");
             }
         }
     }
 
-    /// With what the addresses say of who connects: a user and a password, or a token.
-    fn authenticated(&self, options: ConnectOptions) -> ConnectOptions {
-        let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
-        let named = self
-            .servers
-            .iter()
-            .find_map(|server| Some((server.username()?, server.password())));
-        match named {
-            Some((user, Some(password))) => {
-                options.user_and_password(decode(user), decode(password))
+    fn hear(&self, word: Word, hear: &impl Fn(News<'_>)) {
+        match word.said {
+            Said::Told(told) => {
+                hear(News::Told(&[Entry::from(told)]));
             }
-            Some((token, None)) => options.token(decode(token)),
-            None => options,
+            Said::Beat { by, hears } => {
+                let beat = (Instant::now(), hears.contains(&self.replica));
+                lock(&self.peers).beats.insert(by, beat);
+            }
         }
     }
 
-    fn note(&self, event: &Event) {
-        match event {
-            Event::Connected => self.turned.notify_one(),
-            Event::Disconnected | Event::Closed => {
-                self.is_heard.store(false, Ordering::Relaxed);
-                self.turned.notify_one();
-            }
-            event => tracing::warn!(%event, "NATS"),
-        }
+    /// Whom this replica hears.
+    fn beat(&self, pulse: &Pulse) -> Option<Bytes> {
+        let hears = lock(&self.peers).heard(Instant::now());
+        Word::beat(&pulse.place().epoch, self.replica, hears)
     }
 }
 
-impl Word {
-    /// One that nobody else sends and that tells nothing.
-    fn probe() -> serde_json::Result<Bytes> {
-        let probe = Self {
-            epoch: Uuid::now_v7().to_string(),
-            channel: String::new(),
-            kind: Kind::Publication.number(),
-            data: None,
-            info: None,
-        };
-        serde_json::to_vec(&probe).map(Bytes::from)
+/// Ends a connection over which something was not told, or not heard.
+fn note(event: &Event, lost: &Notify) {
+    match event {
+        Event::Connected | Event::LameDuckMode | Event::Draining => return,
+        Event::Disconnected | Event::Closed => {}
+        event => tracing::warn!(%event, "NATS"),
+    }
+    lost.notify_one();
+}
+
+impl Peers {
+    fn note_living(&mut self, living: Vec<Uuid>, asked: Instant) {
+        self.living = Some((living, asked));
     }
 
-    /// What is to be told, as it is sent; `None` before there is a database whose it is.
-    fn of(pulse: &Pulse, draft: &Draft) -> Option<Bytes> {
-        let epoch = pulse.place().epoch.to_string();
-        if epoch.is_empty() {
-            return None;
-        }
-        let json = |text: &Option<String>| text.clone().map(RawValue::from_string).transpose();
-        let word = Self {
-            epoch,
-            channel: draft.channel.to_string(),
-            kind: draft.kind.number(),
-            data: json(&draft.data).ok()?,
-            info: json(&draft.info).ok()?,
-        };
-        serde_json::to_vec(&word).ok().map(Bytes::from)
+    /// Those that were heard of late; the others are forgotten.
+    fn heard(&mut self, now: Instant) -> Vec<Uuid> {
+        self.beats
+            .retain(|_replica, (at, _)| now.saturating_duration_since(*at) < BEAT_LIFE);
+        self.beats.keys().copied().collect()
     }
 
-    /// What was told, where it is for this replica.
-    fn read(pulse: &Pulse, sent: &[u8]) -> Option<Entry> {
-        let word: Self = serde_json::from_slice(sent)
-            .inspect_err(|error| tracing::warn!(%error, "somebody else's message on NATS"))
-            .ok()?;
-        if *word.epoch != *pulse.place().epoch {
-            return None;
-        }
-        let text = |json: Option<Box<RawValue>>| json.map(|json| json.get().to_owned());
-        Some(Entry {
-            // It has no place among what is kept: whoever is there hears it.
-            position: i64::MAX,
-            channel: word.channel,
-            kind: Kind::of_number(word.kind),
-            is_kept: false,
-            data: text(word.data),
-            info: text(word.info),
+    /// Whether all that live hear this one.
+    fn all_hear(&self, now: Instant) -> bool {
+        let is_new = |at: Instant, life| now.saturating_duration_since(at) < life;
+        let hears = |replica: &Uuid| {
+            let beat = self.beats.get(replica);
+            beat.is_some_and(|(at, hears)| *hears && is_new(*at, BEAT_LIFE))
+        };
+        self.living.as_ref().is_some_and(|(living, asked)| {
+            is_new(*asked, LIVING_LIFE) && !living.is_empty() && living.iter().all(hears)
         })
     }
 }
@@ -344,61 +333,28 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::channels::store::Head;
-
-    fn pulse(epoch: &str) -> Pulse {
-        let head = Head {
-            epoch: epoch.to_owned(),
-            position: 0,
-            floor: 0,
-            dropped: 0,
-        };
-        let pulse = Pulse::default();
-        pulse.begin(&head, &|_news| {});
-        pulse
-    }
-
-    fn draft(data: &str) -> Draft {
-        Draft {
-            channel: "news:a".parse().unwrap(),
-            kind: Kind::Publication,
-            data: Some(data.to_owned()),
-            info: None,
-            age: None,
-        }
-    }
 
     #[test]
-    fn what_is_told_is_heard_as_it_was_by_those_of_the_same_database() {
-        let data = r#"{"b":1.0000000000000000000001,"a":"\u00e9 é"}"#;
-        let word = Word::of(&pulse("one"), &draft(data)).unwrap();
-        let heard = Word::read(&pulse("one"), &word).unwrap();
-        assert_eq!(
-            (heard.channel.as_str(), heard.data.as_deref()),
-            ("news:a", Some(data))
-        );
-        assert!(!heard.is_kept);
-        assert!(Word::read(&pulse("other"), &word).is_none());
-        assert!(
-            Word::of(&Pulse::default(), &draft(data)).is_none(),
-            "no database yet"
-        );
-    }
-
-    #[test]
-    fn what_others_send_is_not_heard() {
-        for sent in [
-            "",
-            "null",
-            "[]",
-            "{}",
-            "\u{0}",
-            r#"{"epoch":"one","channel":"a:b","kind":0,"data":{]}"#,
-        ] {
-            assert!(
-                Word::read(&pulse("one"), sent.as_bytes()).is_none(),
-                "{sent:?}"
-            );
+    fn it_is_used_while_all_that_live_have_said_of_late_that_they_hear_this_one() {
+        let (now, one, other) = (Instant::now(), Uuid::now_v7(), Uuid::now_v7());
+        let mut peers = Peers::default();
+        assert!(!peers.all_hear(now), "nobody said who lives");
+        peers.note_living(vec![one, other], now);
+        peers.beats.insert(one, (now, true));
+        assert!(!peers.all_hear(now), "of one nothing was heard");
+        peers.beats.insert(other, (now, false));
+        assert!(!peers.all_hear(now), "one does not hear this one");
+        peers.beats.insert(other, (now, true));
+        assert!(peers.all_hear(now));
+        assert_eq!(peers.heard(now).len(), 2);
+        assert!(!peers.all_hear(now + BEAT_LIFE), "that was long ago");
+        assert!(peers.heard(now + BEAT_LIFE).is_empty());
+        let later = now + LIVING_LIFE;
+        for replica in [one, other] {
+            peers.beats.insert(replica, (later, true));
         }
+        assert!(!peers.all_hear(later), "who lives was said long ago");
+        peers.note_living(vec![one], later);
+        assert!(peers.all_hear(later));
     }
 }

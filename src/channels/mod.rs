@@ -1,7 +1,7 @@
 //! Channels: what clients and servers tell each other beside records, under the rules of declared namespaces.
 //!
 //! What is published gets one order from the database, several publications at a time; each replica follows it on a line of its own, and
-//! tells its sockets. What a namespace keeps can be read and resumed from; of what it does not keep nothing is missed only by
+//! tells its sockets. What is kept nowhere may go over NATS instead. What a namespace keeps can be read and resumed from; of what it does not keep nothing is missed only by
 //! those who are connected. Who is there is written down by the replica that they are connected with, for as long as it lives.
 
 mod broker;
@@ -16,6 +16,7 @@ mod put_right;
 pub mod routes;
 mod store;
 mod tend_store;
+mod word;
 
 use std::{
     collections::HashMap,
@@ -42,7 +43,7 @@ use post::{Attendant, Office, Post, Presence};
 use crate::{
     collections::Asker,
     config::RealtimeConfig,
-    db::{Db, Desk},
+    db::{self, Db, Desk},
     error::{ApiError, Code},
 };
 
@@ -81,10 +82,11 @@ impl Channels {
     /// # Errors
     /// Where a rule is none, and why.
     pub fn new(config: &RealtimeConfig, db: Db) -> anyhow::Result<Self> {
+        let replica = Uuid::now_v7();
         let office = Office {
-            broker: Broker::new(config)?,
+            broker: Broker::new(config, replica)?,
             pulse: Pulse::default(),
-            replica: Uuid::now_v7(),
+            replica,
         };
         Ok(Self(Arc::new(Inner {
             namespaces: Namespaces::new(&config.namespace)?,
@@ -137,7 +139,9 @@ impl Channels {
         who: Option<&Who>,
     ) -> Result<Posted, ApiError> {
         let post = Post::publication(channel, namespace, data, who);
-        if post.draft().is_some_and(|draft| self.0.office.tell(draft)) {
+        let is_told = |draft| self.0.office.tell(draft);
+        // What a request has to begin with, like using up its proof, may refuse it.
+        if !db::is_bound() && post.draft().is_some_and(is_told) {
             return Ok(Posted::default());
         }
         let posted = self.0.posts.send(post).await?;
@@ -208,11 +212,6 @@ impl Channels {
     /// Waits until somebody goes.
     pub async fn goings(&self) {
         self.0.going.notified().await;
-    }
-
-    /// Waits until NATS is lost, or back: the other replicas have to know.
-    pub async fn turns_of_nats(&self) {
-        self.0.office.broker.turns().await;
     }
 
     /// Writes down who has gone.
@@ -289,8 +288,9 @@ impl Channels {
     pub async fn live(&self) -> Result<(), ApiError> {
         let inner = Arc::clone(&self.0);
         let live = move |conn: &mut PgConnection| {
-            let (broker, replica) = (&inner.office.broker, inner.office.replica);
-            broker.note_heard(presence_store::live(conn, replica, broker.hears())?);
+            let asked = Instant::now();
+            let living = presence_store::live(conn, inner.office.replica)?;
+            inner.office.broker.note_living(living, asked);
             inner.put_right(conn)?;
             // After a while without a database others have had no chance to say so either.
             let is_sure = |lived: Instant| lived.elapsed() < LIVE_PATIENCE;
@@ -310,12 +310,12 @@ impl Channels {
     /// # Errors
     /// Those of `Db::run`.
     pub async fn say_farewell(&self) -> Result<(), ApiError> {
-        self.write_goings().await?;
+        let written = self.write_goings().await;
+        self.0.office.broker.flush().await;
+        written?;
         let replica = self.0.office.replica;
         let die = move |conn: &mut _| Ok(presence_store::die(conn, replica)?);
-        let died = self.0.db.run(die).await;
-        self.0.office.broker.flush().await;
-        died
+        self.0.db.run(die).await
     }
 
     /// Whether what is kept nowhere goes over NATS just now.

@@ -165,7 +165,10 @@ pub(super) fn move_some(
     })?;
     let is_left = |draft: &&Draft| !office.tell(draft);
     let left: Vec<_> = moved.iter().filter(is_left).collect();
-    store::insert(conn, &left)?;
+    if let Err(error) = store::insert(conn, &left) {
+        // What was written down stays so.
+        tracing::warn!(%error, "nobody is told who has come and gone");
+    }
     Ok(last)
 }
 

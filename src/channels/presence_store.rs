@@ -174,25 +174,24 @@ pub(super) fn list(
     })
 }
 
-/// Says that a replica lives, and whether it hears NATS; whether all of them do.
-pub(super) fn live(conn: &mut PgConnection, replica: Uuid, hears: bool) -> QueryResult<bool> {
+/// Says that a replica lives; which ones do.
+pub(super) fn live(conn: &mut PgConnection, replica: Uuid) -> QueryResult<Vec<Uuid>> {
     #[derive(QueryableByName)]
-    struct Heard {
-        #[diesel(sql_type = Bool)]
-        by_all: bool,
+    struct Living {
+        #[diesel(sql_type = SqlUuid)]
+        id: Uuid,
     }
     diesel::sql_query(
-        "insert into channel_replicas (id, seen_at, hears_nats) values ($1, clock_timestamp(), $2) \
-         on conflict (id) do update set seen_at = excluded.seen_at, hears_nats = excluded.hears_nats",
+        "insert into channel_replicas (id, seen_at) values ($1, clock_timestamp()) \
+         on conflict (id) do update set seen_at = excluded.seen_at",
     )
     .bind::<SqlUuid, _>(replica)
-    .bind::<Bool, _>(hears)
     .execute(conn)?;
-    let heard: Heard = diesel::sql_query(format!(
-        "select coalesce(bool_and(hears_nats), false) as by_all from channel_replicas where seen_at > clock_timestamp() - interval '{LIFE} s'"
+    let living: Vec<Living> = diesel::sql_query(format!(
+        "select id from channel_replicas where seen_at > clock_timestamp() - interval '{LIFE} s'"
     ))
-    .get_result(conn)?;
-    Ok(heard.by_all)
+    .load(conn)?;
+    Ok(living.into_iter().map(|one| one.id).collect())
 }
 
 /// Says that a replica lives no more.

@@ -27,6 +27,9 @@ use crate::{
 /// How long a replica that stops tries to say so.
 const FAREWELL_PATIENCE: Duration = Duration::from_secs(1);
 
+/// How long a replica that starts waits for what it has to know.
+const LOOK_PATIENCE: Duration = Duration::from_secs(2);
+
 /// Runs the server until SIGINT or SIGTERM.
 pub(super) fn run(config: Config) -> anyhow::Result<()> {
     let _telemetry = telemetry::start(&config)?;
@@ -126,6 +129,7 @@ async fn serve(
             }
         }));
     }
+    await_first_look(&state).await;
     let server = app::serve(listeners, state.clone())?;
     for signal in signals {
         actix_web::rt::spawn(stop_at(signal?, server.handle(), state.clone()));
@@ -137,6 +141,22 @@ async fn serve(
         tracing::warn!(%error, "others will find out by themselves who has left the channels");
     }
     Ok(())
+}
+
+/// Waits until keys and revocations were read once, so that whoever reads the banner finds a replica that is ready; not for long, since
+/// a database may have gone.
+async fn await_first_look(state: &AppState) {
+    let tokens = &state.tokens;
+    let is_to_come = || {
+        tokens.revocations().are_older_than(LOOK_PATIENCE)
+            || tokens.keys().are_older_than(LOOK_PATIENCE)
+    };
+    let looked = async {
+        while is_to_come() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let _late = timeout(LOOK_PATIENCE, looked).await;
 }
 
 /// Stops the server when the signal comes: running requests finish first, unless it comes again.

@@ -12,6 +12,9 @@ const MOST_KEPT: u32 = 10_000;
 /// Characters of the longest name.
 const LONGEST_NAME: usize = 32;
 
+/// Bytes of the longest subject.
+const LONGEST_SUBJECT: usize = 255;
+
 /// Names that are taken: records, and what is for one user.
 const TAKEN: [&str; 2] = ["data", "user"];
 
@@ -70,8 +73,11 @@ impl RealtimeConfig {
         let urls = urls.split(',').map(str::trim).filter(|url| !url.is_empty());
         let parse = |url: &str| {
             let server: ServerAddr = url.parse().ok()?;
-            let is_good = matches!(server.scheme(), "nats" | "tls") && !server.host().is_empty();
-            is_good.then_some(server)
+            let url = server.clone().into_inner();
+            let is_bare = matches!(url.path(), "" | "/") && url.query().is_none();
+            let is_named = server.username().is_some() || server.password().is_none();
+            let is_good = url.scheme() == "nats" || url.scheme() == "tls";
+            (is_good && is_bare && is_named && !server.host().is_empty()).then_some(server)
         };
         let odd = || {
             ConfigError::new(
@@ -85,10 +91,15 @@ impl RealtimeConfig {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         let is_odd =
             |letter: char| letter.is_whitespace() || letter.is_control() || "*>".contains(letter);
-        if self.nats_subject.contains(is_odd) || self.nats_subject.split('.').any(str::is_empty) {
+        let subject = &self.nats_subject;
+        if subject.contains(is_odd)
+            || subject.starts_with(['$', '_'])
+            || subject.len() > LONGEST_SUBJECT
+            || subject.split('.').any(str::is_empty)
+        {
             return Err(ConfigError::new(
                 "realtime.nats_subject",
-                "words with dots between, without * and >",
+                "at most 255 bytes: words with dots between, without * and >, and not NATS's own",
             ));
         }
         self.nats_servers()?;
@@ -187,7 +198,7 @@ mod tests {
                 "{url}"
             );
         }
-        for subject in ["", ".", "a..b", "a.>", "a.*", "a b"] {
+        for subject in ["", ".", "a..b", "a.>", "a.*", "a b", "$SYS.a", "_INBOX.a"] {
             assert_eq!(
                 of("nats_subject", subject).unwrap_err(),
                 "realtime.nats_subject",

@@ -9,10 +9,10 @@ mod visit;
 
 use std::{
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use diesel::{
@@ -36,7 +36,7 @@ use pool::{LogAsWarning, Manager, Trouble, with_patience};
 pub use desk::{Desk, Errand, Told};
 pub use functions::{after, before, clock_timestamp, coalesce, date_trunc, nextval, push_array};
 pub use stream::{Outlet, Parts, Rest};
-pub use visit::{First, begin_with, wait_elsewhere, watch};
+pub use visit::{First, begin_with, is_bound, wait_elsewhere, watch};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 
@@ -60,6 +60,8 @@ pub struct Db {
     is_away: Arc<AtomicBool>,
     /// Hops that are not back, and that nobody waits for any more: the database owes them an answer.
     unanswered: Arc<AtomicUsize>,
+    /// When it last gave one.
+    answered: Arc<Mutex<Option<Instant>>>,
     home: Arc<OnceLock<Handle>>,
 }
 
@@ -87,6 +89,7 @@ impl Db {
             streams: Arc::new(Semaphore::new(usize::try_from(size)?.div_ceil(2))),
             is_away: Arc::default(),
             unanswered: Arc::default(),
+            answered: Arc::default(),
             home: Arc::default(),
         })
     }
@@ -172,9 +175,12 @@ impl Db {
 
     /// Why there was no turn in time: others have it, or the database answers none of them.
     fn no_turn(&self) -> ApiError {
-        match self.unanswered.load(Ordering::Relaxed) {
-            0 => Code::Overloaded.into(),
-            _ => Code::DatabaseUnavailable.into(),
+        let answered = *self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_silent = answered.is_none_or(|at| at.elapsed() >= TURN_PATIENCE);
+        if is_silent && self.unanswered.load(Ordering::Relaxed) > 0 {
+            Code::DatabaseUnavailable.into()
+        } else {
+            Code::Overloaded.into()
         }
     }
 
@@ -248,6 +254,9 @@ impl Db {
         let result = begun.and_then(|()| work(&mut lease.conn));
         if matches!(&result, Err(error) if error.code == Code::DatabaseUnavailable) {
             lease.examine();
+        } else {
+            let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+            *answered = Some(Instant::now());
         }
         result
     }

@@ -115,7 +115,7 @@ pub(super) fn join_trip() {
 }
 
 /// Whether a trip of this request has to begin with something of its own.
-pub(super) fn is_bound() -> bool {
+pub fn is_bound() -> bool {
     let is_left = |first: &First| !first.is_done();
     VISIT
         .try_with(|visit| visit.borrow().first.as_ref().is_some_and(is_left))

@@ -558,6 +558,9 @@ fn the_banner_is_what_a_newcomer_needs() {
     assert_eq!(code, Some(0));
     let again = Process::start_in(directory, &[]);
     assert!(again.says("admin").is_none(), "shown once");
+    let ready = reqwest::get(format!("{}/readyz", again.address()));
+    let ready = tokio::runtime::Runtime::new().unwrap().block_on(ready);
+    assert_eq!(ready.unwrap().status(), 200, "it was read, so it is ready");
 }
 
 #[test]

@@ -11,7 +11,7 @@ import time
 import urllib.request
 
 from faults import fault
-from harness import CLIENT_PATIENCE, Skipped, check, free_port, program, until
+from harness import CLIENT_PATIENCE, Link, Skipped, check, free_port, program, until
 from live import NAMESPACES, SETTINGS, Listener, Publisher, judge, sign_in, some, working
 from websocket import Follower, Speaker, Swarm
 
@@ -58,8 +58,8 @@ class Nats:
         self.configuration.write_text(CONFIGURATION.format(port=self.port, monitor=self.monitor))
         self.process = None
 
-    def url(self, user):
-        return f"nats://{user}:a%2Fb%40c@127.0.0.1:{self.port}"
+    def url(self, user, port=None):
+        return f"nats://{user}:a%2Fb%40c@127.0.0.1:{port or self.port}"
 
     def start(self):
         command = [program("nats-server"), "--config", self.configuration]
@@ -118,17 +118,34 @@ def spell(listeners, speakers, seconds):
     return await_told(listeners, speakers, since)
 
 
-def compare_orders(listeners, speakers):
+def compare(listeners):
     """Nobody is told anything twice."""
     for one in listeners:
         twice = [told for told, times in collections.Counter(told[1:] for told in one.told).items() if times > 1]
         check(not twice, f"{one.name}: {len(twice)} were told twice: {some(twice)}")
 
 
+def with_an_odd_one(bench, swarm, replicas, people, listeners, speakers, settings):
+    """A fourth replica that does not hear the others over NATS, nor they it: all is told over the database."""
+    odd = bench.server(settings=settings)
+    late = [Listener(odd.address, people[0].email, people[0].access, channel) for channel in CHANNELS]
+    runs = [swarm.start(one.run()) for one in late]
+    until(lambda: all(one.subscribed or one.wrong for one in late), 30, "those of the fourth replica are subscribed")
+    await_use(replicas, False)
+    told = spell(listeners + late, speakers, 3)
+    judge(late)
+    compare(late)
+    for run in runs:
+        run.cancel()
+    odd.terminate()
+    await_use(replicas, True)
+    return told
+
+
 def come_and_go(swarm, replicas, people):
     """Who comes to one replica and goes is told by another."""
     porter = Porter(replicas[0].address, people[0].access)
-    swarm.start(porter.run())
+    standing = swarm.start(porter.run())
     until(lambda: porter.is_subscribed, 20, "the porter is there")
     guests = [Porter(one.address, person.access) for one, person in zip(replicas[1:], people[1:])]
     runs = [swarm.start(one.run()) for one in guests]
@@ -143,16 +160,19 @@ def come_and_go(swarm, replicas, people):
     for client in {client for what, client in porter.seen if what == "leave"}:
         order = [what for what, who in porter.seen if who == client]
         check(order == ["join", "leave"], f"of one was told: {order}")
+    standing.cancel()
 
 
 @fault
 def f26(bench, loads):
     """NATS dies, is silent, and is heard by some"""
-    with running(bench) as nats, Swarm() as swarm:
+    with running(bench) as nats, Swarm() as swarm, contextlib.ExitStack() as stack:
         namespaces = f"{NAMESPACES.rstrip().removesuffix(']')}{ROOM}]"
         without = SETTINGS | {"TOLLGATE_REALTIME__NAMESPACE": namespaces}
         settings = without | {"TOLLGATE_REALTIME__NATS_URL": nats.url("tollgate")}
-        replicas = [bench.server(settings=settings) for _ in range(3)]
+        line = stack.enter_context(contextlib.closing(Link(nats.port)))
+        cut_off = settings | {"TOLLGATE_REALTIME__NATS_URL": nats.url("tollgate", line.port)}
+        replicas = [bench.server(settings=settings), bench.server(settings=settings), bench.server(settings=cut_off)]
         people = sign_in(bench, replicas[0], 6)
         listeners = [Listener(replicas[number % 3].address, people[number % 6].email, people[number % 6].access, CHANNELS[number // 3 % 2]) for number in range(12)]
         for one in listeners:
@@ -186,18 +206,22 @@ def f26(bench, loads):
             finally:
                 nats.process.send_signal(signal.SIGCONT)
             await_use(replicas, True)
-            # It is as one whose setting is not rolled out yet.
-            deaf = bench.server(settings=without | {"TOLLGATE_REALTIME__NATS_URL": nats.url("deaf")})
-            late = [Listener(deaf.address, people[0].email, people[0].access, channel) for channel in CHANNELS]
-            for one in late:
-                swarm.start(one.run())
-            until(lambda: all(one.subscribed or one.wrong for one in late), 30, "those of the fourth replica are subscribed")
-            await_use(replicas, False)
-            mixed = spell(listeners + late, speakers, 3)
+            line.cut()
+            try:
+                await_use(replicas, False)
+                cut = spell(listeners, speakers, 3)
+            finally:
+                line.mend()
+            await_use(replicas, True)
+            odd = [with_an_odd_one(bench, swarm, replicas, people, listeners, speakers, without | more) for more in (
+                {},  # one whose setting is not rolled out yet
+                {"TOLLGATE_REALTIME__NATS_URL": nats.url("deaf")},
+                {"TOLLGATE_REALTIME__NATS_URL": nats.url("tollgate"), "TOLLGATE_REALTIME__NATS_SUBJECT": "tollgate.others"},
+            )]
         for one in over_sockets:
             one.over = True
-        judge(listeners + late)
-        compare_orders(listeners + late, speakers)
+        judge(listeners)
+        compare(listeners)
         wrong = [words for one in over_sockets for words in one.wrong] + [words for one in over_http for words in one.lost if words]
         check(not wrong, f"{len(wrong)} were refused: {some(wrong)}")
-        return f"calm {calm}, dead {dead}, back {again}, silent {silent}, heard by some {mixed}: none of these lost, none told twice"
+        return f"calm {calm}, dead {dead}, back {again}, silent {silent}, one cut off {cut}, one deaf or elsewhere {odd}: none of these lost, none told twice"

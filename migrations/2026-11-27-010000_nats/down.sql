@@ -1,1 +1,0 @@
-alter table channel_replicas drop column hears_nats;
