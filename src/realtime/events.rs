@@ -153,7 +153,10 @@ impl Events {
     /// What waits, as events.
     fn tell(&mut self) -> String {
         if self.leaving.is_empty() {
-            let (items, waited) = self.outbox.take();
+            let Some((items, waited)) = self.outbox.take() else {
+                self.is_over = true;
+                return String::new();
+            };
             self.leaving = items;
             if let Some(waited) = waited {
                 self.app.metrics.delivered(waited);

@@ -110,6 +110,10 @@ impl Frames {
                 Ok(None) => {}
                 Err(close) => return Some(Err(close)),
             }
+            if self.buffer.is_empty() {
+                // Who is silent for long holds nothing.
+                self.buffer = BytesMut::new();
+            }
             let bytes = self.read().await?;
             self.buffer.extend_from_slice(&bytes);
         }

@@ -75,11 +75,16 @@ impl Outbox {
         if waiting.is_over {
             return;
         }
-        let since = *waiting.since.get_or_insert_with(Instant::now);
+        let now = Instant::now();
+        let since = *waiting.since.get_or_insert(now);
         waiting.bytes += item.bytes();
         waiting.items.push_back(item);
         self.0.depth.fetch_add(1, Ordering::Relaxed);
-        let times = if since.elapsed() < SOON { TIMES } else { 1 };
+        let times = if now.duration_since(since) < SOON {
+            TIMES
+        } else {
+            1
+        };
         let is_one = waiting.items.len() == 1;
         if !is_one && (waiting.items.len() > MANY * times || waiting.bytes > MANY_BYTES * times) {
             self.0
@@ -91,20 +96,24 @@ impl Outbox {
             };
             drop(waiting);
             self.0.overflowed.notify_one();
+            self.0.news.notify_one();
             return;
         }
         drop(waiting);
         self.0.news.notify_one();
     }
 
-    /// Takes what waits, and tells for how long the first of it has.
-    pub fn take(&self) -> (VecDeque<Item>, Option<Duration>) {
+    /// Takes what waits, and tells for how long the first of it has; `None` when it has overflowed.
+    pub fn take(&self) -> Option<(VecDeque<Item>, Option<Duration>)> {
         let mut waiting = self.lock();
+        if waiting.is_over {
+            return None;
+        }
         waiting.bytes = 0;
         let since = waiting.since.take();
         let items = std::mem::take(&mut waiting.items);
         self.0.depth.fetch_sub(items.len(), Ordering::Relaxed);
-        (items, since.map(|since| since.elapsed()))
+        Some((items, since.map(|since| since.elapsed())))
     }
 
     /// Says that there is something, also where it was taken already.
@@ -163,7 +172,11 @@ mod tests {
             place: None,
             text,
         });
-        assert_eq!(outbox.take().0.len(), 1, "one message may have any size");
+        assert_eq!(
+            outbox.take().unwrap().0.len(),
+            1,
+            "one message may have any size"
+        );
         for _ in 0..TIMES * MANY {
             outbox.push(Item::Ended(1, End::ANEW));
         }
@@ -175,7 +188,7 @@ mod tests {
         outbox.push(Item::Ended(1, End::ANEW));
         assert!(outbox.lock().is_over);
         outbox.push(Item::Ended(1, End::ANEW));
-        assert!(outbox.take().0.is_empty());
+        assert!(outbox.take().is_none());
         assert_eq!(outbox.0.depth.load(Ordering::Relaxed), 0);
         let depth = Depth::default();
         let counted = Outbox::new(&depth);

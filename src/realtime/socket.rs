@@ -33,6 +33,9 @@ const WRITE_PATIENCE: Duration = Duration::from_secs(5);
 const MOST_MESSAGES: u32 = 500;
 const PACE: Duration = Duration::from_secs(5);
 
+/// So near to when something is due an alarm need not be moved.
+const NEAR: Duration = Duration::from_millis(50);
+
 /// Bytes that are sent as one message: for clients that take nothing, dozens of messages wait.
 const BATCH: usize = 2_048;
 
@@ -98,16 +101,24 @@ impl Socket {
         }
         let mut stopped = std::pin::pin!(app.life.stopped());
         let outbox = self.outbox.clone();
+        let mut alarm = std::pin::pin!(sleep_until(self.deadline(app)));
         loop {
+            let due = self.deadline(app);
+            if due + NEAR < alarm.deadline() || alarm.deadline() + NEAR < due {
+                alarm.as_mut().reset(due);
+            }
             // A turn takes one command and one message at most, so that what ends the socket is seen in between.
             let done = tokio::select! {
                 biased;
                 () = &mut stopped => Err(Close::GOING_AWAY),
                 _news = revocations.changed() => self.talk.check(),
-                () = outbox.overflowed() => Err(Close::SLOW),
-                () = ready(()), if !self.pending.is_empty() => self.answer(app).await,
+                // Apart, since few need what an answer may take.
+                () = ready(()), if !self.pending.is_empty() => Box::pin(self.answer(app)).await,
                 message = frames.next(), if self.pending.is_empty() => self.hear(message).await,
-                () = sleep_until(self.deadline(app)) => self.act(app).await,
+                () = &mut alarm => {
+                    alarm.as_mut().reset(Instant::now() + NEAR);
+                    self.act(app).await
+                }
                 () = ready(()), if !self.leaving.is_empty() => self.tell().await,
                 () = outbox.news() => self.tell().await,
             };
@@ -219,7 +230,7 @@ impl Socket {
     /// Tells some of what waits, several lines to a message.
     async fn tell(&mut self) -> Result<(), Close> {
         if self.leaving.is_empty() {
-            let (items, waited) = self.outbox.take();
+            let (items, waited) = self.outbox.take().ok_or(Close::SLOW)?;
             self.leaving = items;
             waited
                 .into_iter()
@@ -253,6 +264,7 @@ impl Socket {
     /// Sends a message; who takes nothing while more comes is slow.
     async fn write(&mut self, text: ByteString) -> Result<(), Close> {
         tokio::select! {
+            biased;
             sent = self.session.text(text) => sent.map_err(|_closed| Close::NORMAL),
             () = self.outbox.overflowed() => Err(Close::SLOW),
             () = sleep(WRITE_PATIENCE) => Err(Close::SLOW),
