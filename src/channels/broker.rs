@@ -47,8 +47,10 @@ const LIVING_LIFE: Duration = Duration::from_secs(12);
 /// A connection that stays silent for three of these is given up for a new one.
 const PING_EVERY: Duration = Duration::from_secs(2);
 
-/// How long to wait before another try to connect.
+/// How long to wait before another try to connect, and longer after a connection that was ended soon: it would be again.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
+const LATER_AFTER: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(2);
 
 /// The way over NATS, if there is one; cheap to clone.
 #[derive(Clone, Default)]
@@ -138,6 +140,8 @@ impl Broker {
         };
         let mut reason = String::new();
         for server in wire.servers.iter().cycle() {
+            let begun = Instant::now();
+            let mut pause = AGAIN_AFTER;
             match wire.connect(server).await {
                 Ok(line) => {
                     tracing::info!("NATS is there");
@@ -147,6 +151,9 @@ impl Broker {
                     *lock(&wire.client) = Some(line.client.clone());
                     wire.serve(line, &mut words, pulse, &hear).await;
                     *lock(&wire.client) = None;
+                    if begun.elapsed() < SOON {
+                        pause = LATER_AFTER;
+                    }
                     tracing::warn!("NATS is lost; everything is told over the database");
                 }
                 Err(error) if error.to_string() != reason => {
@@ -158,7 +165,7 @@ impl Broker {
                 }
                 Err(_same) => {}
             }
-            tokio::time::sleep(AGAIN_AFTER).await;
+            tokio::time::sleep(pause).await;
         }
     }
 
