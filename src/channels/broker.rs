@@ -69,7 +69,7 @@ struct Wire {
 }
 
 /// A connection, for as long as it lasts.
-struct Line {
+struct Connection {
     client: Client,
     heard: Subscriber,
     lost: Arc<Notify>,
@@ -199,7 +199,7 @@ impl Wire {
     }
 
     /// Connects to one server, with what its address says of who connects: a user and a password, or a token.
-    async fn connect(&self, server: &ServerAddr) -> anyhow::Result<Line> {
+    async fn connect(&self, server: &ServerAddr) -> anyhow::Result<Connection> {
         let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
         let options = match (server.username(), server.password()) {
             (Some(user), Some(password)) => {
@@ -232,7 +232,7 @@ impl Wire {
         }
         let client = options.connect(ServerAddr::from_url(bare)?).await?;
         let heard = client.subscribe(self.subject.clone()).await?;
-        Ok(Line {
+        Ok(Connection {
             client,
             heard,
             lost,
@@ -242,7 +242,7 @@ impl Wire {
     /// Sends what waits and hears what comes until the connection is lost.
     async fn serve(
         &self,
-        mut line: Line,
+        mut line: Connection,
         words: &mut mpsc::Receiver<Bytes>,
         pulse: &Pulse,
         hear: &impl Fn(News<'_>),

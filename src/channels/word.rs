@@ -27,7 +27,7 @@ pub(super) enum Said {
 #[derive(Serialize, Deserialize)]
 pub(super) struct Told {
     channel: ChannelName,
-    kind: i32,
+    kind: Kind,
     data: Option<Box<RawValue>>,
     info: Option<Box<RawValue>>,
 }
@@ -38,7 +38,7 @@ impl Word {
         let json = |text: &Option<String>| text.clone().map(RawValue::from_string).transpose();
         let told = Told {
             channel: draft.channel.clone(),
-            kind: draft.kind.number(),
+            kind: draft.kind,
             data: json(&draft.data).ok()?,
             info: json(&draft.info).ok()?,
         };
@@ -72,7 +72,7 @@ impl From<Told> for Entry {
             // It has no place among what is kept: whoever is there hears it.
             position: i64::MAX,
             channel: told.channel.into(),
-            kind: Kind::of_number(told.kind),
+            kind: told.kind,
             is_kept: false,
             data: text(told.data),
             info: text(told.info),
@@ -109,7 +109,10 @@ mod tests {
     #[test]
     fn what_others_send_is_not_heard() {
         let told = |members: &str| format!(r#"{{"epoch":"one","said":{{"told":{{{members}}}}}}}"#);
-        assert!(Word::read(told(r#""channel":"a:b","kind":0,"data":1"#).as_bytes()).is_some());
+        assert!(
+            Word::read(told(r#""channel":"a:b","kind":"publication","data":1"#).as_bytes())
+                .is_some()
+        );
         for sent in [
             "",
             "null",
@@ -117,10 +120,12 @@ mod tests {
             "{}",
             "\u{0}",
             r#"{"epoch":"one","said":{}}"#,
-            &told(r#""channel":"a b","kind":0"#),
-            &told(r#""channel":"a:b","kind":0,"data":{]"#),
+            // What a newer one may know.
+            &told(r#""channel":"a:b","kind":"other""#),
+            &told(r#""channel":"a b","kind":"publication""#),
+            &told(r#""channel":"a:b","kind":"publication","data":{]"#),
             // A line of its own, for clients that read line by line.
-            &told("\"channel\":\"a:b\",\"kind\":0,\"data\":[\n1]"),
+            &told("\"channel\":\"a:b\",\"kind\":\"publication\",\"data\":[\n1]"),
         ] {
             assert!(Word::read(sent.as_bytes()).is_none(), "{sent:?}");
         }

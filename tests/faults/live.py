@@ -652,6 +652,47 @@ def f23s(bench, loads):
         link.close()
 
 
+@fault
+def f23p(bench, loads):
+    """Postgres restarts, and is killed, under WebSockets"""
+    declare(bench)
+    replicas = [bench.server(settings=SETTINGS) for _ in range(2)]
+    people = sign_in(bench, replicas[0], 4)
+    staff = sign_in_staff(replicas[0].address)
+    place = lambda number: replicas[number % 2].address
+    with Swarm() as swarm:
+        writers = [Writer([place(number)], person.access, [], 10) for number, person in enumerate(people)]
+        asks = [(person.access, filter) for person in people for filter in (None, "price >= 50")] + 2 * [(staff, None)]
+        watchers = [Watcher(place(number), f"{number}", token, "liveorders", filter) for number, (token, filter) in enumerate(asks)]
+        listeners = [Listener(place(number), person.email, person.access, "log:c") for number, person in enumerate(people)]
+        everybody = watchers + listeners
+        for one in everybody:
+            swarm.start(one.run())
+        until(lambda: all(one.subscribed or one.wrong for one in everybody), 30, "everybody is subscribed")
+        for one in listeners:
+            one.start = min(f"{other.epoch}/{other.offset}" for other in listeners)
+        publishers = [Publisher(place(number), person.access, f"http {person.email}", ["log:c"], 10) for number, person in enumerate(people)]
+        with working(*writers, *publishers):
+            for end in (bench.postgres.stop, bench.postgres.kill):
+                time.sleep(2)
+                before = sum(len(one.acknowledged) for one in writers)
+                try:
+                    end()
+                    time.sleep(1)
+                finally:
+                    bench.postgres.start()
+                until(lambda: sum(len(one.acknowledged) for one in writers) > before + 20, 20, "records are written again")
+            time.sleep(1)
+        judge(everybody)
+        compare(watchers, replicas[0].address)
+        count = compare_channels(listeners, publishers, replicas[0].address, people[0].access)
+        judge(everybody)
+        resyncs = [one.name for one in everybody if one.resyncs]
+        check(not resyncs, f"{len(resyncs)} were told that something is missing though nothing was lost: {some(resyncs)}")
+        acknowledged = hold_against_ledger(watchers[-1], writers)
+        return f"{acknowledged} writes, {failed(writers)}; {count} publications, {failed(publishers)}; {tally(everybody)}"
+
+
 def sent_at(writers, number):
     return next((writer.sent[number] for writer in writers if number in writer.sent), 0)
 
