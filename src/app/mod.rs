@@ -14,7 +14,9 @@ use std::{
 
 use actix_http::{HttpService, Protocol, error::DispatchError};
 use actix_server::Server;
-use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_service::{
+    IntoServiceFactory, Service, ServiceFactoryExt, apply_fn_factory, fn_service, map_config,
+};
 use actix_web::{
     App, HttpServer,
     dev::AppConfig,
@@ -265,6 +267,9 @@ pub fn serve(listeners: Vec<TcpListener>, state: Data<AppState>) -> std::io::Res
                     data.insert(connection.exchange());
                 })
                 .finish(map_config(app, |()| AppConfig::default()));
+            let service = apply_fn_factory(service, |accepted: Accepted, service| {
+                http::converse(accepted.0.exchange(), service.call(accepted))
+            });
             let (state, seats) = (Data::clone(&state), seats.clone());
             fn_service(move |stream| ready(admit(stream, &state, &seats))).and_then(service)
         })?;
@@ -272,12 +277,11 @@ pub fn serve(listeners: Vec<TcpListener>, state: Data<AppState>) -> std::io::Res
     Ok(builder.run())
 }
 
+/// A connection, and whose.
+type Accepted = (Connection, Protocol, Option<SocketAddr>);
+
 /// Takes a connection, unless its address has too many.
-fn admit(
-    stream: TcpStream,
-    state: &AppState,
-    seats: &Seats,
-) -> Result<(Connection, Protocol, Option<SocketAddr>), DispatchError> {
+fn admit(stream: TcpStream, state: &AppState, seats: &Seats) -> Result<Accepted, DispatchError> {
     let peer = stream.peer_addr()?;
     let address = peer.ip().to_canonical();
     let limits = &state.config.limits;

@@ -252,7 +252,7 @@ pub fn openapi() -> serde_json::Result<Value> {
 
 /// The documents that people see, with the collections that are declared.
 pub fn documents() -> Documents {
-    Documents::new(Document::openapi())
+    Documents::new(Document::openapi)
 }
 
 /// The fixed part as it is committed and printed: operations in the order in which people read them.

@@ -1,24 +1,19 @@
-//! Connections: how many an address may have, and how long one may keep us waiting while we read and write.
+//! Connections: how long one may keep us waiting while we read and write, and what becomes of it after HTTP.
 
 use std::{
     cell::{Cell, RefCell},
-    collections::HashMap,
     future::Future,
     io,
-    net::IpAddr,
-    num::NonZeroUsize,
     pin::Pin,
     rc::Rc,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use actix_web::{
-    HttpMessage,
+    HttpMessage, HttpRequest,
     dev::{Payload, ServiceRequest},
     error::PayloadError,
-    http::StatusCode,
     web::Bytes,
 };
 use futures_util::Stream;
@@ -29,7 +24,10 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
-use crate::network::subscriber;
+use super::{
+    seats::Seat,
+    upgrade::{Sequel, Upgraded},
+};
 
 /// How long a client may take nothing of what waits for it.
 const WRITE_PATIENCE: Duration = Duration::from_secs(20);
@@ -46,49 +44,6 @@ const NARROW: usize = 65_536;
 /// The slowest reader that is put up with, in bytes a second.
 const SLOWEST: u64 = 4_096;
 
-/// The connections that each address (IPv6: each /64) has just now.
-#[derive(Clone, Default)]
-pub struct Seats(Arc<Mutex<HashMap<IpAddr, usize>>>);
-
-/// One of an address's connections, for as long as it lasts.
-pub struct Seat {
-    seats: Seats,
-    address: IpAddr,
-}
-
-impl Seats {
-    /// Takes one for an address that has fewer than `most`.
-    pub fn take(&self, address: IpAddr, most: NonZeroUsize) -> Option<Seat> {
-        let address = subscriber(address);
-        let mut taken = self.lock();
-        let count = taken.entry(address).or_default();
-        if *count >= most.get() {
-            return None;
-        }
-        *count += 1;
-        Some(Seat {
-            seats: self.clone(),
-            address,
-        })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let mut taken = self.seats.lock();
-        if let Some(count) = taken.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                taken.remove(&self.address);
-            }
-        }
-    }
-}
-
 /// What the requests of a connection know of it: whether one is being answered, and what the last one left of its body.
 #[derive(Clone, Default)]
 pub struct Exchange(Rc<Talk>);
@@ -99,10 +54,19 @@ struct Talk {
     /// How often a request began or ended.
     turns: Cell<u64>,
     body: RefCell<Option<Body>>,
-    /// Whether the last word of this connection was said, and has only to be sent.
+    /// What goes on when everything is sent that was said over HTTP.
+    sequel: RefCell<Option<Sequel>>,
     is_over: Cell<bool>,
+    upgraded: RefCell<Option<Upgraded>>,
     /// Whether the kernel should hold little of what is sent from now on.
     is_narrow: Cell<bool>,
+}
+
+/// Lets the kernel hold little of an answer that goes on for as long as the client listens.
+pub fn keep_little(request: &HttpRequest) {
+    if let Some(exchange) = request.conn_data::<Exchange>() {
+        exchange.narrow();
+    }
 }
 
 /// A request that is being answered; the connection waits for the next one when it is dropped.
@@ -119,9 +83,19 @@ impl Exchange {
         self.0.turns.update(|turns| turns.wrapping_add(1));
     }
 
-    /// Says that our side of the connection ends when everything is sent.
+    /// Says what goes on after HTTP.
+    pub(super) fn go_on(&self, sequel: Sequel) {
+        self.0.sequel.replace(Some(sequel));
+    }
+
+    /// Says that HTTP ends when everything is sent.
     pub(super) fn end(&self) {
         self.0.is_over.set(true);
+    }
+
+    /// What goes on, and over what, once HTTP has ended.
+    pub(super) fn upgraded(&self) -> Option<(Sequel, Upgraded)> {
+        self.0.sequel.take().zip(self.0.upgraded.take())
     }
 
     /// Says that who takes nothing is to be noticed soon: what is sent goes on for as long as the client listens.
@@ -148,15 +122,6 @@ impl Exchange {
     }
 }
 
-impl Answering {
-    /// Ends with the answer; a connection that is no HTTP any more is not waited on.
-    pub(super) fn end(mut self, status: StatusCode) {
-        if status == StatusCode::SWITCHING_PROTOCOLS {
-            self.0 = None;
-        }
-    }
-}
-
 impl Drop for Answering {
     fn drop(&mut self) {
         if let Some(exchange) = &self.0 {
@@ -175,8 +140,9 @@ impl Stream for Body {
 
 /// A connection that gives up clients which send or read too slowly.
 pub struct Connection {
-    stream: TcpStream,
-    _seat: Option<Seat>,
+    /// Gone when something else goes on over it.
+    stream: Option<TcpStream>,
+    seat: Option<Seat>,
     exchange: Exchange,
     /// How many turns there were when somebody last looked.
     seen: u64,
@@ -200,8 +166,8 @@ impl Connection {
         let patience = u32::try_from(KERNEL_PATIENCE.as_millis()).unwrap_or_default();
         sockopt::set_tcp_user_timeout(&stream, patience)?;
         Ok(Self {
-            stream,
-            _seat: seat,
+            stream: Some(stream),
+            seat,
             exchange: Exchange::default(),
             seen: 0,
             came: None,
@@ -281,21 +247,25 @@ impl Connection {
 impl Drop for Connection {
     /// Who was given up is not waited for by the kernel either; everyone else still gets what the kernel holds.
     fn drop(&mut self) {
-        if self.is_given_up {
+        if let (true, Some(stream)) = (self.is_given_up, &self.stream) {
             // It may be closed already.
-            let _closed = self.stream.set_zero_linger();
+            let _closed = stream.set_zero_linger();
         }
     }
 }
 
 impl AsyncRead for Connection {
+    /// Nothing more comes over HTTP once something else goes on.
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let Some(stream) = &mut self.stream else {
+            return Poll::Ready(Ok(()));
+        };
+        let read = Pin::new(stream).poll_read(context, buffer);
         if buffer.filled().len() > before {
             self.came.get_or_insert_with(Instant::now);
         }
@@ -309,7 +279,10 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        let Some(stream) = &mut self.stream else {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        };
+        let written = Pin::new(stream).poll_write(context, bytes);
         self.watch(context, bytes.len(), written)
     }
 
@@ -319,60 +292,41 @@ impl AsyncWrite for Connection {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let offered = slices.iter().map(|slice| slice.len()).sum();
-        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        let Some(stream) = &mut self.stream else {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        };
+        let written = Pin::new(stream).poll_write_vectored(context, slices);
         self.watch(context, offered, written)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        true
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.watch_read(context)?;
-        ready!(Pin::new(&mut self.stream).poll_flush(context))?;
-        if self.exchange.0.is_narrow.take() {
+        let this = &mut *self;
+        let Some(stream) = &mut this.stream else {
+            return Poll::Ready(Ok(()));
+        };
+        ready!(Pin::new(&mut *stream).poll_flush(context))?;
+        if this.exchange.0.is_narrow.take() {
             // It would grow to megabytes, of which nobody knows whether they are taken.
-            sockopt::set_socket_send_buffer_size(&self.stream, NARROW)?;
+            sockopt::set_socket_send_buffer_size(&*stream, NARROW)?;
         }
-        if self.exchange.0.is_over.take() {
+        if this.exchange.0.is_over.take() {
             // Everything was written: actix flushes afterwards.
-            return Pin::new(&mut self.stream).poll_shutdown(context);
+            let (stream, seat) = (this.stream.take(), this.seat.take());
+            let upgraded = stream.map(|stream| Upgraded::new(stream, seat));
+            this.exchange.0.upgraded.replace(upgraded);
         }
         Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_has_so_many_seats_and_gets_them_back() {
-        let seats = Seats::default();
-        let (here, there) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
-        let two = NonZeroUsize::new(2).unwrap();
-        let first = seats.take(here, two);
-        let second = seats.take(here, two);
-        assert!(first.is_some() && second.is_some());
-        assert!(seats.take(here, two).is_none());
-        assert!(seats.take(there, two).is_some());
-        drop(first);
-        assert!(seats.take(here, two).is_some());
-        drop(second);
-        assert!(seats.lock().is_empty(), "nobody is remembered who is gone");
-    }
-
-    #[test]
-    fn inp_03_a_subscriber_has_so_many_seats_however_many_addresses() {
-        let seats = Seats::default();
-        let take = |address: &str| seats.take(address.parse().unwrap(), NonZeroUsize::MIN);
-        let first = take("2001:db8:1:2::1");
-        assert!(first.is_some());
-        assert!(take("2001:db8:1:2:ffff::7").is_none());
-        assert!(take("2001:db8:1:3::1").is_some());
+        match &mut self.stream {
+            Some(stream) => Pin::new(stream).poll_shutdown(context),
+            None => Poll::Ready(Ok(())),
+        }
     }
 }

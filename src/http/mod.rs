@@ -11,19 +11,20 @@ mod form;
 mod guard;
 mod idempotency;
 mod json;
-mod last_word;
 mod limit;
 mod lines;
 mod observe;
 mod origin;
 mod page;
 mod resource;
+mod seats;
+mod upgrade;
 
 pub use authenticate::{authenticate, token_text};
 pub use caller::{Caller, Visitor};
 pub use compress::compress;
 pub use conditional::{Tagged, hash, known};
-pub use connection::{Connection, HEAD_PATIENCE, Seats};
+pub use connection::{Connection, HEAD_PATIENCE, keep_little};
 pub use cookies::{CookieNames, Cookies};
 pub use cors::Cors;
 pub use form::Form;
@@ -33,10 +34,11 @@ pub use json::{
     AnyJson, AnyPatch, InputSchemas, Json, JsonObject, JsonPatch, JsonPatchStep, MaybeJson,
     PATCH_TYPES, PatchOf, body_limit,
 };
-pub use last_word::{close_after, keep_little};
 pub use limit::{RateLimits, limit};
 pub use lines::{NDJSON, OneOrLines};
 pub use observe::{Rendered, observe};
 pub use origin::{Anyone, Proxies};
 pub use page::{Page, PageQuery, Pager, Query, read_query};
 pub use resource::Routes;
+pub use seats::Seats;
+pub use upgrade::{Upgraded, converse, upgrade};

@@ -66,7 +66,7 @@ pub async fn observe<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
     let begun = Instant::now();
-    let answering = Exchange::begin(&mut request);
+    let _answering = Exchange::begin(&mut request);
     let id = RequestId::of(request.headers());
     request.extensions_mut().insert(id.clone());
     let asked = Asked {
@@ -118,7 +118,6 @@ pub async fn observe<B: MessageBody + 'static>(
     #[cfg(feature = "otel")]
     spans::end(&span, response.status().as_u16());
     frame.count(&asked, response.status().as_u16(), begun);
-    answering.end(response.status());
     Ok(response)
 }
 

@@ -1,11 +1,12 @@
 //! A WebSocket that sends back what it is sent: it shows to suites of tests what ours understand.
 
+use actix_http::ws::OpCode;
 use actix_web::{HttpRequest, HttpResponse, web};
-use actix_ws::Session;
 
 use super::{
-    frames::{self, Frames, Message},
+    frames::Message,
     protocol::Close,
+    wire::{self, Wire},
 };
 use crate::{
     app::AppState,
@@ -36,33 +37,28 @@ pub async fn open_echo(
     if !app.config.realtime.echo {
         return Err(ApiError::not_found());
     }
-    let (response, session, frames) = frames::open(&request, body, &[], LARGEST_MESSAGE)?;
-    actix_web::rt::spawn(serve(app, session, frames));
-    Ok(response)
+    let serve = |wire| serve(app, wire);
+    wire::open(&request, body.into_inner(), &[], LARGEST_MESSAGE, serve)
 }
 
-async fn serve(app: web::Data<AppState>, mut session: Session, mut frames: Frames) {
+async fn serve(app: web::Data<AppState>, mut wire: Wire) {
     let mut stopped = std::pin::pin!(app.life.stopped());
     let close = loop {
         let next = tokio::select! {
             () = &mut stopped => break Close::GOING_AWAY,
-            next = frames.next() => next,
+            next = wire.next() => next,
         };
-        let message = match next {
-            None => break Close::NORMAL,
+        let said = match next {
+            None | Some(Ok(Message::Close)) => break Close::NORMAL,
             Some(Err(close)) => break close,
-            Some(Ok(message)) => message,
+            Some(Ok(Message::Text(text))) => wire.say(OpCode::Text, text.into_bytes()).await,
+            Some(Ok(Message::Binary(bytes))) => wire.say(OpCode::Binary, bytes).await,
+            Some(Ok(Message::Ping(bytes))) => wire.say(OpCode::Pong, bytes).await,
+            Some(Ok(Message::Pong)) => Ok(()),
         };
-        let said = match message {
-            Message::Text(text) => session.text(text).await,
-            Message::Binary(bytes) => session.binary(bytes).await,
-            Message::Ping(bytes) => session.pong(&bytes).await,
-            Message::Pong => Ok(()),
-            Message::Close => break Close::NORMAL,
-        };
-        if said.is_err() {
-            break Close::NORMAL;
+        if let Err(close) = said {
+            break close;
         }
     };
-    frames::end(session, frames, close).await;
+    wire.end(close).await;
 }

@@ -1,29 +1,10 @@
-//! The frames of a WebSocket (RFC 6455): how it opens, what comes, how it ends.
-
-use std::time::Duration;
+//! The frames of a WebSocket (RFC 6455): what comes, message by message, and what goes.
 
 use actix_http::ws::{OpCode, Parser, ProtocolError};
-use actix_web::{
-    FromRequest, HttpRequest, HttpResponse,
-    dev::Payload,
-    web::{self, Bytes, BytesMut},
-};
-use actix_ws::{CloseCode, CloseReason, Session};
+use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
-use futures_util::StreamExt;
-use tokio::{sync::oneshot, time::timeout};
 
 use super::protocol::Close;
-use crate::{
-    error::{ApiError, Code},
-    http,
-};
-
-/// How long the last word may wait for a client that takes nothing.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
-
-/// How long what is on its way may take after that.
-const END_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a client sends.
 pub(super) enum Message {
@@ -36,9 +17,6 @@ pub(super) enum Message {
 
 /// What comes over a WebSocket, message by message; no more is held than one of them may have.
 pub(super) struct Frames {
-    payload: Payload,
-    /// Resolves when the connection has gone.
-    gone: oneshot::Receiver<()>,
     buffer: BytesMut,
     largest: usize,
     /// A message of which more is to come.
@@ -52,83 +30,29 @@ struct Part {
     checked: usize,
 }
 
-/// Opens one whose messages have at most so many bytes (RFC 6455 section 4.2).
-///
-/// # Errors
-/// 426 for what is no handshake.
-pub(super) fn open(
-    request: &HttpRequest,
-    body: web::Payload,
-    protocols: &[&str],
-    largest: usize,
-) -> Result<(HttpResponse, Session, Frames), ApiError> {
-    // What comes is read here.
-    let nothing = web::Payload::from_request(request, &mut Payload::None);
-    let nothing = nothing
-        .into_inner()
-        .map_err(|error| ApiError::internal(error.to_string()))?;
-    let (response, session, _nothing) =
-        actix_ws::handle_with_protocols(request, nothing, protocols).map_err(|_no_handshake| {
-            ApiError::from(Code::UpgradeRequired)
-                .header("upgrade", "websocket")
-                .header("connection", "upgrade")
-                .header("sec-websocket-version", "13")
-        })?;
-    let (response, gone) = http::close_after(request, response);
-    let frames = Frames {
-        payload: body.into_inner(),
-        gone,
-        buffer: BytesMut::new(),
-        largest,
-        part: None,
-    };
-    Ok((response, session, frames))
-}
-
-/// Says why it ends, and ends it; whatever comes meanwhile is not looked at.
-pub(super) async fn end(session: Session, mut frames: Frames, close: Close) {
-    let reason = CloseReason {
-        code: CloseCode::from(close.code),
-        description: Some(close.reason.to_owned()).filter(|reason| !reason.is_empty()),
-    };
-    // Who takes nothing hears nothing.
-    let _said = timeout(CLOSE_PATIENCE, session.close(Some(reason))).await;
-    // As long as somebody reads, actix closes the connection when everything is sent; afterwards it would wait for the client.
-    let drained = async { while frames.read().await.is_some() {} };
-    let _ended = timeout(END_PATIENCE, drained).await;
-}
-
 impl Frames {
-    /// Waits for the next message; `None` when the connection has gone. May be given up and called again.
+    /// What came already, if anything; messages have at most so many bytes.
+    pub fn new(came: BytesMut, largest: usize) -> Self {
+        Self {
+            buffer: came,
+            largest,
+            part: None,
+        }
+    }
+
+    /// Where to put what comes; who is silent for long holds nothing.
+    pub fn buffer(&mut self) -> &mut BytesMut {
+        if self.buffer.is_empty() {
+            self.buffer = BytesMut::new();
+        }
+        &mut self.buffer
+    }
+
+    /// Takes a message of what has come, if there is one.
     ///
     /// # Errors
     /// What a client may not send (RFC 6455 section 7.4.1); nothing can be read after it.
-    pub async fn next(&mut self) -> Option<Result<Message, Close>> {
-        loop {
-            match self.take() {
-                Ok(Some(message)) => return Some(Ok(message)),
-                Ok(None) => {}
-                Err(close) => return Some(Err(close)),
-            }
-            if self.buffer.is_empty() {
-                // Who is silent for long holds nothing.
-                self.buffer = BytesMut::new();
-            }
-            let bytes = self.read().await?;
-            self.buffer.extend_from_slice(&bytes);
-        }
-    }
-
-    async fn read(&mut self) -> Option<Bytes> {
-        tokio::select! {
-            biased;
-            bytes = self.payload.next() => bytes?.ok(),
-            _gone = &mut self.gone => None,
-        }
-    }
-
-    /// Takes a message of what was read, if there is one.
-    fn take(&mut self) -> Result<Option<Message>, Close> {
+    pub fn take(&mut self) -> Result<Option<Message>, Close> {
         while let Some((is_last, code, bytes)) = self.take_frame()? {
             let bytes = bytes.unwrap_or_default();
             match code {
@@ -213,9 +137,46 @@ fn announced(bytes: &[u8]) -> Option<usize> {
     Some(usize::try_from(length).unwrap_or(usize::MAX))
 }
 
+/// What a whole message of so many bytes begins with on its way to a client (RFC 6455 section 5.2), and how much of that there is.
+pub(super) fn head(code: OpCode, length: usize) -> ([u8; 10], usize) {
+    let mut head = [0; 10];
+    let [first, second, extended @ ..] = &mut head;
+    *first = 0x80 | u8::from(code);
+    if let (Ok(short), ..126) = (u8::try_from(length), length) {
+        *second = short;
+        return (head, 2);
+    }
+    if let Ok(length) = u16::try_from(length) {
+        *second = 126;
+        let [high, low, ..] = extended;
+        [*high, *low] = length.to_be_bytes();
+        return (head, 4);
+    }
+    *second = 127;
+    *extended = u64::try_from(length).unwrap_or(u64::MAX).to_be_bytes();
+    (head, 10)
+}
+
 fn fault(error: &ProtocolError) -> Close {
     match error {
         ProtocolError::Overflow => Close::TOO_LARGE,
         _ => Close::BROKEN_PROTOCOL,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heads_are_what_the_parser_writes() {
+        for length in [0, 1, 125, 126, 127, 255, 256, 65_535, 65_536, 70_000] {
+            for code in [OpCode::Text, OpCode::Binary, OpCode::Pong] {
+                let mut whole = BytesMut::new();
+                Parser::write_message(&mut whole, vec![0; length], code, true, false);
+                let (head, size) = head(code, length);
+                assert_eq!(whole[..whole.len() - length], head[..size], "{length}");
+            }
+        }
     }
 }

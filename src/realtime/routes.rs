@@ -2,7 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
 
-use super::{frames, socket::Socket};
+use super::{socket::Socket, wire};
 use crate::{
     app::AppState,
     error::{ApiError, Code, Problem},
@@ -42,8 +42,13 @@ pub async fn open_realtime(
     if !app.cors.allows_socket(headers, by_cookie) {
         return Err(Code::OriginNotAllowed.into());
     }
-    let (response, session, frames) = frames::open(&request, body, &[PROTOCOL], LARGEST_MESSAGE)?;
     let presented = visitor.caller().map(Caller::verified);
-    actix_web::rt::spawn(Socket::serve(app.into_inner(), session, frames, presented));
-    Ok(response)
+    let serve = |wire| Socket::serve(app.into_inner(), wire, presented);
+    wire::open(
+        &request,
+        body.into_inner(),
+        &[PROTOCOL],
+        LARGEST_MESSAGE,
+        serve,
+    )
 }

@@ -2,16 +2,17 @@
 
 use std::{collections::VecDeque, future::ready, sync::Arc, time::Duration};
 
-use actix_ws::Session;
+use actix_http::ws::OpCode;
 use bytestring::ByteString;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
 use super::{
     beat::Beat,
-    frames::{self, Frames, Message},
+    frames::Message,
     outbox::{Item, Outbox},
     protocol::{self, Close, Command},
     talk::Talk,
+    wire::Wire,
 };
 use crate::{
     app::AppState,
@@ -26,9 +27,6 @@ const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a socket goes on after its token has run out: for a new one.
 const GRACE: Duration = Duration::from_secs(25);
 
-/// How long a message may wait for a client that takes nothing.
-const WRITE_PATIENCE: Duration = Duration::from_secs(5);
-
 /// What may come within a while: libraries subscribe to all of their channels at once.
 const MOST_MESSAGES: u32 = 500;
 const PACE: Duration = Duration::from_secs(5);
@@ -36,12 +34,12 @@ const PACE: Duration = Duration::from_secs(5);
 /// So near to when something is due an alarm need not be moved.
 const NEAR: Duration = Duration::from_millis(50);
 
-/// Bytes that are sent as one message: for clients that take nothing, dozens of messages wait.
-const BATCH: usize = 2_048;
+/// Bytes that are sent as one message, where a single one is not larger.
+const BATCH: usize = 16_384;
 
 /// A socket and its conversation.
 pub(super) struct Socket {
-    session: Session,
+    wire: Wire,
     metrics: Arc<Metrics>,
     outbox: Outbox,
     talk: Talk,
@@ -57,16 +55,11 @@ pub(super) struct Socket {
 
 impl Socket {
     /// Serves a client until one of the two ends it.
-    pub async fn serve(
-        app: Arc<AppState>,
-        session: Session,
-        mut frames: Frames,
-        presented: Option<Arc<Verified>>,
-    ) {
+    pub async fn serve(app: Arc<AppState>, wire: Wire, presented: Option<Arc<Verified>>) {
         let outbox = app.hub.outbox();
         let now = Instant::now();
         let mut socket = Self {
-            session,
+            wire,
             metrics: Arc::clone(&app.metrics),
             talk: Talk::new(Arc::clone(&app), outbox.clone(), presented),
             outbox,
@@ -77,30 +70,21 @@ impl Socket {
             pace: (now, 0),
         };
         let open = app.hub.open();
-        let close = socket.run(&app, &mut frames).await;
+        let close = socket.run(&app).await;
         drop(open);
         app.metrics.closed(close.code);
         tracing::debug!(code = close.code, reason = close.reason, "a socket ends");
-        let Self {
-            session,
-            talk,
-            outbox,
-            pending,
-            leaving,
-            ..
-        } = socket;
-        // Nothing waits for who has gone.
-        drop((talk, outbox, pending, leaving));
-        frames::end(session, frames, close).await;
+        // Nothing else waits for who goes.
+        let Self { wire, .. } = socket;
+        wire.end(close).await;
     }
 
-    async fn run(&mut self, app: &AppState, frames: &mut Frames) -> Close {
+    async fn run(&mut self, app: &AppState) -> Close {
         let mut revocations = app.tokens.revocations().news();
         if let Err(close) = self.talk.check() {
             return close;
         }
         let mut stopped = std::pin::pin!(app.life.stopped());
-        let outbox = self.outbox.clone();
         let mut alarm = std::pin::pin!(sleep_until(self.deadline(app)));
         loop {
             let due = self.deadline(app);
@@ -114,13 +98,13 @@ impl Socket {
                 _news = revocations.changed() => self.talk.check(),
                 // Apart, since few need what an answer may take.
                 () = ready(()), if !self.pending.is_empty() => Box::pin(self.answer(app)).await,
-                message = frames.next(), if self.pending.is_empty() => self.hear(message).await,
+                message = self.wire.next(), if self.pending.is_empty() => self.hear(message).await,
                 () = &mut alarm => {
                     alarm.as_mut().reset(Instant::now() + NEAR);
                     self.act(app).await
                 }
                 () = ready(()), if !self.leaving.is_empty() => self.tell().await,
-                () = outbox.news() => self.tell().await,
+                () = self.outbox.news() => self.tell().await,
             };
             if let Err(close) = done {
                 return close;
@@ -170,10 +154,7 @@ impl Socket {
             Some(Ok(Message::Binary(_))) => return Err(Close::NO_JSON),
             Some(Ok(Message::Ping(bytes))) => {
                 self.count()?;
-                let pong = timeout(WRITE_PATIENCE, self.session.pong(&bytes)).await;
-                return pong
-                    .map_err(|_elapsed| Close::SLOW)?
-                    .map_err(|_closed| Close::NORMAL);
+                return self.wire.say(OpCode::Pong, bytes).await;
             }
             Some(Ok(Message::Pong)) => return self.count(),
             Some(Ok(Message::Close)) => return Err(Close::NORMAL),
@@ -236,7 +217,7 @@ impl Socket {
                 .into_iter()
                 .for_each(|waited| self.metrics.delivered(waited));
         }
-        let mut batch = ByteString::new();
+        let (mut lines, mut bytes) = (Vec::new(), 0);
         while let Some(item) = self.leaving.pop_front() {
             let line = match item {
                 Item::Push { ticket, text, .. } => Some(text).filter(|_line| self.talk.has(ticket)),
@@ -244,30 +225,34 @@ impl Socket {
             };
             // The client may have unsubscribed meanwhile.
             let Some(line) = line else { continue };
-            batch = if batch.is_empty() {
-                // Shared with everyone who is told the same.
-                line
-            } else {
-                format!("{batch}\n{line}").into()
-            };
+            bytes += line.len();
+            lines.push(line);
             let next = self.leaving.front().map_or(BATCH, Item::bytes);
-            if batch.len() + next >= BATCH {
+            if bytes + next >= BATCH {
                 break;
             }
         }
-        if batch.is_empty() {
-            return Ok(());
+        match <[ByteString; 1]>::try_from(lines) {
+            // Shared with everyone who is told the same.
+            Ok([line]) => self.write(line).await,
+            Err(lines) if lines.is_empty() => Ok(()),
+            Err(lines) => self.write(lines.join("\n").into()).await,
         }
-        self.write(batch).await
     }
 
     /// Sends a message; who takes nothing while more comes is slow.
     async fn write(&mut self, text: ByteString) -> Result<(), Close> {
-        tokio::select! {
-            biased;
-            sent = self.session.text(text) => sent.map_err(|_closed| Close::NORMAL),
-            () = self.outbox.overflowed() => Err(Close::SLOW),
-            () = sleep(WRITE_PATIENCE) => Err(Close::SLOW),
+        if self.wire.send(OpCode::Text, text.into_bytes())? {
+            return Ok(());
         }
+        // Apart, since few need what waiting takes.
+        Box::pin(async {
+            tokio::select! {
+                biased;
+                sent = self.wire.flush() => sent,
+                () = self.outbox.overflowed() => Err(Close::SLOW),
+            }
+        })
+        .await
     }
 }

@@ -53,15 +53,11 @@ pub struct Verdict {
 }
 
 impl Passwords {
-    /// Makes the pool: `parallel` hashes at the same time, `queue` waiting; the first estimate of a password's strength,
-    /// which builds tables, is made in the background.
+    /// Makes the pool: `parallel` hashes at the same time, `queue` waiting.
     ///
     /// # Errors
     /// No randomness.
     pub fn new(parallel: usize, queue: usize) -> anyhow::Result<Self> {
-        std::thread::Builder::new()
-            .name("warm-up".to_owned())
-            .spawn(|| zxcvbn("warm up", &[]))?;
         Ok(Self {
             admitted: Arc::new(Semaphore::new(parallel + queue)),
             slots: Arc::new(Semaphore::new(parallel)),
@@ -257,6 +253,7 @@ pub fn check_new(password: &str, about: &[String]) -> Result<(), (&'static str, 
         .flat_map(|text| std::iter::once(text.as_str()).chain(text.split(['@', '.', ' '])))
         .filter(|part| part.len() >= 4)
         .collect();
+    // The first estimate builds tables of megabytes, which a replica where nobody chooses a password can do without.
     let estimate = zxcvbn(password, &about);
     if estimate.guesses() < TRIED_FIRST {
         let score = u8::from(estimate.score());

@@ -278,7 +278,7 @@ fn only_the_edges_speak_http() {
                 || matches!(room.as_str(), "http" | "app" | "pages")
                 || matches!(
                     name.as_str(),
-                    "oauth/error.rs" | "realtime/frames.rs" | "telemetry/spans.rs"
+                    "oauth/error.rs" | "realtime/wire.rs" | "telemetry/spans.rs"
                 );
             // The command line starts the server's runtime.
             let starter = name == "cli/serve.rs";

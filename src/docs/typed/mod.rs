@@ -36,7 +36,8 @@ const MOST_KEPT: usize = 16;
 pub struct Documents(Arc<Inner>);
 
 struct Inner {
-    fixed: OpenApi,
+    /// Made anew whenever there is something to make of it: it takes megabytes.
+    fixed: fn() -> OpenApi,
     kept: Mutex<Kept>,
 }
 
@@ -50,7 +51,7 @@ struct Kept {
 
 impl Documents {
     /// Documents with this fixed part.
-    pub(super) fn new(fixed: OpenApi) -> Self {
+    pub(super) fn new(fixed: fn() -> OpenApi) -> Self {
         Self(Arc::new(Inner {
             fixed,
             kept: Mutex::default(),
@@ -74,7 +75,7 @@ impl Documents {
         if let Some(text) = self.kept(&sections, |kept| kept.texts.get(&views).cloned()) {
             return Ok(text);
         }
-        let text = render(&self.0.fixed, &sections, &views).map_err(ApiError::internal)?;
+        let text = render(&(self.0.fixed)(), &sections, &views).map_err(ApiError::internal)?;
         let text = Arc::from(text + "\n");
         self.kept(&sections, |kept| {
             if kept.texts.len() >= MOST_KEPT {
@@ -94,7 +95,7 @@ impl Documents {
         }
         drop(kept);
         let generations = generations().collect();
-        let sections = Arc::new(Section::all(&self.0.fixed, collections));
+        let sections = Arc::new(Section::all(&(self.0.fixed)(), collections));
         let mut kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
         *kept = Kept {
             generations,

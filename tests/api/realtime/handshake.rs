@@ -1,5 +1,11 @@
 //! Who gets a socket: tokens, origins, and what is no handshake.
 
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    time::{Duration, Instant},
+};
+
 use serde_json::json;
 
 use crate::harness::{Heard, Person, Socket, TestApp};
@@ -132,4 +138,68 @@ async fn what_is_no_command_ends_the_socket() {
     socket.say(r#"{"send":{"data":{}}}"#).await;
     let answer = socket.ask(json!({"rpc": {}})).await;
     assert_eq!(answer["error"]["code"], 108);
+}
+
+/// Sends a handshake, and something right behind it.
+fn shake_hands(app: &TestApp, early: &[u8]) -> TcpStream {
+    let mut stream = TcpStream::connect(app.address().trim_start_matches("http://")).unwrap();
+    let patience = Some(Duration::from_secs(10));
+    stream.set_read_timeout(patience).unwrap();
+    let head = "GET /v1/realtime HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: x3JJHMbDL1EzLkh9GBhXDw==\r\n\r\n";
+    stream
+        .write_all(&[head.as_bytes(), early].concat())
+        .unwrap();
+    stream
+}
+
+/// What comes until that text has.
+fn read_until(stream: &mut TcpStream, end: &str) -> String {
+    let mut text = String::new();
+    let mut buffer = [0; 1_024];
+    while !text.contains(end) {
+        let count = stream.read(&mut buffer).unwrap();
+        assert!(count > 0, "it ends with {text}");
+        text.push_str(&String::from_utf8_lossy(&buffer[..count]));
+    }
+    text
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_right_behind_the_handshake_is_heard() {
+    let app = TestApp::shared();
+    let command = r#"{"id":1,"connect":{}}"#;
+    let length = u8::try_from(command.len()).unwrap();
+    // A mask of zeros hides nothing.
+    let frame = [&[0x81, 0x80 | length, 0, 0, 0, 0], command.as_bytes()].concat();
+    for parts in 1..frame.len() {
+        let (early, late) = frame.split_at(parts);
+        let mut stream = shake_hands(&app, early);
+        read_until(&mut stream, "\r\n\r\n");
+        stream.write_all(late).unwrap();
+        read_until(&mut stream, r#""expires":false"#);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn inp_03_sockets_are_connections_of_their_address_for_as_long_as_they_last() {
+    let app = TestApp::own(&[("TOLLGATE_LIMITS__CONNECTIONS_PER_ADDRESS", "20")]);
+    let opens = || {
+        let mut stream = shake_hands(&app, b"");
+        let mut first = [0; 12];
+        let is_open = stream.read_exact(&mut first).is_ok();
+        is_open.then(|| {
+            assert_eq!(&first, b"HTTP/1.1 101");
+            stream
+        })
+    };
+    let open: Vec<_> = (0..60).filter_map(|_| opens()).collect();
+    assert!((1..=20).contains(&open.len()), "{}", open.len());
+    assert!(opens().is_none(), "there is no seat");
+    drop(open);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while opens().is_none() {
+        assert!(Instant::now() < deadline, "seats come back");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
