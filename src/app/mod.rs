@@ -147,7 +147,7 @@ impl AppState {
             desk,
             oauth,
             upstreams,
-            inputs: InputSchemas::new(&document)?,
+            inputs: InputSchemas::new(&document),
             questions: db::Desk::new(db.clone(), ()),
             readings: db::Desk::new(db.clone(), catalog.clone()),
             creations: db::Desk::new(db.clone(), catalog.clone()),

@@ -1,12 +1,6 @@
 //! JSON bodies: the schema that the OpenAPI document shows is the schema that is enforced, every fault at once.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    future::Future,
-    marker::PhantomData,
-    pin::Pin,
-    time::Duration,
-};
+use std::{future::Future, marker::PhantomData, pin::Pin, time::Duration};
 
 use actix_web::{
     FromRequest, HttpMessage, HttpRequest,
@@ -15,10 +9,9 @@ use actix_web::{
     http::{Method, header},
     web,
 };
-use anyhow::Context;
 use futures_util::TryFutureExt;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::Value;
 use serde_path_to_error::{Path, Segment};
 use utoipa::ToSchema;
 
@@ -44,83 +37,6 @@ pub const PATCH_TYPES: &[&str] = &["application/merge-patch+json", JSON, JSON_PA
 
 /// The bytes of the body that was read, for those who compare requests.
 pub(super) struct RawBody(pub web::Bytes);
-
-/// The compiled schemas of the bodies in the OpenAPI document.
-pub struct InputSchemas(HashMap<String, Shape>);
-
-impl InputSchemas {
-    /// Compiles the component schemas that request bodies refer to.
-    ///
-    /// # Errors
-    /// A schema does not compile.
-    pub fn new(document: &Value) -> anyhow::Result<Self> {
-        let schemas = document.pointer("/components/schemas");
-        let bodies = document
-            .get("paths")
-            .and_then(Value::as_object)
-            .into_iter()
-            .flatten()
-            .filter_map(|(_, item)| item.as_object())
-            .flatten()
-            .filter_map(|(_, operation)| operation.pointer("/requestBody"));
-        let mut named = BTreeSet::new();
-        bodies.for_each(|body| names_in(body, &mut named));
-        let compile = |name: String| {
-            // Only what it refers to: the validator keeps a copy of all that it is given.
-            let mut needed = BTreeSet::from([name.clone()]);
-            let mut known = 0;
-            while needed.len() > known {
-                known = needed.len();
-                for name in needed.clone() {
-                    if let Some(schema) = schemas.and_then(|schemas| schemas.get(&name)) {
-                        names_in(schema, &mut needed);
-                    }
-                }
-            }
-            let parts: serde_json::Map<_, _> = needed
-                .into_iter()
-                .filter_map(|name| Some((name.clone(), schemas?.get(&name)?.clone())))
-                .collect();
-            let root = json!({
-                "$ref": format!("#/components/schemas/{name}"),
-                "components": {"schemas": parts},
-            });
-            let shape = Shape::new(&root).with_context(|| format!("schema {name}"))?;
-            Ok((name, shape))
-        };
-        named
-            .into_iter()
-            .map(compile)
-            .collect::<anyhow::Result<_>>()
-            .map(Self)
-    }
-
-    /// The schema of `T`.
-    ///
-    /// # Errors
-    /// 500 for what is not in the OpenAPI document.
-    pub fn of<T: ToSchema>(&self) -> Result<Shape, ApiError> {
-        let name = T::name();
-        let found = self.0.get(name.as_ref()).cloned();
-        found.ok_or_else(|| ApiError::internal(format!("{name} is not in the OpenAPI document")))
-    }
-}
-
-/// Collects the names of the component schemas that a part of the document refers to.
-fn names_in(part: &Value, names: &mut BTreeSet<String>) {
-    match part {
-        Value::Object(members) => {
-            let name = members
-                .get("$ref")
-                .and_then(Value::as_str)
-                .and_then(|reference| reference.strip_prefix("#/components/schemas/"));
-            names.extend(name.map(str::to_owned));
-            members.values().for_each(|member| names_in(member, names));
-        }
-        Value::Array(items) => items.iter().for_each(|item| names_in(item, names)),
-        _ => {}
-    }
-}
 
 /// A body that fits the schema of `T`.
 pub struct Json<T>(pub T);

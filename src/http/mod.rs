@@ -10,6 +10,7 @@ mod cors;
 mod form;
 mod guard;
 mod idempotency;
+mod inputs;
 mod json;
 mod limit;
 mod lines;
@@ -30,9 +31,10 @@ pub use cors::Cors;
 pub use form::Form;
 pub use guard::{QueryNames, guard};
 pub use idempotency::Idempotency;
+pub use inputs::InputSchemas;
 pub use json::{
-    AnyJson, AnyPatch, InputSchemas, Json, JsonObject, JsonPatch, JsonPatchStep, MaybeJson,
-    PATCH_TYPES, PatchOf, body_limit,
+    AnyJson, AnyPatch, Json, JsonObject, JsonPatch, JsonPatchStep, MaybeJson, PATCH_TYPES, PatchOf,
+    body_limit,
 };
 pub use limit::{RateLimits, limit};
 pub use lines::{NDJSON, OneOrLines};
