@@ -19,9 +19,11 @@ impl From<DateTime<Utc>> for Timestamp {
     }
 }
 
-impl fmt::Display for Timestamp {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (moment, mut text) = (self.0, *b"0000-00-00T00:00:00.000Z");
+impl Timestamp {
+    /// Gives its text to `hear`.
+    pub fn tell<T>(self, hear: impl FnOnce(&str) -> T) -> T {
+        // Of a moment with an offset every part would be worked out by itself.
+        let (moment, mut text) = (self.0.naive_utc(), *b"0000-00-00T00:00:00.000Z");
         let year = u32::try_from(moment.year()).unwrap_or(u32::MAX);
         // Chrono's own takes four times as long, and lists hold hundreds.
         let parts = [
@@ -37,12 +39,16 @@ impl fmt::Display for Timestamp {
             write_digits(text.get_mut(place).unwrap_or_default(), number);
         }
         match str::from_utf8(&text) {
-            Ok(text) if year <= 9_999 && moment.nanosecond() < 1_000_000_000 => {
-                formatter.write_str(text)
-            }
+            Ok(text) if year <= 9_999 && moment.nanosecond() < 1_000_000_000 => hear(text),
             // Years of five digits, and leap seconds.
-            _ => formatter.write_str(&moment.to_rfc3339_opts(SecondsFormat::Millis, true)),
+            _ => hear(&self.0.to_rfc3339_opts(SecondsFormat::Millis, true)),
         }
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.tell(|text| formatter.write_str(text))
     }
 }
 

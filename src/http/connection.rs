@@ -93,6 +93,11 @@ impl Exchange {
         self.0.is_over.set(true);
     }
 
+    /// Whether everything is sent.
+    pub(super) fn is_upgraded(&self) -> bool {
+        self.0.upgraded.borrow().is_some()
+    }
+
     /// What goes on, and over what, once HTTP has ended.
     pub(super) fn upgraded(&self) -> Option<(Sequel, Upgraded)> {
         self.0.sequel.take().zip(self.0.upgraded.take())
@@ -183,6 +188,11 @@ impl Connection {
         self.exchange.clone()
     }
 
+    fn stream(&mut self) -> io::Result<Pin<&mut TcpStream>> {
+        let stream = self.stream.as_mut().map(Pin::new);
+        stream.ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
     /// Ends the connection when what came does not become a request; actix watches over the first head only. Asked when
     /// actix has made of it what it can, so whole requests, which are nearly all, cost no timer.
     fn watch_read(&mut self, context: &mut Context<'_>) -> io::Result<()> {
@@ -255,17 +265,13 @@ impl Drop for Connection {
 }
 
 impl AsyncRead for Connection {
-    /// Nothing more comes over HTTP once something else goes on.
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        let Some(stream) = &mut self.stream else {
-            return Poll::Ready(Ok(()));
-        };
-        let read = Pin::new(stream).poll_read(context, buffer);
+        let read = self.stream()?.poll_read(context, buffer);
         if buffer.filled().len() > before {
             self.came.get_or_insert_with(Instant::now);
         }
@@ -279,10 +285,7 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let Some(stream) = &mut self.stream else {
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
-        };
-        let written = Pin::new(stream).poll_write(context, bytes);
+        let written = self.stream()?.poll_write(context, bytes);
         self.watch(context, bytes.len(), written)
     }
 
@@ -292,10 +295,7 @@ impl AsyncWrite for Connection {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let offered = slices.iter().map(|slice| slice.len()).sum();
-        let Some(stream) = &mut self.stream else {
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
-        };
-        let written = Pin::new(stream).poll_write_vectored(context, slices);
+        let written = self.stream()?.poll_write_vectored(context, slices);
         self.watch(context, offered, written)
     }
 
@@ -305,28 +305,21 @@ impl AsyncWrite for Connection {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.watch_read(context)?;
-        let this = &mut *self;
-        let Some(stream) = &mut this.stream else {
-            return Poll::Ready(Ok(()));
-        };
-        ready!(Pin::new(&mut *stream).poll_flush(context))?;
-        if this.exchange.0.is_narrow.take() {
+        ready!(self.stream()?.poll_flush(context))?;
+        if self.exchange.0.is_narrow.take() {
             // It would grow to megabytes, of which nobody knows whether they are taken.
-            sockopt::set_socket_send_buffer_size(&*stream, NARROW)?;
+            sockopt::set_socket_send_buffer_size(&*self.stream()?, NARROW)?;
         }
-        if this.exchange.0.is_over.take() {
+        if self.exchange.0.is_over.take() {
             // Everything was written: actix flushes afterwards.
-            let (stream, seat) = (this.stream.take(), this.seat.take());
+            let (stream, seat) = (self.stream.take(), self.seat.take());
             let upgraded = stream.map(|stream| Upgraded::new(stream, seat));
-            this.exchange.0.upgraded.replace(upgraded);
+            self.exchange.0.upgraded.replace(upgraded);
         }
         Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.stream {
-            Some(stream) => Pin::new(stream).poll_shutdown(context),
-            None => Poll::Ready(Ok(())),
-        }
+        self.stream()?.poll_shutdown(context)
     }
 }

@@ -40,7 +40,7 @@ pub use limit::{RateLimits, limit};
 pub use lines::{NDJSON, OneOrLines};
 pub use observe::{Rendered, observe};
 pub use origin::{Anyone, Proxies};
-pub use page::{Page, PageQuery, Pager, Query, read_query};
+pub use page::{Page, PageQuery, Pager, Query, Texts, read_query};
 pub use resource::Routes;
 pub use seats::Seats;
 pub use upgrade::{Upgraded, converse, upgrade};

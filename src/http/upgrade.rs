@@ -1,7 +1,7 @@
 //! Connections that are no HTTP any more (RFC 9110 section 7.8).
 
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
     pin::Pin,
     task::{Context, Poll},
 };
@@ -30,7 +30,7 @@ pub struct Upgraded {
     _seat: Option<Seat>,
 }
 
-/// The body of an answer after which there is no HTTP: nothing.
+/// The body of an answer after which there is no HTTP: nothing, and never an end.
 struct Last(Exchange);
 
 impl Upgraded {
@@ -76,7 +76,14 @@ pub async fn converse(
     over_http: impl Future<Output = Result<(), DispatchError>>,
 ) -> Result<(), DispatchError> {
     // In a box, since what it needs is not needed any more afterwards.
-    Box::pin(over_http).await?;
+    let mut over_http = Box::pin(over_http);
+    // It is left in the middle of its last answer, so that nothing which came behind the request is answered over HTTP.
+    poll_fn(|context| match over_http.as_mut().poll(context) {
+        Poll::Pending if exchange.is_upgraded() => Poll::Ready(Ok(())),
+        polled => polled,
+    })
+    .await?;
+    drop(over_http);
     let upgraded = exchange.upgraded();
     drop(exchange);
     if let Some((sequel, upgraded)) = upgraded {
@@ -97,6 +104,6 @@ impl MessageBody for Last {
         _context: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Self::Error>>> {
         self.0.end();
-        Poll::Ready(None)
+        Poll::Pending
     }
 }

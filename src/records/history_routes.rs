@@ -11,7 +11,7 @@ use crate::{
     app::AppState,
     collections::CollectionName,
     error::{ApiError, Problem},
-    http::{Page, PageQuery, Pager, Query, Tagged, Visitor, hash},
+    http::{Page, PageQuery, Pager, Query, Tagged, Texts, Visitor, hash},
     precondition::Precondition,
     scope::{RecordsRead, RecordsWrite},
 };
@@ -54,7 +54,7 @@ pub async fn list_record_versions(
         .run_again(move |conn| super::list_versions(conn, &catalog, &request, id, before, rows))
         .await?;
     let page: Page<Shown> = pager.page(versions, |shown: &Shown| shown.version, &keyring)?;
-    page.respond_texts(&path, &[], Shown::text)
+    page.respond_texts(&path, &[], Texts::of(&page.items, Shown::text))
 }
 
 /// Reads one version of a record

@@ -175,9 +175,12 @@ pub(super) fn unserved_filter(
     asker: &Asker,
     selection: &Selection,
 ) -> Option<String> {
-    let bounds = bounds(collection, asker, selection);
     let filtered = !selection.is_search() && selection.filter().is_some_and(Rule::uses_record);
-    if filtered && !collection.serves_bounds(&paths(&bounds, |_any| true), &equal(&bounds)) {
+    if !filtered {
+        return None;
+    }
+    let bounds = bounds(collection, asker, selection);
+    if !collection.serves_bounds(&paths(&bounds, |_any| true), &equal(&bounds)) {
         let detail = "no index serves this filter; declare one that begins with a member that it compares with a value";
         return Some(detail.to_owned());
     }

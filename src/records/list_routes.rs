@@ -6,7 +6,6 @@ use actix_web::{
     web,
 };
 use serde::Deserialize;
-use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
@@ -19,7 +18,7 @@ use crate::{
     collections::CollectionName,
     config::Mode,
     error::{ApiError, Code, Problem},
-    http::{Page, PageQuery, Pager, Query, Visitor, hash},
+    http::{Page, PageQuery, Pager, Query, Texts, Visitor, hash},
     scope::RecordsRead,
 };
 
@@ -116,19 +115,18 @@ pub async fn list_records(
         return stream_list(&app, request, query).await;
     }
     let sub = request.asker.auth.get("sub");
-    let list = hash(
-        json!([path, sub, query.filter, query.search, query.order_by])
-            .to_string()
-            .as_bytes(),
-    );
+    let list = serde_json::to_vec(&(&path, sub, &query.filter, &query.search, &query.order_by));
+    let list = hash(&list.map_err(ApiError::internal)?);
     let keyring = app.tokens.keyring();
     let pager: Pager<Place> = Pager::new(list, &page, &keyring)?;
     let (after, rows) = (pager.after().cloned(), pager.limit());
     let (catalog, asked) = (app.catalog.clone(), query.clone());
-    let listing = app
-        .db
-        .run_again(move |conn| super::list(conn, &catalog, &request, &asked, after.as_ref(), rows))
-        .await?;
+    let list = move |conn: &mut _| {
+        let mut listing = super::list(conn, &catalog, &request, &asked, after.as_ref(), rows)?;
+        let items = Texts::of(&std::mem::take(&mut listing.items), Shown::text);
+        Ok((items, listing))
+    };
+    let (items, listing) = app.db.run_again(list).await?;
     let mut page: Page<Shown> = pager.page_until(listing.items, listing.end, &keyring)?;
     page.count = listing.count;
     let filters = [
@@ -138,7 +136,7 @@ pub async fn list_records(
         ("fields", query.wanted.fields),
         ("expand", query.wanted.expand),
     ];
-    let mut response = page.respond_texts(&path, &filters, Shown::text)?;
+    let mut response = page.respond_texts(&path, &filters, items)?;
     let position = listing.feed_position.parse().map_err(ApiError::internal)?;
     response.headers_mut().insert(FEED_POSITION, position);
     if let Some(warning) = listing.warning {

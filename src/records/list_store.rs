@@ -1,15 +1,17 @@
 //! The statement of a page: what a rule and a filter leave, in an order, from a place on.
 
+use chrono::{DateTime, Utc};
 use diesel::{
     pg::Pg,
     prelude::*,
     query_builder::{AstPass, Query, QueryFragment, QueryId},
-    sql_types::{Nullable, Text, Uuid as SqlUuid},
+    sql_types::{BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid},
 };
+use uuid::Uuid;
 
 use super::{
     order::{Order, Place},
-    row::{RecordRow, Told, ToldTypes},
+    row::RecordRow,
     selection::Selection,
 };
 use crate::{
@@ -46,11 +48,34 @@ pub(super) struct Window<'a> {
     pub rows: i64,
 }
 
-/// A row of the statement, by its columns' places: a record, or in one of them what is told of all.
+/// A row of the statement, by its columns' places: a record; or, without an id, what is told of all: the collection's generation in the place of
+/// a version, and the feed's position in that of a document, since every column costs something in every row.
 #[derive(Queryable)]
 struct Row {
-    told: Told,
-    feed_position: Option<String>,
+    id: Option<Uuid>,
+    owner: Option<Uuid>,
+    version: Option<i64>,
+    created_at: Option<DateTime<Utc>>,
+    updated_at: Option<DateTime<Utc>>,
+    data: Option<String>,
+}
+
+impl Row {
+    /// Whether there is a record whose document was left out.
+    fn is_cut(&self) -> bool {
+        self.id.is_some() && self.data.is_none()
+    }
+
+    fn record(self) -> Option<RecordRow> {
+        Some(RecordRow {
+            id: self.id?,
+            owner: self.owner,
+            version: self.version?,
+            created_at: self.created_at?,
+            updated_at: self.updated_at?,
+            data: self.data?,
+        })
+    }
 }
 
 /// What was found of a page.
@@ -82,7 +107,7 @@ pub(super) fn list(conn: &mut PgConnection, window: Window<'_>) -> QueryResult<O
         is_measured,
     }
     .load(conn)?;
-    if rows.iter().any(|row| row.told.is_cut()) {
+    if rows.iter().any(Row::is_cut) {
         // Only then, since adding up what precedes each record is a fifth of the work.
         let is_measured = true;
         rows = Statement {
@@ -91,13 +116,19 @@ pub(super) fn list(conn: &mut PgConnection, window: Window<'_>) -> QueryResult<O
         }
         .load(conn)?;
     }
-    let mut found = Found::default();
+    let mut found = Found {
+        records: Vec::with_capacity(rows.len()),
+        ..Found::default()
+    };
     let mut generation = None;
     for row in rows {
-        generation = generation.or(row.told.generation);
-        found.feed_position.extend(row.feed_position);
-        found.goes_on |= row.told.is_cut();
-        found.records.extend(row.told.record());
+        if row.id.is_none() {
+            generation = row.version;
+            found.feed_position = row.data.unwrap_or_default();
+        } else {
+            found.goes_on |= row.is_cut();
+            found.records.extend(row.record());
+        }
     }
     if generation != Some(window.collection.generation) {
         return Ok(None);
@@ -120,7 +151,14 @@ impl QueryId for Statement<'_> {
 }
 
 impl Query for Statement<'_> {
-    type SqlType = (ToldTypes, Nullable<Text>);
+    type SqlType = (
+        Nullable<SqlUuid>,
+        Nullable<SqlUuid>,
+        Nullable<BigInt>,
+        Nullable<Timestamptz>,
+        Nullable<Timestamptz>,
+        Nullable<Text>,
+    );
 }
 
 impl RunQueryDsl<PgConnection> for Statement<'_> {}
@@ -137,11 +175,12 @@ impl QueryFragment<Pg> for Statement<'_> {
         }
         // What is told of all is in a row of its own: no row of fifty has to repeat it. What has a position by then is in the list;
         // what gets one later may be there already, too.
-        out.push_sql("select (select generation from collections where name = ");
+        out.push_sql(
+            "select null::uuid, null::uuid, (select generation from collections where name = ",
+        );
         out.push_bind_param::<Text, _>(&window.collection.name)?;
         out.push_sql(
-            "), null::uuid, null::uuid, null::bigint, null::timestamptz, null::timestamptz, null, epoch || '/' || position \
-             from feed_state union all (",
+            "), null::timestamptz, null::timestamptz, epoch || '/' || position from feed_state union all (",
         );
         // Rows beyond the bytes of a page have no data.
         let has_data = if *is_measured {
@@ -150,7 +189,7 @@ impl QueryFragment<Pg> for Statement<'_> {
             format!("size <= {}", i64::from(MOST_BYTES) / window.rows.max(1))
         };
         out.push_sql(&format!(
-            "select null, id, owner, version, created_at, updated_at, case when {has_data} then data::text end, null from "
+            "select id, owner, version, created_at, updated_at, case when {has_data} then data::text end from "
         ));
         if *is_measured {
             out.push_sql("(select record.*, sum(size) over (");

@@ -93,10 +93,11 @@ fn push_uuid(text: &mut String, name: &str, id: Uuid) {
 }
 
 fn push_moment(text: &mut String, name: &str, moment: DateTime<Utc>) {
-    push(
-        text,
-        format_args!("\"{name}\":\"{}\"", Timestamp::from(moment)),
-    );
+    Timestamp::from(moment).tell(|moment| {
+        for part in ["\"", name, "\":\"", moment, "\""] {
+            text.push_str(part);
+        }
+    });
 }
 
 fn push(text: &mut String, part: fmt::Arguments<'_>) {
@@ -125,17 +126,6 @@ pub(super) struct Told {
     #[diesel(sql_type = Nullable<Text>)]
     data: Option<String>,
 }
-
-/// The types of these.
-pub(super) type ToldTypes = (
-    Nullable<BigInt>,
-    Nullable<SqlUuid>,
-    Nullable<SqlUuid>,
-    Nullable<BigInt>,
-    Nullable<Timestamptz>,
-    Nullable<Timestamptz>,
-    Nullable<Text>,
-);
 
 impl Told {
     /// The columns of a record that is called so in a statement.

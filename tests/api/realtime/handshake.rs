@@ -140,13 +140,15 @@ async fn what_is_no_command_ends_the_socket() {
     assert_eq!(answer["error"]["code"], 108);
 }
 
-/// Sends a handshake, and something right behind it.
-fn shake_hands(app: &TestApp, early: &[u8]) -> TcpStream {
+/// Sends a handshake with one more header, and something right behind it.
+fn shake_hands(app: &TestApp, header: &str, early: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(app.address().trim_start_matches("http://")).unwrap();
     let patience = Some(Duration::from_secs(10));
     stream.set_read_timeout(patience).unwrap();
-    let head = "GET /v1/realtime HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-                Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: x3JJHMbDL1EzLkh9GBhXDw==\r\n\r\n";
+    let head = format!(
+        "GET /v1/realtime HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: x3JJHMbDL1EzLkh9GBhXDw==\r\n{header}\r\n"
+    );
     stream
         .write_all(&[head.as_bytes(), early].concat())
         .unwrap();
@@ -174,7 +176,7 @@ async fn what_comes_right_behind_the_handshake_is_heard() {
     let frame = [&[0x81, 0x80 | length, 0, 0, 0, 0], command.as_bytes()].concat();
     for parts in 1..frame.len() {
         let (early, late) = frame.split_at(parts);
-        let mut stream = shake_hands(&app, early);
+        let mut stream = shake_hands(&app, "", early);
         read_until(&mut stream, "\r\n\r\n");
         stream.write_all(late).unwrap();
         read_until(&mut stream, r#""expires":false"#);
@@ -182,10 +184,34 @@ async fn what_comes_right_behind_the_handshake_is_heard() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn inp_04_no_request_hides_behind_a_handshake() {
+    let app = TestApp::shared();
+    let hidden = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    for header in [
+        "",
+        "Content-Length: 0\r\n",
+        "Transfer-Encoding: chunked\r\n",
+    ] {
+        let early = if header.starts_with('T') {
+            "0\r\n\r\n"
+        } else {
+            ""
+        };
+        let mut stream = shake_hands(&app, header, &[early.as_bytes(), hidden].concat());
+        let mut bytes = Vec::new();
+        // Until the socket is closed: nobody introduces themselves.
+        stream.read_to_end(&mut bytes).unwrap();
+        let text = String::from_utf8_lossy(&bytes);
+        assert_eq!(text.matches("HTTP/1.1 ").count(), 1, "{header}: {text}");
+        assert!(!text.contains("HTTP/1.1 200"), "{header}: {text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn inp_03_sockets_are_connections_of_their_address_for_as_long_as_they_last() {
     let app = TestApp::own(&[("TOLLGATE_LIMITS__CONNECTIONS_PER_ADDRESS", "20")]);
     let opens = || {
-        let mut stream = shake_hands(&app, b"");
+        let mut stream = shake_hands(&app, "", b"");
         let mut first = [0; 12];
         let is_open = stream.read_exact(&mut first).is_ok();
         is_open.then(|| {
