@@ -1,7 +1,7 @@
 //! Connections that are no HTTP any more (RFC 9110 section 7.8).
 
 use std::{
-    future::{Future, poll_fn},
+    future::{Future, poll_fn, ready},
     pin::Pin,
     task::{Context, Poll},
 };
@@ -17,6 +17,9 @@ use futures_util::{FutureExt, StreamExt, future::LocalBoxFuture};
 use tokio::net::TcpStream;
 
 use super::{connection::Exchange, seats::Seat};
+
+/// Bytes behind a request that actix reads for it; it holds more by itself then.
+const MOST_EARLY: usize = 32_768;
 
 /// What goes on over a connection after HTTP.
 pub(super) type Sequel = Box<dyn FnOnce(Upgraded) -> LocalBoxFuture<'static, ()>>;
@@ -57,11 +60,14 @@ where
     let exchange = request.conn_data::<Exchange>()?.clone();
     exchange.narrow();
     exchange.go_on(Box::new(|mut upgraded| {
-        // HTTP has read its last: no more comes this way.
         while let Some(Some(Ok(bytes))) = body.next().now_or_never() {
             upgraded.early.extend_from_slice(&bytes);
         }
         drop(body);
+        if upgraded.early.len() >= MOST_EARLY {
+            // Of what came after that, some is lost.
+            return ready(()).boxed_local();
+        }
         sequel(upgraded).boxed_local()
     }));
     Some(answer.set_body(Last(exchange)).map_into_boxed_body())

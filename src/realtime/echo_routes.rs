@@ -1,6 +1,5 @@
 //! A WebSocket that sends back what it is sent: it shows to suites of tests what ours understand.
 
-use actix_http::ws::OpCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::{
@@ -44,21 +43,30 @@ pub async fn open_echo(
 async fn serve(app: web::Data<AppState>, mut wire: Wire) {
     let mut stopped = std::pin::pin!(app.life.stopped());
     let close = loop {
+        let is_waiting = wire.is_waiting();
+        let (mut reader, mut writer) = wire.halves();
         let next = tokio::select! {
+            biased;
             () = &mut stopped => break Close::GOING_AWAY,
-            next = wire.next() => next,
+            sent = writer.flush(), if is_waiting => match sent {
+                Ok(()) => continue,
+                Err(close) => break close,
+            },
+            next = reader.next(), if !is_waiting => next,
         };
         let said = match next {
             None | Some(Ok(Message::Close)) => break Close::NORMAL,
             Some(Err(close)) => break close,
-            Some(Ok(Message::Text(text))) => wire.say(OpCode::Text, text.into_bytes()).await,
-            Some(Ok(Message::Binary(bytes))) => wire.say(OpCode::Binary, bytes).await,
-            Some(Ok(Message::Ping(bytes))) => wire.say(OpCode::Pong, bytes).await,
+            Some(Ok(Message::Text(text))) => wire.text(text),
+            Some(Ok(Message::Binary(bytes))) => wire.binary(bytes),
+            Some(Ok(Message::Ping(bytes))) => wire.pong(bytes),
             Some(Ok(Message::Pong)) => Ok(()),
         };
         if let Err(close) = said {
             break close;
         }
+        // Of what was read at once there may be hundreds.
+        tokio::task::consume_budget().await;
     };
     wire.end(close).await;
 }

@@ -2,7 +2,6 @@
 
 use std::{collections::VecDeque, future::ready, sync::Arc, time::Duration};
 
-use actix_http::ws::OpCode;
 use bytestring::ByteString;
 use tokio::time::{Instant, sleep_until};
 
@@ -74,8 +73,16 @@ impl Socket {
         drop(open);
         app.metrics.closed(close.code);
         tracing::debug!(code = close.code, reason = close.reason, "a socket ends");
+        let Self {
+            wire,
+            talk,
+            outbox,
+            pending,
+            leaving,
+            ..
+        } = socket;
         // Nothing else waits for who goes.
-        let Self { wire, .. } = socket;
+        drop((talk, outbox, pending, leaving));
         wire.end(close).await;
     }
 
@@ -91,20 +98,26 @@ impl Socket {
             if due + NEAR < alarm.deadline() || alarm.deadline() + NEAR < due {
                 alarm.as_mut().reset(due);
             }
+            // Nothing more is said to who has not taken what was.
+            let is_waiting = self.wire.is_waiting();
+            let (mut reader, mut writer) = self.wire.halves();
             // A turn takes one command and one message at most, so that what ends the socket is seen in between.
             let done = tokio::select! {
                 biased;
                 () = &mut stopped => Err(Close::GOING_AWAY),
                 _news = revocations.changed() => self.talk.check(),
+                // Who takes nothing while more comes is slow.
+                () = self.outbox.overflowed(), if is_waiting => Err(Close::SLOW),
+                sent = writer.flush(), if is_waiting => sent,
                 // Apart, since few need what an answer may take.
-                () = ready(()), if !self.pending.is_empty() => Box::pin(self.answer(app)).await,
-                message = self.wire.next(), if self.pending.is_empty() => self.hear(message).await,
+                () = ready(()), if !is_waiting && !self.pending.is_empty() => Box::pin(self.answer(app)).await,
+                message = reader.next(), if self.pending.is_empty() => self.hear(message),
                 () = &mut alarm => {
                     alarm.as_mut().reset(Instant::now() + NEAR);
-                    self.act(app).await
+                    self.act(app)
                 }
-                () = ready(()), if !self.leaving.is_empty() => self.tell().await,
-                () = self.outbox.news() => self.tell().await,
+                () = ready(()), if !is_waiting && !self.leaving.is_empty() => self.tell(),
+                () = self.outbox.news(), if !is_waiting => self.tell(),
             };
             if let Err(close) = done {
                 return close;
@@ -131,7 +144,7 @@ impl Socket {
     }
 
     /// Does what is due.
-    async fn act(&mut self, app: &AppState) -> Result<(), Close> {
+    fn act(&mut self, app: &AppState) -> Result<(), Close> {
         let now = Instant::now();
         if !self.talk.is_connected() && now >= self.begun + CONNECT_PATIENCE {
             return Err(Close::STALE);
@@ -140,13 +153,13 @@ impl Socket {
             return Err(Close::EXPIRED);
         }
         if self.beat.pings(now)? {
-            self.write("{}".into()).await?;
+            self.wire.text("{}".into())?;
         }
         Ok(())
     }
 
     /// Hears a message: commands, one to a line.
-    async fn hear(&mut self, message: Option<Result<Message, Close>>) -> Result<(), Close> {
+    fn hear(&mut self, message: Option<Result<Message, Close>>) -> Result<(), Close> {
         let text = match message {
             None => return Err(Close::NORMAL),
             Some(Err(close)) => return Err(close),
@@ -154,7 +167,7 @@ impl Socket {
             Some(Ok(Message::Binary(_))) => return Err(Close::NO_JSON),
             Some(Ok(Message::Ping(bytes))) => {
                 self.count()?;
-                return self.wire.say(OpCode::Pong, bytes).await;
+                return self.wire.pong(bytes);
             }
             Some(Ok(Message::Pong)) => return self.count(),
             Some(Ok(Message::Close)) => return Err(Close::NORMAL),
@@ -182,17 +195,20 @@ impl Socket {
         // As strictly as over HTTP: what is published goes to others as it is.
         if matches!(strict_json::check(line.as_bytes()), Err(Fault::Refused(..))) {
             let refusal = protocol::refusal_of(&line).ok_or(Close::BAD_REQUEST)?;
-            return self.write(refusal.into()).await;
+            return self.wire.text(refusal.into());
         }
         let command: Command = serde_json::from_str(&line).map_err(|_bad| Close::BAD_REQUEST)?;
         for answer in self.talk.hear(command).await? {
-            self.write(answer.into()).await?;
+            self.wire.text(answer.into())?;
         }
         // Nobody who asks much is kept from the rest; but their pong may wait behind what they asked.
         if matches!(self.beat, Beat::PingAt(_)) {
-            self.act(app).await?;
+            self.act(app)?;
         }
-        self.tell().await
+        if self.wire.is_waiting() {
+            return Ok(());
+        }
+        self.tell()
     }
 
     /// Counts what comes.
@@ -209,7 +225,7 @@ impl Socket {
     }
 
     /// Tells some of what waits, several lines to a message.
-    async fn tell(&mut self) -> Result<(), Close> {
+    fn tell(&mut self) -> Result<(), Close> {
         if self.leaving.is_empty() {
             let (items, waited) = self.outbox.take().ok_or(Close::SLOW)?;
             self.leaving = items;
@@ -234,25 +250,9 @@ impl Socket {
         }
         match <[ByteString; 1]>::try_from(lines) {
             // Shared with everyone who is told the same.
-            Ok([line]) => self.write(line).await,
+            Ok([line]) => self.wire.text(line),
             Err(lines) if lines.is_empty() => Ok(()),
-            Err(lines) => self.write(lines.join("\n").into()).await,
+            Err(lines) => self.wire.text(lines.join("\n").into()),
         }
-    }
-
-    /// Sends a message; who takes nothing while more comes is slow.
-    async fn write(&mut self, text: ByteString) -> Result<(), Close> {
-        if self.wire.send(OpCode::Text, text.into_bytes())? {
-            return Ok(());
-        }
-        // Apart, since few need what waiting takes.
-        Box::pin(async {
-            tokio::select! {
-                biased;
-                sent = self.wire.flush() => sent,
-                () = self.outbox.overflowed() => Err(Close::SLOW),
-            }
-        })
-        .await
     }
 }

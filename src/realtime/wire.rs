@@ -14,8 +14,10 @@ use actix_web::{
     http::header,
     web::{Buf, Bytes},
 };
+use bytestring::ByteString;
 use tokio::{
     io::AsyncWriteExt,
+    net::TcpStream,
     time::{Instant, timeout, timeout_at},
 };
 
@@ -28,14 +30,12 @@ use crate::{
     http::{self, Upgraded},
 };
 
-/// How long a message may wait for a client that takes nothing.
-const WRITE_PATIENCE: Duration = Duration::from_secs(5);
-
-/// The slowest reader that is put up with, in bytes a second.
-const SLOWEST: u64 = 4_096;
+/// How long a client may take nothing of a message: a kernel shows that something was taken only when a third of what it holds
+/// was, some 40 KiB, so who reads less than 4 KiB a second is given up.
+const WRITE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long what is on its way, and the last word, may take when it ends.
-const END_PATIENCE: Duration = Duration::from_secs(20);
+const END_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long a client that has heard the last word may take to go.
 const GO_PATIENCE: Duration = Duration::from_secs(2);
@@ -47,9 +47,21 @@ const READ: usize = 4_096;
 pub(super) struct Wire {
     connection: Upgraded,
     frames: Frames,
-    /// What of a message the client has not taken yet.
-    unsent: VecDeque<Bytes>,
+    unsent: Unsent,
 }
+
+/// What a client has not taken yet.
+struct Unsent {
+    parts: VecDeque<Bytes>,
+    /// Until when it must have taken something.
+    until: Instant,
+}
+
+/// What comes over a wire.
+pub(super) struct Reader<'a>(&'a mut Frames, &'a TcpStream);
+
+/// What goes over it.
+pub(super) struct Writer<'a>(&'a mut Unsent, &'a TcpStream);
 
 /// Opens a WebSocket whose messages have at most so many bytes (RFC 6455 section 4.2), and goes on with `serve`.
 ///
@@ -68,6 +80,9 @@ pub(super) fn open<F: Future<Output = ()> + 'static>(
             .header("connection", "upgrade")
             .header("sec-websocket-version", "13")
     })?;
+    if has_body(request) {
+        return Err(ApiError::new(Code::BadRequest, "a handshake has no body"));
+    }
     if let Some(protocol) = choose(request, protocols) {
         answer.insert_header((header::SEC_WEBSOCKET_PROTOCOL, protocol));
     }
@@ -77,10 +92,20 @@ pub(super) fn open<F: Future<Output = ()> + 'static>(
         serve(Wire {
             connection,
             frames,
-            unsent: VecDeque::new(),
+            unsent: Unsent {
+                parts: VecDeque::new(),
+                until: Instant::now(),
+            },
         })
     })
     .ok_or_else(|| ApiError::internal("the connection can't be upgraded".to_owned()))
+}
+
+/// Whether a request says that it has a body: where that ends the frames would begin, and nobody should have to agree on where that is.
+fn has_body(request: &HttpRequest) -> bool {
+    let headers = request.headers();
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH);
+    headers.contains_key(header::TRANSFER_ENCODING) || lengths.any(|length| length != "0")
 }
 
 /// The first protocol that the client offers and we speak.
@@ -101,22 +126,99 @@ fn choose<'protocols>(
 }
 
 impl Wire {
+    /// Both of its directions at once.
+    pub fn halves(&mut self) -> (Reader<'_>, Writer<'_>) {
+        let stream = &self.connection.stream;
+        let writer = Writer(&mut self.unsent, stream);
+        (Reader(&mut self.frames, stream), writer)
+    }
+
+    /// Whether something waits for the client to take it.
+    pub fn is_waiting(&self) -> bool {
+        !self.unsent.parts.is_empty()
+    }
+
+    /// Sends a text, as far as the client takes it at once; the rest waits.
+    ///
+    /// # Errors
+    /// The client has gone.
+    pub fn text(&mut self, text: ByteString) -> Result<(), Close> {
+        self.send(OpCode::Text, text.into_bytes())
+    }
+
+    /// The same with bytes.
+    ///
+    /// # Errors
+    /// The client has gone.
+    pub fn binary(&mut self, bytes: Bytes) -> Result<(), Close> {
+        self.send(OpCode::Binary, bytes)
+    }
+
+    /// Answers a ping.
+    ///
+    /// # Errors
+    /// The client has gone.
+    pub fn pong(&mut self, bytes: Bytes) -> Result<(), Close> {
+        self.send(OpCode::Pong, bytes)
+    }
+
+    fn send(&mut self, code: OpCode, mut message: Bytes) -> Result<(), Close> {
+        let (head, size) = head(code, message.len());
+        let mut head = head.get(..size).unwrap_or_default();
+        if !self.is_waiting() {
+            let both = [IoSlice::new(head), IoSlice::new(&message)];
+            let taken = match self.connection.stream.try_write_vectored(&both) {
+                Ok(taken) if taken == size + message.len() => return Ok(()),
+                Ok(taken) => taken,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
+                Err(_) => return Err(Close::NORMAL),
+            };
+            let of_head = taken.min(size);
+            head.advance(of_head);
+            message.advance(taken - of_head);
+            self.unsent.until = Instant::now() + WRITE_PATIENCE;
+        }
+        let rest = [Bytes::copy_from_slice(head), message];
+        let rest = rest.into_iter().filter(|part| !part.is_empty());
+        self.unsent.parts.extend(rest);
+        Ok(())
+    }
+
+    /// Says why it ends, and ends it; whatever comes meanwhile is not looked at.
+    pub async fn end(mut self, close: Close) {
+        let mut reason = close.code.to_be_bytes().to_vec();
+        reason.extend_from_slice(close.reason.as_bytes());
+        let farewell = async {
+            self.send(OpCode::Close, reason.into())?;
+            while self.halves().1.flush().await == Err(Close::SLOW) {}
+            let shut = self.connection.stream.shutdown().await;
+            shut.map_err(|_gone| Close::NORMAL)
+        };
+        if matches!(timeout(END_PATIENCE, farewell).await, Ok(Ok(()))) {
+            // What nobody has read when a connection is closed takes the last word with it.
+            let _gone = timeout(GO_PATIENCE, drain(&self.connection.stream)).await;
+        } else {
+            // Nor does the kernel wait for who takes nothing.
+            let _closed = self.connection.stream.set_zero_linger();
+        }
+    }
+}
+
+impl Reader<'_> {
     /// Waits for the next message; `None` when the client has gone. May be given up and called again.
     ///
     /// # Errors
     /// What a client may not send (RFC 6455 section 7.4.1); nothing can be read after it.
     pub async fn next(&mut self) -> Option<Result<Message, Close>> {
+        let Self(frames, stream) = self;
         loop {
-            match self.frames.take() {
+            match frames.take() {
                 Ok(Some(message)) => return Some(Ok(message)),
                 Ok(None) => {}
                 Err(close) => return Some(Err(close)),
             }
-            let stream = &self.connection.stream;
-            let buffer = self.frames.buffer();
-            poll_fn(|context| stream.poll_read_ready(context))
-                .await
-                .ok()?;
+            let buffer = frames.buffer();
+            readable(stream).await?;
             buffer.reserve(READ);
             match stream.try_read_buf(buffer) {
                 Ok(0) => return None,
@@ -126,103 +228,53 @@ impl Wire {
             }
         }
     }
+}
 
-    /// Sends a message, as far as the client takes it at once; `flush` sends the rest, where the answer is `false`.
+impl Writer<'_> {
+    /// Sends what waits. May be given up and called again.
     ///
     /// # Errors
-    /// The client has gone.
-    pub fn send(&mut self, code: OpCode, mut message: Bytes) -> Result<bool, Close> {
-        let (head, size) = head(code, message.len());
-        let mut head = head.get(..size).unwrap_or_default();
-        if self.unsent.is_empty() {
-            let both = [IoSlice::new(head), IoSlice::new(&message)];
-            let taken = match self.connection.stream.try_write_vectored(&both) {
-                Ok(taken) if taken == size + message.len() => return Ok(true),
-                Ok(taken) => taken,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
-                Err(_) => return Err(Close::NORMAL),
-            };
-            let of_head = taken.min(size);
-            head.advance(of_head);
-            message.advance(taken - of_head);
-        }
-        let rest = [Bytes::copy_from_slice(head), message];
-        let rest = rest.into_iter().filter(|part| !part.is_empty());
-        self.unsent.extend(rest);
-        Ok(false)
-    }
-
-    /// Sends what waits.
-    ///
-    /// # Errors
-    /// The client has gone, or takes too little.
+    /// The client has gone, or takes nothing.
     pub async fn flush(&mut self) -> Result<(), Close> {
-        let mut deadline = Instant::now() + WRITE_PATIENCE;
-        while let Some(part) = self.unsent.front_mut() {
-            match self.connection.stream.try_write(part) {
+        let Self(unsent, stream) = self;
+        while let Some(part) = unsent.parts.front_mut() {
+            match stream.try_write(part) {
                 Ok(taken) => {
                     part.advance(taken);
                     if part.is_empty() {
-                        self.unsent.pop_front();
+                        unsent.parts.pop_front();
                     }
-                    let bytes = u64::try_from(taken).unwrap_or(u64::MAX);
-                    let earned = Duration::from_millis(bytes.saturating_mul(1_000) / SLOWEST);
-                    deadline = (deadline + earned).min(Instant::now() + WRITE_PATIENCE);
+                    unsent.until = Instant::now() + WRITE_PATIENCE;
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    let writable = timeout_at(deadline, self.connection.stream.writable());
-                    let waited = writable.await.map_err(|_elapsed| Close::SLOW)?;
-                    waited.map_err(|_gone| Close::NORMAL)?;
+                    let writable = timeout_at(unsent.until, stream.writable()).await;
+                    let writable = writable.map_err(|_elapsed| Close::SLOW)?;
+                    writable.map_err(|_gone| Close::NORMAL)?;
                 }
                 Err(_) => return Err(Close::NORMAL),
             }
         }
         // Most never wait again.
-        self.unsent = VecDeque::new();
+        unsent.parts = VecDeque::new();
         Ok(())
     }
+}
 
-    /// Sends a message, and waits until the client has taken it.
-    ///
-    /// # Errors
-    /// Those of `flush`.
-    pub async fn say(&mut self, code: OpCode, message: Bytes) -> Result<(), Close> {
-        if self.send(code, message)? {
-            return Ok(());
-        }
-        self.flush().await
-    }
+/// Waits until there is something to read; `None` when there never will be. In turns with other tasks, however much comes.
+async fn readable(stream: &TcpStream) -> Option<()> {
+    let ready = poll_fn(|context| stream.poll_read_ready(context));
+    ready.await.ok()
+}
 
-    /// Says why it ends, and ends it; whatever comes meanwhile is not looked at.
-    pub async fn end(mut self, close: Close) {
-        let mut reason = close.code.to_be_bytes().to_vec();
-        reason.extend_from_slice(close.reason.as_bytes());
-        let farewell = async {
-            if !self.send(OpCode::Close, reason.into())? {
-                while self.flush().await == Err(Close::SLOW) {}
-            }
-            let shut = self.connection.stream.shutdown().await;
-            shut.map_err(|_gone| Close::NORMAL)
-        };
-        if matches!(timeout(END_PATIENCE, farewell).await, Ok(Ok(()))) {
-            // What nobody has read when a connection is closed takes the last word with it.
-            let _gone = timeout(GO_PATIENCE, self.drain()).await;
-        } else {
-            // Nor does the kernel wait for who takes nothing.
-            let _closed = self.connection.stream.set_zero_linger();
-        }
-    }
-
-    async fn drain(&self) {
-        let stream = &self.connection.stream;
-        let mut waste = vec![0; READ];
-        while stream.readable().await.is_ok() {
-            match stream.try_read(&mut waste) {
-                Ok(0) => return,
-                Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                Err(_) => return,
-            }
+/// Reads until the client has gone.
+async fn drain(stream: &TcpStream) {
+    let mut waste = vec![0; READ];
+    while readable(stream).await.is_some() {
+        match stream.try_read(&mut waste) {
+            Ok(0) => return,
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(_) => return,
         }
     }
 }

@@ -11,6 +11,7 @@ mod shapes;
 mod view;
 
 use std::{
+    cell::LazyCell,
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -67,7 +68,8 @@ impl Documents {
         collections: Vec<Arc<Collection>>,
         viewer: &Viewer,
     ) -> Result<Arc<str>, ApiError> {
-        let sections = self.sections(collections);
+        let fixed = LazyCell::new(self.0.fixed);
+        let sections = self.sections(&fixed, collections);
         let views: Vec<_> = sections
             .iter()
             .map(|section| View::of(viewer, &section.collection))
@@ -75,7 +77,7 @@ impl Documents {
         if let Some(text) = self.kept(&sections, |kept| kept.texts.get(&views).cloned()) {
             return Ok(text);
         }
-        let text = render(&(self.0.fixed)(), &sections, &views).map_err(ApiError::internal)?;
+        let text = render(&fixed, &sections, &views).map_err(ApiError::internal)?;
         let text = Arc::from(text + "\n");
         self.kept(&sections, |kept| {
             if kept.texts.len() >= MOST_KEPT {
@@ -87,7 +89,11 @@ impl Documents {
         Ok(text)
     }
 
-    fn sections(&self, collections: Vec<Arc<Collection>>) -> Arc<Vec<Section>> {
+    fn sections(
+        &self,
+        fixed: &LazyCell<OpenApi>,
+        collections: Vec<Arc<Collection>>,
+    ) -> Arc<Vec<Section>> {
         let generations = || collections.iter().map(|collection| collection.generation);
         let kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if generations().eq(kept.generations.iter().copied()) {
@@ -95,7 +101,7 @@ impl Documents {
         }
         drop(kept);
         let generations = generations().collect();
-        let sections = Arc::new(Section::all(&(self.0.fixed)(), collections));
+        let sections = Arc::new(Section::all(fixed, collections));
         let mut kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
         *kept = Kept {
             generations,
