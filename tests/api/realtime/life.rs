@@ -43,6 +43,44 @@ async fn rt_05_a_socket_ends_with_its_session_on_every_replica() {
 }
 
 #[tokio::test]
+async fn rt_05_a_socket_ends_with_its_session_though_its_client_takes_nothing() {
+    let app = TestApp::own(LIMITLESS);
+    let shop = Shop::open(&app, |declaration| {
+        declaration["schema"]["additionalProperties"] = json!(true);
+    })
+    .await;
+    let ada = app.person().await;
+    let writer = ada.another_device().await;
+    let mut stalled = Socket::of(&ada).await;
+    stalled.subscribe(&channel(&shop), json!({})).await;
+    // More than kernels hold for who has read nothing, each.
+    for title in ["first", "second"] {
+        let document = json!({"title": title, "text": "x".repeat(900_000)});
+        shop.make(&writer, document).await;
+    }
+    counted(&app, &["tollgate_realtime_waiting_messages 1\n"]).await;
+    let path = format!("/v1/sessions/{}", ada.session_id());
+    ada.delete(&path).await.expect(204);
+    let begun = Instant::now();
+    let lines = [
+        "tollgate_realtime_closes_total{code=\"3503\"} 1\n",
+        "tollgate_realtime_sockets 0\n",
+        "tollgate_realtime_subscriptions 0\n",
+        "tollgate_realtime_waiting_messages 0\n",
+    ];
+    counted(&app, &lines).await;
+    assert!(
+        begun.elapsed() < Duration::from_secs(4),
+        "{:?}",
+        begun.elapsed()
+    );
+    // What was on its way arrives whole, and then why there is no more.
+    let (data, _) = stalled.publication(&channel(&shop)).await;
+    assert_eq!(told(&data).1, Some("first".to_owned()));
+    assert_eq!(stalled.closed().await, 3503);
+}
+
+#[tokio::test]
 async fn rt_05_who_does_not_introduce_themselves_is_sent_away() {
     let mut silent = open(&TestApp::shared()).await;
     let begun = Instant::now();
