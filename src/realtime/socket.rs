@@ -152,7 +152,9 @@ impl Socket {
         if self.talk.is_connected() && self.expiry(app) == Some(Duration::ZERO) {
             return Err(Close::EXPIRED);
         }
-        if self.beat.pings(now)? {
+        // Behind what waits it would be answered late.
+        let is_held = self.wire.is_waiting() && matches!(self.beat, Beat::PingAt(_));
+        if !is_held && self.beat.pings(now)? {
             self.wire.text("{}".into())?;
         }
         Ok(())

@@ -190,7 +190,9 @@ impl Wire {
         reason.extend_from_slice(close.reason.as_bytes());
         let farewell = async {
             self.send(OpCode::Close, reason.into())?;
-            while self.halves().1.flush().await == Err(Close::SLOW) {}
+            // Also who was slow may take the rest.
+            self.unsent.until = Instant::now() + END_PATIENCE;
+            self.halves().1.flush().await?;
             let shut = self.connection.stream.shutdown().await;
             shut.map_err(|_gone| Close::NORMAL)
         };
