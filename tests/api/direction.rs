@@ -278,11 +278,15 @@ fn only_the_edges_speak_http() {
                 || matches!(room.as_str(), "http" | "app" | "pages")
                 || matches!(
                     name.as_str(),
-                    "oauth/error.rs" | "realtime/wire.rs" | "telemetry/spans.rs"
+                    "oauth/error.rs"
+                        | "realtime/wire.rs"
+                        | "realtime/frames.rs"
+                        | "telemetry/spans.rs"
                 );
             // The command line starts the server's runtime.
             let starter = name == "cli/serve.rs";
-            code.contains("actix_web") && !edge && !starter
+            let speaks = code.contains("actix_web") || code.contains("actix_http");
+            speaks && !edge && !starter
         })
         .map(|(name, ..)| name)
         .collect();
