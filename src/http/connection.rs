@@ -54,9 +54,11 @@ struct Talk {
     /// How often a request began or ended.
     turns: Cell<u64>,
     body: RefCell<Option<Body>>,
-    /// What goes on when everything is sent that was said over HTTP.
+    /// What goes on after HTTP.
     sequel: RefCell<Option<Sequel>>,
+    /// Whether the last word over HTTP was said, and has only to be sent.
     is_over: Cell<bool>,
+    /// The connection, once it was.
     upgraded: RefCell<Option<Upgraded>>,
     /// Whether the kernel should hold little of what is sent from now on.
     is_narrow: Cell<bool>,
@@ -88,12 +90,12 @@ impl Exchange {
         self.0.sequel.replace(Some(sequel));
     }
 
-    /// Says that HTTP ends when everything is sent.
+    /// Says that the connection is given away when everything is sent.
     pub(super) fn end(&self) {
         self.0.is_over.set(true);
     }
 
-    /// Whether everything is sent.
+    /// Whether it was given away.
     pub(super) fn is_upgraded(&self) -> bool {
         self.0.upgraded.borrow().is_some()
     }

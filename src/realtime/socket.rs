@@ -100,6 +100,7 @@ impl Socket {
             }
             // Nothing more is said to who has not taken what was.
             let is_waiting = self.wire.is_waiting();
+            let may_hear = self.pending.is_empty() && !self.wire.is_crowded();
             let (mut reader, mut writer) = self.wire.halves();
             // A turn takes one command and one message at most, so that what ends the socket is seen in between.
             let done = tokio::select! {
@@ -111,7 +112,7 @@ impl Socket {
                 sent = writer.flush(), if is_waiting => sent,
                 // Apart, since few need what an answer may take.
                 () = ready(()), if !is_waiting && !self.pending.is_empty() => Box::pin(self.answer(app)).await,
-                message = reader.next(), if self.pending.is_empty() => self.hear(message),
+                message = reader.next(), if may_hear => self.hear(message),
                 () = &mut alarm => {
                     alarm.as_mut().reset(Instant::now() + NEAR);
                     self.act(app)

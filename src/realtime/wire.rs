@@ -40,6 +40,9 @@ const END_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a client that has heard the last word may take to go.
 const GO_PATIENCE: Duration = Duration::from_secs(2);
 
+/// Parts of messages that may wait before no more is heard of the client: whatever it is, it asks for more than it takes.
+const MOST_WAITING: usize = 64;
+
 /// Bytes that are read at once.
 const READ: usize = 4_096;
 
@@ -66,7 +69,7 @@ pub(super) struct Writer<'a>(&'a mut Unsent, &'a TcpStream);
 /// Opens a WebSocket whose messages have at most so many bytes (RFC 6455 section 4.2), and goes on with `serve`.
 ///
 /// # Errors
-/// 426 for what is no handshake.
+/// 426 for what is no handshake, 400 for one with a body.
 pub(super) fn open<F: Future<Output = ()> + 'static>(
     request: &HttpRequest,
     body: Payload,
@@ -136,6 +139,11 @@ impl Wire {
     /// Whether something waits for the client to take it.
     pub fn is_waiting(&self) -> bool {
         !self.unsent.parts.is_empty()
+    }
+
+    /// Whether so much waits that the client should not be heard until it has taken some.
+    pub fn is_crowded(&self) -> bool {
+        self.unsent.parts.len() > MOST_WAITING
     }
 
     /// Sends a text, as far as the client takes it at once; the rest waits.

@@ -348,6 +348,36 @@ async fn rt_07_who_stops_reading_is_left_behind_and_nobody_waits_for_them() {
     assert!(last < MANY, "{last} of {MANY}");
 }
 
+#[tokio::test]
+async fn rt_07_who_takes_nothing_is_not_heard_for_ever() {
+    let app = TestApp::own(LIMITLESS);
+    let shop = Shop::open(&app, |declaration| {
+        declaration["schema"]["additionalProperties"] = json!(true);
+    })
+    .await;
+    let ada = app.person().await;
+    let writer = ada.another_device().await;
+    let mut stalled = Socket::of(&ada).await;
+    stalled.subscribe(&channel(&shop), json!({})).await;
+    for title in ["first", "second"] {
+        let document = json!({"title": title, "text": "x".repeat(900_000)});
+        shop.make(&writer, document).await;
+    }
+    counted(&app, &["tollgate_realtime_waiting_messages 1\n"]).await;
+    // Each is answered by what waits for the client, so soon none of them is read: all would be too many (3013).
+    for _ in 0..600 {
+        let ping = Message::Ping(Vec::new().into());
+        let sent = futures_util::SinkExt::send(&mut stalled.stream, ping).await;
+        sent.unwrap();
+    }
+    // Long enough to read all of them many times.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    counted(&app, &["tollgate_realtime_sockets 1\n"]).await;
+    let path = format!("/v1/sessions/{}", ada.session_id());
+    ada.delete(&path).await.expect(204);
+    counted(&app, &["tollgate_realtime_closes_total{code=\"3503\"} 1\n"]).await;
+}
+
 /// Waits until the metrics say so.
 async fn counted(app: &TestApp, lines: &[&str]) {
     let begun = Instant::now();
